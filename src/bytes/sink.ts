@@ -1,0 +1,23 @@
+/**
+ * Where an output's bytes go. Writes may come in any order and may leave holes (which read as zero). Nothing is visible
+ * under the output's name before {@link commit}; disposed without one, nothing is left behind.
+ */
+export interface ByteSink {
+	/** For messages: the output's final name. */
+	readonly name: string;
+	/** Writes `bytes` at `at`. The array may be reused once the promise resolves. */
+	write(at: number, bytes: Uint8Array): Promise<void>;
+	/** Sets the final size, syncs, and puts the output under its name. */
+	commit(size: number): Promise<void>;
+	[Symbol.asyncDispose](): PromiseLike<void>;
+}
+
+/** A folder of outputs that appears as a whole or not at all. */
+export interface OutputFolder {
+	readonly name: string;
+	/** Starts a file; `name` is a plain file name without separators. Its own commit completes it inside the folder. */
+	file(name: string): Promise<ByteSink>;
+	/** Syncs and puts the folder under its name. */
+	commit(): Promise<void>;
+	[Symbol.asyncDispose](): PromiseLike<void>;
+}

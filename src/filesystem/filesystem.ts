@@ -1,0 +1,74 @@
+import type { ByteSource } from "../bytes/source.js";
+
+export type FileType = "file" | "directory" | "link" | "other";
+
+export interface FileStat {
+	readonly type: FileType;
+	/** Bytes; the target's length for a link. */
+	readonly size: number;
+	/** Permission bits, 0 to 0o7777. */
+	readonly mode: number;
+	readonly uid: number;
+	readonly gid: number;
+	/** Seconds since 1970, may have a fraction. */
+	readonly mtime: number;
+	/** Target of a symbolic link, exactly as stored. */
+	readonly target?: string;
+}
+
+export interface DirectoryEntry {
+	readonly name: string;
+	readonly type: FileType;
+}
+
+/**
+ * One file system. Paths are absolute with `/`, without `.` and `..`; symbolic links are **not** followed, neither in
+ * the middle nor at the end: `GuestTree` does that, because links cross mounts.
+ */
+export interface Filesystem {
+	/** `ext2`, `ext3`, `ext4`, `fat12`, `fat16`, `fat32`, … */
+	readonly kind: string;
+	/** As in `/dev/disk/by-uuid` (FAT: `ABCD-1234`); empty where there is none. */
+	readonly uuid: string;
+	readonly label: string;
+	/** `undefined` where nothing has that name. */
+	stat(path: string): Promise<FileStat | undefined>;
+	/** Entries of a directory, without `.` and `..`; `not-found` when it is not one. */
+	list(path: string): Promise<readonly DirectoryEntry[]>;
+	/** The contents of a regular file. Nothing is read before it is asked for. */
+	open(path: string): Promise<ByteSource>;
+	/** Free bytes, for refusing an edit that cannot fit before anything is written. */
+	free?(): Promise<number>;
+	/** Present when the file system can be edited and its source is a store. After {@link Editor.close}, open it anew. */
+	edit?(): Promise<Editor>;
+}
+
+/** Owner and permissions of a file that an edit creates. */
+export interface Attributes {
+	readonly mode: number;
+	readonly uid: number;
+	readonly gid: number;
+	/** Seconds since 1970. */
+	readonly mtime: number;
+}
+
+/** Changes files of one file system. Paths as in {@link Filesystem}; parents must exist. */
+export interface Editor {
+	/**
+	 * Creates a regular file, or replaces the contents of an existing one: mode, owner and extended attributes of an
+	 * existing one stay, its mtime becomes `attributes.mtime`.
+	 */
+	writeFile(path: string, contents: Uint8Array, attributes: Attributes): Promise<void>;
+	/** Appends to an existing regular file; everything but size and mtime stays. */
+	appendFile(path: string, contents: Uint8Array, mtime: number): Promise<void>;
+	/** Creates one directory; an existing one is left as it is. */
+	makeDirectory(path: string, attributes: Attributes): Promise<void>;
+	/** Writes everything back. An editor that is not closed leaves the file system in an undefined state. */
+	close(): Promise<void>;
+}
+
+export interface FilesystemFormat {
+	readonly id: string;
+	/** `undefined` means "not mine"; recognised but damaged or unsupported throws. */
+	open(volume: ByteSource): Promise<Filesystem | undefined>;
+}

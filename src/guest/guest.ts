@@ -1,0 +1,115 @@
+import type { Firmware } from "../machine/machine.js";
+
+/** Facts about the installed system: plain JSON data but for {@link LinuxKernel.modules}. */
+export interface LinuxGuest {
+	readonly system: "linux";
+	/** os-release ID, for example `debian`; `linux` where there is none. */
+	readonly id: string;
+	/** os-release VERSION_ID; empty where there is none. */
+	readonly version: string;
+	/** os-release PRETTY_NAME. */
+	readonly name: string;
+	/** `x86_64`, `aarch64`, … from the ELF header of the init or a module. */
+	readonly arch: string;
+	/** Ways this disk can boot, found on the disk, not guessed. */
+	readonly firmware: readonly Firmware[];
+	/** Newest first. */
+	readonly kernels: readonly LinuxKernel[];
+	/** Version of the kernel that boots by default. */
+	readonly defaultKernel: string;
+	readonly boot: BootLoader;
+	readonly fstab: readonly FstabEntry[];
+	readonly network: readonly NetworkFact[];
+	/** Generators whose configuration is installed, so that drop-ins can be left for the next kernel update. */
+	readonly generators: readonly Generator[];
+	/** Where the ESP is mounted (`/boot/efi`, `/efi`, `/boot`), and whether `\EFI\BOOT\BOOTX64.EFI` exists. */
+	readonly esp?: { readonly mount: string; readonly fallback: boolean; readonly loaders: readonly string[] };
+}
+
+export type Generator = "initramfs-tools" | "dracut" | "mkinitcpio";
+
+export interface LinuxKernel {
+	readonly version: string;
+	/** Path of the image in the guest. */
+	readonly image: string;
+	/** Directory with `modules.dep`, after links: `/usr/lib/modules/6.1.0-9-amd64`. */
+	readonly modulesDirectory: string;
+	/** Kernel command line of its boot entry; empty where no entry names it. */
+	readonly cmdline: string;
+	readonly modules: ModuleIndex;
+	readonly initramfs?: Initramfs;
+}
+
+/** What depmod knows about a kernel's modules. Names are normalised: `_` for `-`, no directory, no `.ko`. */
+export interface ModuleIndex {
+	/**
+	 * `alias` lines of modules.alias and of modules.builtin.modinfo in file order: kernel glob pattern and module name.
+	 */
+	readonly aliases: readonly (readonly [pattern: string, module: string])[];
+	readonly builtin: ReadonlySet<string>;
+	/** Module name to path relative to the modules directory. */
+	readonly paths: ReadonlyMap<string, string>;
+	/** Module name to the names of the modules it needs, from modules.dep. */
+	readonly dependencies: ReadonlyMap<string, readonly string[]>;
+	readonly softdeps: ReadonlyMap<string, { readonly pre: readonly string[]; readonly post: readonly string[] }>;
+}
+
+export interface Initramfs {
+	readonly path: string;
+	readonly size: number;
+	/** `unknown` where neither a marker file nor the layout tells. */
+	readonly generator: Generator | "unknown";
+	/** Each concatenated archive in order. */
+	readonly segments: readonly {
+		readonly at: number;
+		readonly length: number;
+		readonly compression: "none" | "gzip" | "zstd" | "xz" | "lz4-legacy" | "bzip2" | "lz4";
+		/** Only early microcode or ACPI tables. */
+		readonly early: boolean;
+	}[];
+	/** Modules in it for this kernel version, normalised names. */
+	readonly modules: ReadonlySet<string>;
+	/**
+	 * Aliases its loader will resolve: read from the last `modules.alias` (or `.bin`) of the chain. `undefined` when it
+	 * carries no index (modules are then loaded by name, by a list in the archive).
+	 */
+	readonly aliases: readonly (readonly [pattern: string, module: string])[] | undefined;
+	/** Modules that a list in it loads without an event: `conf/modules`, `/etc/modules-load.d`, dracut's. */
+	readonly forced: ReadonlySet<string>;
+	/** `/lib` is a link to `/usr/lib` in it: entries below `lib/` would replace the link. */
+	readonly mergedUsr: boolean;
+}
+
+export interface BootLoader {
+	readonly kind: "grub2" | "unknown";
+	/** Path of the configuration in the guest. */
+	readonly config: string;
+	readonly entries: readonly BootEntry[];
+	/** Index of the entry that boots by default; -1 when there is none. */
+	readonly default: number;
+}
+
+export interface BootEntry {
+	readonly title: string;
+	/** Paths in the guest, `/boot` prepended where the loader's root is the boot partition. */
+	readonly kernel: string;
+	readonly initrds: readonly string[];
+	readonly cmdline: string;
+}
+
+export interface FstabEntry {
+	readonly spec: string;
+	readonly mount: string;
+	readonly type: string;
+	readonly options: string;
+	/** 1-based line in /etc/fstab. */
+	readonly line: number;
+}
+
+export interface NetworkFact {
+	readonly by: "ifupdown" | "netplan" | "NetworkManager" | "systemd-networkd" | "ifcfg";
+	readonly file: string;
+	/** Interface name, MAC, or `*`. */
+	readonly interface: string;
+	readonly method: "dhcp" | "static" | "unknown";
+}

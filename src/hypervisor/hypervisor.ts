@@ -1,0 +1,56 @@
+import type { Address, Role } from "../device/device.js";
+import type { Firmware } from "../machine/machine.js";
+
+/** One device model that a hypervisor offers. */
+export interface DeviceModel {
+	/** The hypervisor's or QEMU's word for it, unique within its file: `pvscsi`, `vmxnet3`, `vbd`. */
+	readonly id: string;
+	readonly title: string;
+	readonly role: Role;
+	/**
+	 * What the guest sees, from the bus down: every address must be driven for the device to work. A virtio disk is a
+	 * PCI function first and a virtio device on it second.
+	 */
+	readonly addresses: readonly Address[];
+	/** Was it checked in the hypervisor's or the kernel's sources (true), or only read in documentation or assumed? */
+	readonly verified: boolean;
+	/** Where the fact comes from. */
+	readonly source: string;
+	/** Restricts the model to one firmware; absent: both. */
+	readonly firmware?: Firmware;
+	/** The bytes this model needs are on it at boot: only for role `disk`. */
+	readonly bootable?: boolean;
+	/** Traps that make the model unusable although its driver is present; ids from {@link Trap}. */
+	readonly traps?: readonly Trap[];
+	/** Drivers that stack on it and must be there too, by module name: `sd_mod` for SCSI disks. */
+	readonly needs?: readonly string[];
+}
+
+/** Known ways in which a guest kernel turns away from a device that it has a driver for. */
+export type Trap =
+	/** ata_piix ignores its disks on Hyper-V when hv_storvsc was configured (module parameter prefer_ms_hyperv). */
+	| "ata-piix-yields-to-storvsc"
+	/** Emulated disks and NICs are unplugged when the Xen PV drivers were compiled, even as modules. */
+	| "xen-unplug";
+
+/** A hypervisor as a guest sees it: data only. Published as JSON; users add their own. */
+export interface Hypervisor {
+	readonly id: string;
+	readonly title: string;
+	readonly vendor: string;
+	/** Shared by variants: `hyperv` for `hyperv-gen1` and `hyperv-gen2`. */
+	readonly family: string;
+	/** Ways it can boot a guest, the preferred one first. */
+	readonly firmware: readonly Firmware[];
+	/** All models it offers, per role in order of preference. */
+	readonly devices: readonly DeviceModel[];
+	/**
+	 * Models that the native package attaches, in order of preference: the first one the guest can drive is used, and
+	 * the first one that it could be prepared for is what preparing aims at.
+	 */
+	readonly boot: { readonly disk: readonly string[]; readonly network: readonly string[] };
+	/** Hard limits: bytes and counts. */
+	readonly limits: { readonly diskBytes?: number; readonly disks?: number; readonly nics?: number };
+	/** Facts a user should know, one sentence each. */
+	readonly notes: readonly string[];
+}

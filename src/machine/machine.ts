@@ -1,0 +1,83 @@
+export type Firmware = "bios" | "uefi";
+
+/** Controller models by the name the field knows them by. */
+export type ControllerModel =
+	| "ide"
+	| "ahci"
+	| "nvme"
+	| "pvscsi"
+	| "lsilogic"
+	| "lsisas1068"
+	| "buslogic"
+	| "virtio-blk"
+	| "virtio-scsi"
+	| "xen-vbd"
+	| "hyperv-ide"
+	| "hyperv-scsi"
+	| "unknown";
+
+export interface Controller {
+	/** Unique within the machine. */
+	readonly id: string;
+	readonly model: ControllerModel;
+	/** Bus number among controllers of its kind, from 0. */
+	readonly index: number;
+}
+
+export interface MachineDisk {
+	/** Unique within the machine. */
+	readonly id: string;
+	/** File or member that holds it, relative to the descriptor; absent for an empty drive. */
+	readonly file?: string;
+	/** Virtual size in bytes where the descriptor says it. */
+	readonly capacity?: number;
+	/** {@link Controller.id}; absent where the descriptor does not say. */
+	readonly controller?: string;
+	/** Position on the controller, from 0. */
+	readonly unit?: number;
+	readonly kind: "disk" | "cdrom" | "floppy";
+}
+
+export interface MachineNic {
+	/** `e1000`, `e1000e`, `vmxnet3`, `virtio-net`, `rtl8139`, `pcnet32`, `tulip`, `netvsc`, `xen-vif`, or the descriptor's own word. */
+	readonly model: string;
+	/** Lower case with colons. */
+	readonly mac?: string;
+	readonly network?: string;
+}
+
+/** A virtual machine as a descriptor tells it: plain JSON data. */
+export interface Machine {
+	readonly name: string;
+	readonly description?: string;
+	/** `x86_64`, `aarch64`, … */
+	readonly arch: string;
+	readonly firmware: Firmware;
+	readonly secureBoot: boolean;
+	readonly cpus: number;
+	/** Bytes. */
+	readonly memory: number;
+	readonly controllers: readonly Controller[];
+	/** In boot order, then in the descriptor's order. */
+	readonly disks: readonly MachineDisk[];
+	readonly nics: readonly MachineNic[];
+	/** Where the descriptor came from: a {@link MachineFormat} id, or `inferred` from a bare disk. */
+	readonly origin: string;
+	/** What the descriptor says and this shape cannot; one sentence each. */
+	readonly lost: readonly string[];
+}
+
+/** A descriptor file, read whole (it is at most a few MiB). */
+export interface DescriptorFile {
+	readonly name: string;
+	readonly bytes: Uint8Array;
+}
+
+export interface MachineFormat {
+	readonly id: string;
+	/** Recognises by content. */
+	matches(file: DescriptorFile): boolean;
+	read(file: DescriptorFile): Promise<Machine>;
+	/** The descriptor's text. `machine.disks[].file` are the names the disks have beside it. */
+	write?(machine: Machine): string;
+}

@@ -1,0 +1,37 @@
+import type { OutputFolder } from "../bytes/sink.js";
+import type { Disk } from "../disk/disk.js";
+import type { Hypervisor } from "../hypervisor/hypervisor.js";
+import type { Machine } from "../machine/machine.js";
+
+/** A finished machine on its way out: its disks are prepared, the first one boots. */
+export interface Appliance {
+	readonly machine: Machine;
+	/** Parallel to the machine's disks of kind `disk`. */
+	readonly disks: readonly Disk[];
+	/** Device models the package attaches, chosen by the verdict: {@link DeviceModel.id}. */
+	readonly attach: { readonly disk: string; readonly network: string };
+	readonly hypervisor: Hypervisor;
+	/** What `uname` would tell, for guest-type fields: os-release id, version and architecture. */
+	readonly guest: { readonly system: string; readonly id: string; readonly version: string; readonly arch: string };
+	/** Recorded in descriptors; seconds since 1970. Fixed by callers that want reproducible packages. */
+	readonly now: number;
+}
+
+export interface LayoutOptions {
+	/** 0 to 9 on zlib's scale. */
+	readonly level?: number;
+	readonly onProgress?: (bytes: number) => void;
+	readonly signal?: AbortSignal;
+}
+
+/** What lies in the folder that a user carries to a hypervisor. */
+export interface Layout {
+	/** `ova`, `vmx`, `xva`, `hyperv`, `libvirt`, `vhd` */
+	readonly id: string;
+	/** {@link Hypervisor.id}s it serves. */
+	readonly hypervisors: readonly string[];
+	/** One line for `--for list`. */
+	readonly summary: string;
+	/** Writes the files, IMPORT.md included; the caller commits the folder. Each disk is read once, in ascending order. */
+	write(appliance: Appliance, folder: OutputFolder, options: LayoutOptions): Promise<void>;
+}

@@ -1,0 +1,28 @@
+import type { ByteSource } from "../bytes/source.js";
+
+/** A partition, an LVM logical volume, or a whole disk that carries a file system. */
+export interface Volume {
+	/** Position on its disk as Linux numbers it: partition 1, 2, … 5 and up for logical ones; 0 for the whole disk. */
+	readonly number: number;
+	readonly scheme: "gpt" | "mbr" | "whole-disk";
+	/** Byte offset on the disk. */
+	readonly at: number;
+	readonly size: number;
+	/** GPT type GUID (lower case), or MBR type as two hex digits. */
+	readonly type: string;
+	/** PARTUUID as Linux spells it: the GPT partition GUID, or `<disk signature>-<number>` for MBR. */
+	readonly partUuid?: string;
+	/** GPT partition name. */
+	readonly label?: string;
+	/** MBR active flag, or GPT legacy-BIOS-bootable attribute. */
+	readonly bootable: boolean;
+	/** The bytes; a store when the disk is one. */
+	readonly source: ByteSource;
+}
+
+/** Reads one partitioning scheme. `undefined` means "not mine". */
+export interface VolumeScheme {
+	readonly id: Volume["scheme"];
+	/** `sectorSize` in bytes, from the disk. */
+	read(disk: ByteSource, sectorSize: number): Promise<readonly Volume[] | undefined>;
+}

@@ -1,0 +1,56 @@
+import { execFile, execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { promisify } from "node:util";
+import { afterAll } from "vitest";
+
+const exec = promisify(execFile);
+
+/** Runs an independent judge; a non-zero exit throws with what it printed. */
+export async function run(command: string, ...args: string[]): Promise<string> {
+	const { stdout } = await exec(command, args, { maxBuffer: 64 << 20, timeout: 300_000 });
+	return stdout;
+}
+
+/**
+ * For `describe.skipIf(missing("qemu-img"))(\`… ${because("qemu-img")}\`)`: the judge's absence is a skip whose title
+ * says which package brings it.
+ */
+export function missing(...commands: string[]): boolean {
+	return commands.some((command) => !onPath(command));
+}
+
+function onPath(command: string): boolean {
+	try {
+		execFileSync("sh", ["-c", `command -v "$1"`, "sh", command], {
+			stdio: "ignore",
+			env: { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` },
+		});
+		return true;
+	} catch {
+		return false;
+	}
+}
+
+/** The part of a skipped suite's title that names its reason. */
+export function because(...commands: string[]): string {
+	const absent = commands.filter((command) => !onPath(command));
+	return absent.length === 0 ? "" : `(skipped: ${absent.join(", ")} not installed; see scripts/system-packages.sh)`;
+}
+
+/** A folder that disappears after the test file. */
+export async function temporaryFolder(): Promise<string> {
+	const folder = await mkdtemp(path.join(tmpdir(), "anyvisor-test-"));
+	afterAll(() => rm(folder, { recursive: true, force: true }));
+	return folder;
+}
+
+/** Folder of real files from other projects, read in place; undefined where this checkout has none. */
+export const corpus: string | undefined = [process.env["ANYVISOR_CORPUS"], path.resolve("../shared/corpus")].find(
+	(folder) => folder !== undefined && existsSync(path.join(folder, "MANIFEST.tsv")),
+);
+
+/** The part of a corpus suite's title that names the reason of a skip. */
+export const corpusReason = corpus === undefined ? "(skipped: no corpus; set ANYVISOR_CORPUS to its folder)" : "";

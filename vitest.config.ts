@@ -1,0 +1,18 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+	test: {
+		projects: [
+			{ test: { name: "unit", include: ["test/**/*.test.ts"], exclude: ["test/boot/**"], testTimeout: 60_000 } },
+			{
+				test: {
+					name: "boot",
+					include: ["test/boot/**/*.test.ts"],
+					testTimeout: 600_000,
+					hookTimeout: 900_000,
+					fileParallelism: false,
+				},
+			},
+		],
+	},
+});
