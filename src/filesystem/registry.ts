@@ -1,0 +1,16 @@
+import type { ByteSource } from "../bytes/source.js";
+import type { Filesystem, FilesystemFormat } from "./filesystem.js";
+
+/** Every file system that can be read, in the order in which a volume is tried. */
+export const filesystems: readonly FilesystemFormat[] = [];
+
+/** The file system on `volume`; `undefined` when it is none that can be read. */
+export async function openFilesystem(volume: ByteSource): Promise<Filesystem | undefined> {
+	for (const format of filesystems) {
+		const filesystem = await format.open(volume);
+		if (filesystem) return filesystem;
+	}
+	return undefined;
+}
+
+export { recogniseUnsupported } from "./unsupported.js";
