@@ -1,0 +1,323 @@
+#!/usr/bin/env node
+// Builds a tiny, real, bootable Debian guest from this system's own packages: the installed kernel, an initramfs made
+// by a real generator for one home disk controller only, GRUB for BIOS and UEFI, busybox as user land. Needs no mount, no
+// loop device and no network beyond two GRUB packages. The result is cached by the content of everything it is made of.
+//
+//   node scripts/guest/build.mjs [--generator initramfs-tools|dracut] [--size MiB] [--print-key]
+//
+// Prints the image's path. As delivered it boots on IDE (ata_piix) under BIOS only: root=/dev/sda3, no driver for another
+// controller in the initramfs, no \EFI\BOOT\BOOTX64.EFI on its ESP.
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+	chmodSync,
+	closeSync,
+	cpSync,
+	existsSync,
+	ftruncateSync,
+	mkdirSync,
+	mkdtempSync,
+	openSync,
+	readdirSync,
+	readFileSync,
+	readSync,
+	renameSync,
+	rmSync,
+	symlinkSync,
+	writeFileSync,
+	writeSync,
+} from "node:fs";
+import { homedir, tmpdir } from "node:os";
+import path from "node:path";
+import { parseArgs } from "node:util";
+
+const here = import.meta.dirname;
+const { values } = parseArgs({
+	options: {
+		generator: { type: "string", default: "initramfs-tools" },
+		size: { type: "string", default: "1024" },
+		"print-key": { type: "boolean", default: false },
+	},
+});
+const MiB = 1024 * 1024;
+const SECTOR = 512;
+
+const kernel = readdirSync("/lib/modules")
+	.filter((version) => existsSync(`/boot/vmlinuz-${version}`))
+	.sort((a, b) => a.localeCompare(b, "en", { numeric: true }))
+	.at(-1);
+if (kernel === undefined) {
+	console.error("No kernel in /boot with modules in /lib/modules: run scripts/system-packages.sh first.");
+	process.exit(1);
+}
+
+const key = createHash("sha256")
+	.update(JSON.stringify([kernel, values.generator, values.size]))
+	.update(readFileSync("/usr/lib/os-release"));
+for (const name of readdirSync(here).sort()) key.update(name).update(readFileSync(path.join(here, name)));
+const id = key.digest("hex").slice(0, 16);
+const cache = path.join(process.env.XDG_CACHE_HOME ?? path.join(homedir(), ".cache"), "anyvisor", "guests");
+const image = path.join(cache, `${values.generator}-${id}.raw`);
+if (values["print-key"]) {
+	console.log(id);
+	process.exit(0);
+}
+if (existsSync(image)) {
+	console.log(image);
+	process.exit(0);
+}
+
+const uuid = `${id.slice(0, 8)}-${id.slice(8, 12)}-4${id.slice(13, 16)}-8${id.slice(1, 4)}-${id.slice(4)}`;
+mkdirSync(cache, { recursive: true });
+const work = mkdtempSync(path.join(tmpdir(), "anyvisor-guest-"));
+process.on("exit", () => rmSync(work, { recursive: true, force: true }));
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130));
+
+/** Runs a tool quietly; its output is shown only when it fails. */
+function run(command, args, options = {}) {
+	try {
+		return execFileSync(command, args, { stdio: ["pipe", "pipe", "pipe"], maxBuffer: 64 * MiB, ...options });
+	} catch (error) {
+		console.error(`${command} ${args.join(" ")}\n${error.stdout ?? ""}${error.stderr ?? ""}${error.message}`);
+		process.exit(1);
+	}
+}
+
+const grub = grubFiles();
+const tree = path.join(work, "tree");
+makeTree();
+makeInitramfs();
+assemble();
+console.log(image);
+
+/** GRUB's images: the packages are downloaded and unpacked, not installed, because they would want to own the host's boot. */
+function grubFiles() {
+	const folder = path.join(cache, "grub");
+	if (!existsSync(path.join(folder, "x86_64-efi"))) {
+		const packages = path.join(work, "packages");
+		mkdirSync(packages);
+		// apt's own user may not read a private temporary folder; as root it then warns and goes on.
+		run("apt-get", ["download", "-q", "grub-pc-bin", "grub-efi-amd64-bin"], { cwd: packages });
+		for (const file of readdirSync(packages))
+			run("dpkg-deb", ["-x", path.join(packages, file), path.join(work, "grub")]);
+		rmSync(folder, { recursive: true, force: true });
+		cpSync(path.join(work, "grub/usr/lib/grub"), folder, { recursive: true });
+	}
+	return folder;
+}
+
+/** A root file system of a dozen files, plus the modules that hypervisors' devices need. */
+function makeTree() {
+	const modules = path.join(tree, "usr/lib/modules", kernel);
+	for (const folder of "bin sbin dev etc proc sys run tmp root boot/grub boot/efi usr/bin usr/sbin".split(" ")) {
+		mkdirSync(path.join(tree, folder), { recursive: true });
+	}
+	mkdirSync(modules, { recursive: true });
+	symlinkSync("usr/lib", path.join(tree, "lib"));
+	cpSync("/bin/busybox", path.join(tree, "usr/bin/busybox"));
+	const applets =
+		"sh cat cut sort tr awk sed readlink basename dirname find xargs modprobe ip ifconfig udhcpc mount umount mountpoint sleep sync poweroff uname ls printf dd grep insmod lsmod mkdir mknod ps dmesg";
+	for (const applet of applets.split(" ")) symlinkSync("../usr/bin/busybox", path.join(tree, "bin", applet));
+	for (const applet of ["modprobe", "insmod"]) symlinkSync("../usr/bin/busybox", path.join(tree, "sbin", applet));
+	cpSync(path.join(here, "init"), path.join(tree, "sbin/init"));
+	chmodSync(path.join(tree, "sbin/init"), 0o755);
+	cpSync(path.join(here, "udhcpc"), path.join(tree, "etc/udhcpc"));
+	chmodSync(path.join(tree, "etc/udhcpc"), 0o755);
+	cpSync("/usr/lib/os-release", path.join(tree, "usr/lib/os-release"));
+	symlinkSync("../usr/lib/os-release", path.join(tree, "etc/os-release"));
+	writeFileSync(
+		path.join(tree, "etc/fstab"),
+		"# home hypervisor: IDE\n/dev/sda3 / ext4 defaults 0 1\n/dev/sda2 /boot/efi vfat umask=0077 0 1\n",
+	);
+	mkdirSync(path.join(tree, "etc/network"));
+	writeFileSync(
+		path.join(tree, "etc/network/interfaces"),
+		"auto lo\niface lo inet loopback\n\nauto eth0\niface eth0 inet dhcp\n",
+	);
+	if (values.generator === "dracut") {
+		mkdirSync(path.join(tree, "etc/dracut.conf.d"), { recursive: true });
+		writeFileSync(path.join(tree, "etc/dracut.conf.d/hostonly.conf"), 'hostonly="yes"\n');
+	} else {
+		cpSync("/etc/initramfs-tools", path.join(tree, "etc/initramfs-tools"), { recursive: true });
+	}
+
+	const from = path.join("/lib/modules", kernel);
+	for (const name of readdirSync(from)) {
+		if (name.startsWith("modules.")) cpSync(path.join(from, name), path.join(modules, name));
+	}
+	for (const name of readFileSync(path.join(here, "modules"), "utf8").split("\n")) {
+		if (name === "" || name.startsWith("#")) continue;
+		const source = path.join(from, "kernel", name);
+		if (existsSync(source)) cpSync(source, path.join(modules, "kernel", name), { recursive: true });
+	}
+	cpSync(`/boot/vmlinuz-${kernel}`, path.join(tree, "boot", `vmlinuz-${kernel}`));
+	writeFileSync(
+		path.join(tree, "boot/grub/grub.cfg"),
+		`set timeout=0
+set default=0
+serial --unit=0 --speed=115200
+terminal_input console serial
+terminal_output console serial
+menuentry 'Debian GNU/Linux' {
+	search --no-floppy --fs-uuid --set=root ${uuid}
+	linux /boot/vmlinuz-${kernel} root=/dev/sda3 ro net.ifnames=0 rootdelay=5 console=tty0 console=ttyS0,115200
+	initrd ${initrd()}
+}
+`,
+	);
+}
+
+function initrd() {
+	return values.generator === "dracut" ? `/boot/initramfs-${kernel}.img` : `/boot/initrd.img-${kernel}`;
+}
+
+/** The real generator's own output, restricted to the home controller as MODULES=dep or a host-only image would be. */
+function makeInitramfs() {
+	const output = path.join(tree, initrd());
+	if (values.generator === "dracut") {
+		const configuration = path.join(work, "dracut.conf");
+		writeFileSync(configuration, "");
+		mkdirSync(path.join(work, "none"));
+		run("dracut", [
+			...["--conf", configuration, "--confdir", path.join(work, "none"), "--force", "--kver", kernel],
+			...["--hostonly", "--no-hostonly-cmdline", "--no-hostonly-default-device", "--zstd"],
+			...["--modules", "bash udev-rules kernel-modules rootfs-block base fs-lib"],
+			...["--drivers", "ata_piix ata_generic sd_mod ext4 crc32c_generic", "--filesystems", "ext4"],
+			output,
+		]);
+	} else {
+		const configuration = path.join(work, "initramfs-tools");
+		cpSync("/etc/initramfs-tools", configuration, { recursive: true });
+		const file = path.join(configuration, "initramfs.conf");
+		const text = readFileSync(file, "utf8")
+			.replace(/^MODULES=.*/m, "MODULES=list")
+			.replace(/^COMPRESS=.*/m, "COMPRESS=zstd");
+		writeFileSync(file, text);
+		writeFileSync(path.join(configuration, "modules"), "ata_piix\nata_generic\nsd_mod\next4\n");
+		run("mkinitramfs", ["-d", configuration, "-o", output, kernel], {
+			env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` },
+		});
+	}
+	chmodSync(output, 0o600);
+}
+
+/** GPT with a BIOS boot partition, an ESP and the root; GRUB is embedded by hand as grub-bios-setup would. */
+function assemble() {
+	const bios = { at: 2048, sectors: 2048 };
+	const esp = { at: 4096, sectors: 64 * 2048 };
+	const root = { at: esp.at + esp.sectors, sectors: Number(values.size) * 2048 - esp.at - esp.sectors - 2048 };
+	const disk = path.join(work, "disk.raw");
+	makeFile(disk, Number(values.size) * MiB);
+	run("sfdisk", ["-q", disk], {
+		input: `label: gpt
+label-id: ${uuid}
+start=${bios.at}, size=${bios.sectors}, type=21686148-6449-6E6F-744E-656564454649
+start=${esp.at}, size=${esp.sectors}, type=uefi
+start=${root.at}, size=${root.sectors}, type=linux
+`,
+	});
+
+	const rootImage = path.join(work, "root.img");
+	makeFile(rootImage, root.sectors * SECTOR);
+	run("mke2fs", [
+		"-q",
+		"-t",
+		"ext4",
+		"-L",
+		"root",
+		"-U",
+		uuid,
+		"-E",
+		"lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0",
+		"-d",
+		tree,
+		rootImage,
+	]);
+
+	const early = path.join(work, "early.cfg");
+	writeFileSync(
+		early,
+		`search --no-floppy --fs-uuid --set=root ${uuid}\nset prefix=($root)/boot/grub\nconfigfile $prefix/grub.cfg\n`,
+	);
+	const modules =
+		"part_gpt part_msdos fat ext2 normal linux configfile search search_fs_uuid search_label search_fs_file serial terminal echo ls test minicmd reboot halt".split(
+			" ",
+		);
+	const efi = path.join(work, "grubx64.efi");
+	run("grub-mkimage", [
+		"-d",
+		`${grub}/x86_64-efi`,
+		"-O",
+		"x86_64-efi",
+		"-o",
+		efi,
+		"-p",
+		"/EFI/debian",
+		"-c",
+		early,
+		...modules,
+		"efi_gop",
+		"efi_uga",
+	]);
+	const espImage = path.join(work, "esp.img");
+	makeFile(espImage, esp.sectors * SECTOR);
+	run("mkfs.vfat", ["-n", "ESP", "-i", id.slice(0, 8), espImage]);
+	run("mmd", ["-i", espImage, "::EFI", "::EFI/debian"]);
+	run("mcopy", ["-i", espImage, efi, "::EFI/debian/grubx64.efi"]);
+
+	const core = path.join(work, "core.img");
+	run("grub-mkimage", [
+		"-d",
+		`${grub}/i386-pc`,
+		"-O",
+		"i386-pc",
+		"-o",
+		core,
+		"-p",
+		"(hd0,gpt3)/boot/grub",
+		"-c",
+		early,
+		"biosdisk",
+		...modules,
+	]);
+	const boot = readFileSync(`${grub}/i386-pc/boot.img`);
+	const coreBytes = readFileSync(core);
+	const coreSectors = Math.ceil(coreBytes.length / SECTOR);
+	// The block list at the end of core.img's first sector: where the rest lies, how long it is, and its load segment.
+	coreBytes.writeBigUInt64LE(BigInt(bios.at + 1), 0x1f4);
+	coreBytes.writeUInt16LE(coreSectors - 1, 0x1fc);
+	coreBytes.writeUInt16LE(0x820, 0x1fe);
+	// boot.img: sector of core.img; the BIOS's boot drive; no floppy check.
+	boot.writeBigUInt64LE(BigInt(bios.at), 0x5c);
+	boot[0x64] = 0xff;
+	boot.fill(0x90, 0x66, 0x68);
+
+	const file = openSync(disk, "r+");
+	writeSync(file, boot, 0, 0x1b8, 0);
+	writeSync(file, coreBytes, 0, coreBytes.length, bios.at * SECTOR);
+	copySparse(espImage, file, esp.at * SECTOR);
+	copySparse(rootImage, file, root.at * SECTOR);
+	closeSync(file);
+	const partial = `${image}.partial-${process.pid}`;
+	run("cp", ["--sparse=always", disk, partial]);
+	renameSync(partial, image);
+}
+
+function makeFile(name, size) {
+	const file = openSync(name, "wx");
+	ftruncateSync(file, size);
+	closeSync(file);
+}
+
+function copySparse(from, into, at) {
+	const source = openSync(from, "r");
+	const chunk = Buffer.alloc(MiB);
+	for (let offset = 0; ; ) {
+		const length = readSync(source, chunk, 0, MiB, offset);
+		if (length === 0) break;
+		const data = chunk.subarray(0, length);
+		if (data.some((byte) => byte !== 0)) writeSync(into, data, 0, length, at + offset);
+		offset += length;
+	}
+	closeSync(source);
+}

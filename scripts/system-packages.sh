@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Installs the system packages that the demo, the judges of the tests and the boots use. Debian 12 and its relatives.
+# Anyvisor itself needs none of them.
+#
+#   scripts/system-packages.sh           install what is missing
+#   scripts/system-packages.sh --check   exit 1 and list what is missing
+set -euo pipefail
+
+packages=(
+	# boots: machine emulator, UEFI firmware
+	qemu-system-x86 ovmf
+	# test guests: kernel, initramfs generators, user land, boot loader, file systems, partitions
+	linux-image-amd64 initramfs-tools dracut-core busybox-static grub-common
+	e2fsprogs dosfstools mtools fdisk gdisk cpio kmod
+	# judges of what is read and written
+	qemu-utils 7zip libxml2-utils xva-img libvirt-daemon xz-utils zstd lz4 bzip2
+	# faster codecs, used when they are there
+	libdeflate0 libzstd1
+)
+
+missing=()
+for package in "${packages[@]}"; do
+	[ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+done
+
+if [ "${#missing[@]}" -eq 0 ]; then
+	exit 0
+fi
+if [ "${1:-}" = --check ]; then
+	echo "Missing system packages: ${missing[*]}" >&2
+	exit 1
+fi
+if ! command -v apt-get >/dev/null; then
+	echo "This system has no apt-get. Install the equivalents of: ${missing[*]}" >&2
+	exit 1
+fi
+
+echo "Installing ${#missing[@]} system packages for test guests, boots and independent judges: ${missing[*]}"
+sudo=()
+[ "$(id -u)" -eq 0 ] || sudo=(sudo)
+export DEBIAN_FRONTEND=noninteractive
+"${sudo[@]}" apt-get update -qq
+"${sudo[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+echo "Done."
