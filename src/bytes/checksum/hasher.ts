@@ -1,0 +1,23 @@
+import { onNode } from "../platform.js";
+
+export type HashAlgorithm = "sha1" | "sha256" | "xxh64";
+
+/** A hash of bytes that arrive piece by piece. */
+export interface Hasher {
+	/** Takes the next bytes; they may be reused once this returns. */
+	update(bytes: Uint8Array): void;
+	/** The hash of all bytes, in lower-case hexadecimal (XXH64: as a big-endian number, seed 0). Call once. */
+	digest(): string;
+}
+
+/** Starts a hash: OpenSSL's on Node, WebAssembly elsewhere and for XXH64. */
+export async function hasher(algorithm: HashAlgorithm): Promise<Hasher> {
+	if (algorithm === "xxh64") return (await import("hash-wasm")).createXXHash64();
+	return onNode ? (await import("./node.js")).openSslHasher(algorithm) : portableHasher(algorithm);
+}
+
+/** SHA-1 and SHA-256 in WebAssembly; {@link hasher} is the one to call. */
+export async function portableHasher(algorithm: "sha1" | "sha256"): Promise<Hasher> {
+	const { createSHA1, createSHA256 } = await import("hash-wasm");
+	return algorithm === "sha1" ? createSHA1() : createSHA256();
+}

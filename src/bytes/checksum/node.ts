@@ -1,0 +1,13 @@
+import { createHash } from "node:crypto";
+import type { Hasher } from "./hasher.js";
+
+/** SHA by OpenSSL: several times the speed of WebAssembly where the processor has instructions for it. */
+export function openSslHasher(algorithm: "sha1" | "sha256"): Hasher {
+	const hash = createHash(algorithm);
+	return {
+		update(bytes) {
+			hash.update(bytes);
+		},
+		digest: () => hash.digest("hex"),
+	};
+}
