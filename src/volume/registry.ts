@@ -1,0 +1,21 @@
+import type { ByteSource } from "../bytes/source.js";
+import { gpt } from "./gpt.js";
+import { mbr } from "./mbr.js";
+import type { Volume, VolumeScheme } from "./volume.js";
+import { wholeDisk } from "./whole-disk.js";
+
+/** In the order in which a disk is tried; the last one takes every disk. */
+export const volumeSchemes: readonly VolumeScheme[] = [gpt, mbr, wholeDisk];
+
+/**
+ * The volumes of a disk, in the order of their table. A disk without partitions is one volume with the number 0.
+ *
+ * @param sectorSize logical sector size of the disk in bytes, 512 or 4096
+ */
+export async function readVolumes(disk: ByteSource, sectorSize: number): Promise<readonly Volume[]> {
+	for (const scheme of volumeSchemes) {
+		const volumes = await scheme.read(disk, sectorSize);
+		if (volumes !== undefined) return volumes;
+	}
+	return [];
+}
