@@ -1,24 +1,46 @@
-/** One edit of a guest, as data with its why: dry run, web preview and audit trail are the same thing. */
-export type Change = {
-	/** Stable name of the rule that asks for it; each can be switched off: `--skip fstab`. */
-	readonly rule: "initramfs" | "drop-in" | "fstab" | "cmdline" | "esp-fallback";
+/** The rules that ask for changes; each can be switched off. */
+export const rules = ["initramfs", "drop-in", "fstab", "cmdline", "esp-fallback"] as const;
+export type Rule = (typeof rules)[number];
+
+interface Common {
+	readonly rule: Rule;
 	/** Path in the guest. */
 	readonly path: string;
 	/** One sentence. */
 	readonly why: string;
-} & (
-	| {
-			readonly action: "append-modules";
-			readonly kernel: string;
-			/** Module names in load order, dependencies included. */
-			readonly modules: readonly string[];
-			/** Bytes of module files before compression. */
-			readonly bytes: number;
-	  }
-	| { readonly action: "write-file"; readonly contents: string; readonly mode: number }
-	| {
-			readonly action: "replace-lines";
-			readonly lines: readonly { readonly line: number; readonly from: string; readonly to: string }[];
-	  }
-	| { readonly action: "copy-file"; readonly from: string }
-);
+}
+
+/** Appends one archive of kernel modules, and the indexes that resolve them, to an initramfs. */
+export interface AppendModules extends Common {
+	readonly action: "append-modules";
+	/** Kernel version. */
+	readonly kernel: string;
+	/** Module names, each after those it depends on. */
+	readonly modules: readonly string[];
+	/** Bytes of the module files and indexes, before compression. */
+	readonly bytes: number;
+}
+
+/** Creates a file, or replaces all of it. */
+export interface WriteFile extends Common {
+	readonly action: "write-file";
+	readonly contents: string;
+	/** Permission bits of a file that is new. */
+	readonly mode: number;
+}
+
+/** Replaces lines of a text file; all other bytes stay. */
+export interface ReplaceLines extends Common {
+	readonly action: "replace-lines";
+	/** `line` counts from 1; `from` is what stands there now, without its line end. */
+	readonly lines: readonly { readonly line: number; readonly from: string; readonly to: string }[];
+}
+
+/** Copies a file of the guest to a new name; missing folders are made. */
+export interface CopyFile extends Common {
+	readonly action: "copy-file";
+	readonly from: string;
+}
+
+/** One edit of a guest, as data with its why: dry run, web preview and audit trail are the same thing. */
+export type Change = AppendModules | WriteFile | ReplaceLines | CopyFile;

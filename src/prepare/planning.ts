@@ -1,0 +1,13 @@
+import type { GuestTree } from "../filesystem/tree.js";
+import type { LinuxGuest } from "../guest/guest.js";
+import type { Hypervisor } from "../hypervisor/hypervisor.js";
+
+/** What a rule looks at. */
+export interface Planning {
+	readonly guest: LinuxGuest;
+	readonly tree: GuestTree;
+	/** Hypervisors that the guest shall run on. */
+	readonly targets: readonly Hypervisor[];
+	/** Name that does not depend on the disk's controller, such as `UUID=…`, for a `/dev/sdX1`; `undefined`: no such volume. */
+	stableName(device: string): string | undefined;
+}

@@ -1,0 +1,54 @@
+import { modulesToAdd } from "../../driver/index.js";
+import type { Generator } from "../../guest/guest.js";
+import type { WriteFile } from "../change.js";
+import type { Planning } from "../planning.js";
+
+const header = "# Written by Anyvisor: keeps the drivers of other hypervisors in the initramfs after kernel updates.\n";
+
+/** Where each generator looks for more modules, and how they are written there. */
+const dropIns: Record<Generator, { path: string; mode: number; contents(modules: string): string }> = {
+	// A hook rather than a list in modules.d: that list is loaded unconditionally at every boot.
+	"initramfs-tools": {
+		path: "/etc/initramfs-tools/hooks/anyvisor",
+		mode: 0o755,
+		contents: (modules) => `#!/bin/sh
+${header}[ "$1" = prereqs ] && exit 0
+. /usr/share/initramfs-tools/hook-functions
+manual_add_modules ${modules}
+`,
+	},
+	dracut: {
+		path: "/etc/dracut.conf.d/anyvisor.conf",
+		mode: 0o644,
+		contents: (modules) => `${header}add_drivers+=" ${modules} "\n`,
+	},
+	mkinitcpio: {
+		path: "/etc/mkinitcpio.conf.d/anyvisor.conf",
+		mode: 0o644,
+		contents: (modules) => `${header}MODULES+=(${modules})\n`,
+	},
+};
+
+/** The next kernel update builds a new initramfs: the generator's own configuration must name the drivers too. */
+export async function planDropIns({ guest, tree, targets }: Planning): Promise<WriteFile[]> {
+	const wanted = new Set(guest.kernels.flatMap((kernel) => modulesToAdd(guest, kernel, targets)));
+	const changes: WriteFile[] = [];
+	for (const generator of guest.generators) {
+		const { path, mode, contents } = dropIns[generator];
+		const current = (await tree.readText(path)) ?? "";
+		const words = new Set(current.split(/[\s"()]+/));
+		const missing = [...wanted].filter((module) => !words.has(module));
+		if (missing.length === 0) continue;
+		const kept = [...words].filter((word) => guest.kernels.some((kernel) => kernel.modules.paths.has(word)));
+		const modules = [...new Set([...kept, ...wanted])].sort().join(" ");
+		changes.push({
+			rule: "drop-in",
+			action: "write-file",
+			path,
+			mode,
+			contents: contents(modules),
+			why: `The next kernel update runs ${generator}, which would leave the added drivers out again.`,
+		});
+	}
+	return changes;
+}

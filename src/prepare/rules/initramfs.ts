@@ -1,0 +1,27 @@
+import { modulesToAdd } from "../../driver/index.js";
+import type { AppendModules } from "../change.js";
+import { overlayFiles } from "../overlay-archive.js";
+import type { Planning } from "../planning.js";
+
+/** Every installed kernel gets the drivers of every target, so that falling back to an older kernel works as well. */
+export async function planInitramfs({ guest, tree, targets }: Planning): Promise<AppendModules[]> {
+	const changes: AppendModules[] = [];
+	for (const kernel of guest.kernels) {
+		if (!kernel.initramfs) continue;
+		const modules = modulesToAdd(guest, kernel, targets);
+		if (modules.length === 0) continue;
+		const { bytes } = await overlayFiles(tree, kernel, modules);
+		changes.push({
+			rule: "initramfs",
+			action: "append-modules",
+			path: kernel.initramfs.path,
+			kernel: kernel.version,
+			modules,
+			bytes,
+			why: `The initramfs of ${kernel.version} lacks drivers that ${names(targets)} ${targets.length === 1 ? "needs" : "need"} to find the root disk.`,
+		});
+	}
+	return changes;
+}
+
+const names = (targets: Planning["targets"]) => targets.map((target) => target.title).join(", ");
