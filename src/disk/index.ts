@@ -1,0 +1,3 @@
+export type { Disk, DiskFormat, Extent, Neighbours, WriteOptions, Written } from "./disk.js";
+export { confinedNeighbours } from "./neighbours.js";
+export { diskFormat, diskFormats, type OpenDiskOptions, openDisk, recognise } from "./registry.js";

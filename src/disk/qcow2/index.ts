@@ -1,0 +1,17 @@
+import { viewOf } from "../../bytes/struct.js";
+import type { DiskFormat } from "../disk.js";
+import { MAGIC } from "./layout.js";
+import { openQcow2 } from "./read.js";
+import { writeQcow2 } from "./write.js";
+
+/**
+ * QEMU's copy-on-write images, versions 2 and 3. Variants to write: `plain` (the default) and `compressed`.
+ */
+export const qcow2: DiskFormat = {
+	id: "qcow2",
+	extensions: [".qcow2"],
+	// Version 1 shares the magic; opening says that it is not supported.
+	matches: (head) => head.length >= 8 && viewOf(head).getUint32(0) === MAGIC,
+	open: openQcow2,
+	write: writeQcow2,
+};

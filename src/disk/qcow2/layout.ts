@@ -1,0 +1,108 @@
+import { bytes, flags64, struct, u8, u32, u64 } from "../../bytes/struct.js";
+
+// Layouts and names as in https://gitlab.com/qemu-project/qemu/-/blob/master/docs/interop/qcow2.txt; all big-endian.
+
+/** "QFI" and 0xfb */
+export const MAGIC = 0x514649fb;
+
+/** Version 2 ends here. */
+export const Header = struct("qcow2 header", "big", {
+	magic: u32,
+	version: u32,
+	backing_file_offset: u64,
+	backing_file_size: u32,
+	cluster_bits: u32,
+	size: u64,
+	crypt_method: u32,
+	l1_size: u32,
+	l1_table_offset: u64,
+	refcount_table_offset: u64,
+	refcount_table_clusters: u32,
+	nb_snapshots: u32,
+	snapshots_offset: u64,
+});
+
+/** What version 3 adds, right behind {@link Header}. */
+export const HeaderV3 = struct("qcow2 version 3 header", "big", {
+	incompatible_features: flags64,
+	compatible_features: flags64,
+	autoclear_features: flags64,
+	refcount_order: u32,
+	header_length: u32,
+	// Present where header_length is above 104.
+	compression_type: u8,
+	padding: bytes(7),
+});
+
+/** `header_length` without the fields that are optional in version 3. */
+export const V3_LENGTH = 104;
+
+export const Incompatible = {
+	dirty: 1n << 0n,
+	corrupt: 1n << 1n,
+	externalData: 1n << 2n,
+	compressionType: 1n << 3n,
+	extendedL2: 1n << 4n,
+} as const;
+
+export const COMPRESSION_TYPES = ["deflate", "zstd"] as const;
+
+export const Extension = struct("qcow2 header extension", "big", { type: u32, length: u32 });
+
+export const ExtensionType = {
+	end: 0,
+	backingFormat: 0xe2792aca,
+	externalDataFile: 0x44415441,
+} as const;
+
+/** Smallest and, in every implementation, largest `cluster_bits`: 512 bytes and 2 MiB. */
+export const CLUSTER_BITS = { min: 9, max: 21 } as const;
+
+/** QEMU's own limit for the L1 table, in bytes. */
+export const L1_LIMIT = 32 * 1024 * 1024;
+
+export const BACKING_NAME_LIMIT = 1023;
+
+// L1 and L2 entries are 64 bits: flags, and an offset in bits 9 to 55. They are handled as their two 32-bit halves.
+export const ENTRY_SIZE = 8;
+/** L1, L2: the refcount of what is pointed at is exactly one. */
+export const COPIED_HIGH = 0x8000_0000;
+/** L2: a compressed cluster descriptor. */
+export const COMPRESSED_HIGH = 0x4000_0000;
+/** L2: reads as zero (version 3). */
+export const ZERO_LOW = 1;
+
+const TWO_32 = 0x1_0000_0000;
+
+export const offsetOf = (high: number, low: number) => (high & 0x00ff_ffff) * TWO_32 + ((low & 0xffff_fe00) >>> 0);
+
+/**
+ * A compressed cluster descriptor: bits 0 to x-1 hold the byte offset, bits x to 61 how many 512-byte sectors it
+ * touches beyond the first, where x = 62 - (cluster_bits - 8).
+ */
+export function compressedRun(high: number, low: number, clusterBits: number): { offset: number; length: number } {
+	const shift = 62 - (clusterBits - 8) - 32;
+	const sectors = ((high & 0x3fff_ffff) >>> shift) + 1;
+	const offset = (high & (2 ** shift - 1)) * TWO_32 + low;
+	return { offset, length: sectors * 512 - (offset % 512) };
+}
+
+/** The two halves of the descriptor of `length` compressed bytes at `offset`. */
+export function compressedDescriptor(
+	offset: number,
+	length: number,
+	clusterBits: number,
+): { high: number; low: number } {
+	const shift = 62 - (clusterBits - 8) - 32;
+	const additional = Math.floor((offset + length - 1) / 512) - Math.floor(offset / 512);
+	return {
+		high: (COMPRESSED_HIGH | (additional << shift) | Math.floor(offset / TWO_32)) >>> 0,
+		low: offset % TWO_32,
+	};
+}
+
+/** The high and low halves of an entry that points at `offset` and owns it alone. */
+export const ownedEntry = (offset: number) => ({
+	high: (COPIED_HIGH | Math.floor(offset / TWO_32)) >>> 0,
+	low: offset % TWO_32,
+});
