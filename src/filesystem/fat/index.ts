@@ -1,0 +1,148 @@
+import { damaged, notFound } from "../../bytes/errors.js";
+import { type ByteSource, checkRange, isStore } from "../../bytes/source.js";
+import type { FileStat, Filesystem, FilesystemFormat } from "../filesystem.js";
+import { type Entry, parseDirectory, readDirectory, type Span, spansOf } from "./directory.js";
+import { editFat } from "./edit.js";
+import { type Geometry, readGeometry } from "./geometry.js";
+import { attribute } from "./layout.js";
+import { sameName } from "./names.js";
+import { AllocationTable } from "./table.js";
+
+/** FAT12, FAT16 and FAT32 with long names. Names are found whatever their case, by their short form as well. */
+export const fat: FilesystemFormat = {
+	id: "fat",
+	async open(volume) {
+		const geometry = await readGeometry(volume);
+		if (!geometry) return undefined;
+		const table = new AllocationTable(volume, geometry);
+		const { label } = parseDirectory(await readDirectory(volume, geometry, table, 0));
+		return filesystem(volume, geometry, table, label);
+	},
+};
+
+const root: Entry = {
+	name: "",
+	shortName: "",
+	attributes: attribute.directory,
+	cluster: 0,
+	size: 0,
+	mtime: 0,
+	offset: 0,
+};
+const isDirectory = (entry: Entry) => (entry.attributes & attribute.directory) !== 0;
+
+function filesystem(
+	volume: ByteSource,
+	geometry: Geometry,
+	table: AllocationTable,
+	label: string | undefined,
+): Filesystem {
+	const entriesOf = async (directory: Entry) =>
+		parseDirectory(await readDirectory(volume, geometry, table, directory.cluster)).entries;
+
+	async function find(path: string): Promise<Entry | undefined> {
+		let entry: Entry | undefined = root;
+		for (const name of path.split("/").filter((part) => part !== "")) {
+			if (!entry || !isDirectory(entry)) return undefined;
+			const entries = await entriesOf(entry);
+			entry =
+				entries.find((entry) => sameName(entry.name, name)) ?? entries.find((entry) => sameName(entry.shortName, name));
+		}
+		return entry;
+	}
+
+	return {
+		kind: geometry.kind,
+		uuid: geometry.volumeId === 0 ? "" : hexGroups(geometry.volumeId),
+		label: label ?? (geometry.label === "NO NAME" ? "" : geometry.label),
+
+		async stat(path) {
+			const entry = await find(path);
+			return entry && statOf(entry);
+		},
+
+		async list(path) {
+			const entry = await find(path);
+			if (!entry || !isDirectory(entry)) throw notFound(`${volume.name}:${path} is not a directory`, { file: path });
+			return (await entriesOf(entry)).map((entry) => ({ name: entry.name, type: statOf(entry).type }));
+		},
+
+		async open(path) {
+			const entry = await find(path);
+			if (!entry || isDirectory(entry)) throw notFound(`${volume.name}:${path} is not a file`, { file: path });
+			const name = `${volume.name}:${path}`;
+			const needed = Math.ceil(entry.size / geometry.clusterSize);
+			const chain = await table.chain(needed === 0 ? 0 : entry.cluster, needed);
+			if (chain.clusters < needed) {
+				throw damaged(`${name} has ${entry.size} bytes, but its clusters end before`, {
+					file: volume.name,
+					hint: "Repair a copy with fsck.vfat.",
+				});
+			}
+			return spansSource(volume, name, entry.size, spansOf(geometry, chain.runs, volume.name));
+		},
+
+		free: async () => (await table.countFree()) * geometry.clusterSize,
+
+		...(isStore(volume) ? { edit: () => editFat(volume, geometry) } : {}),
+	};
+}
+
+/** As Linux mounts FAT by default: everything belongs to root, and everybody may read and execute it. */
+function statOf(entry: Entry): FileStat {
+	const readOnly = (entry.attributes & attribute.readOnly) !== 0;
+	return {
+		type: isDirectory(entry) ? "directory" : "file",
+		size: isDirectory(entry) ? 0 : entry.size,
+		mode: readOnly ? 0o555 : 0o755,
+		uid: 0,
+		gid: 0,
+		mtime: entry.mtime,
+	};
+}
+
+/** `ABCD-1234`, as in /dev/disk/by-uuid. */
+function hexGroups(volumeId: number): string {
+	const digits = volumeId.toString(16).toUpperCase().padStart(8, "0");
+	return `${digits.slice(0, 4)}-${digits.slice(4)}`;
+}
+
+/** The first `size` bytes of what lies in `spans`, one after the other. */
+function spansSource(volume: ByteSource, name: string, size: number, spans: readonly Span[]): ByteSource {
+	const starts: number[] = [];
+	let total = 0;
+	for (const span of spans) {
+		starts.push(total);
+		total += span.length;
+	}
+	const source = {
+		name,
+		size,
+		async read(at: number, into: Uint8Array) {
+			checkRange(source, at, into.length);
+			let done = 0;
+			for (let i = indexOfSpan(starts, at); done < into.length; i++) {
+				const span = spans[i];
+				const start = starts[i];
+				if (!span || start === undefined) throw damaged(`${name} ends early`, { file: name, offset: at + done });
+				const skip = at + done - start;
+				const length = Math.min(span.length - skip, into.length - done);
+				await volume.read(span.at + skip, into.subarray(done, done + length));
+				done += length;
+			}
+		},
+	};
+	return source;
+}
+
+/** The last index whose start is not beyond `at`. */
+function indexOfSpan(starts: readonly number[], at: number): number {
+	let low = 0;
+	let high = starts.length - 1;
+	while (low < high) {
+		const middle = Math.ceil((low + high) / 2);
+		if ((starts[middle] ?? 0) <= at) low = middle;
+		else high = middle - 1;
+	}
+	return low;
+}
