@@ -1,0 +1,74 @@
+/**
+ * Binary layouts of VMDK, in the names and order of VMware's technical note "Virtual Disk Format 5.0":
+ * https://www.vmware.com/app/vmdk/?src=vmdk (copy: https://www.scribd.com/document/464037297/vmdk-50-technote-pdf).
+ * All offsets and sizes in them count sectors of 512 bytes unless said otherwise.
+ */
+import { bytes, flags64, struct, u8, u16, u32, u64 } from "../../bytes/struct.js";
+
+export const SECTOR = 512;
+
+/** "KDMV": a hosted sparse extent, streamOptimized ones included. */
+export const SPARSE_MAGIC = 0x564d444b;
+/** "COWD": an ESX sparse extent, as VMFS keeps snapshots. */
+export const COWD_MAGIC = 0x44574f43;
+/** The first eight bytes of a space-efficient sparse extent; the format is not in the technical note. */
+export const SESPARSE_MAGIC = 0xcafebaben;
+
+/** Hosted Sparse Extents: the header, one sector; its copy near the end of a streamOptimized extent is the footer. */
+export const SparseExtentHeader = struct("VMDK sparse extent header", "little", {
+	magicNumber: u32,
+	version: u32,
+	flags: u32,
+	capacity: u64,
+	grainSize: u64,
+	descriptorOffset: u64,
+	descriptorSize: u64,
+	numGTEsPerGT: u32,
+	rgdOffset: flags64,
+	gdOffset: flags64,
+	overHead: u64,
+	uncleanShutdown: u8,
+	singleEndLineChar: u8,
+	nonEndLineChar: u8,
+	doubleEndLineChar1: u8,
+	doubleEndLineChar2: u8,
+	compressAlgorithm: u16,
+	pad: bytes(433),
+});
+
+/** Bits of {@link SparseExtentHeader}'s `flags`. */
+export const FLAG = {
+	newLineTest: 1 << 0,
+	redundantGrainTable: 1 << 1,
+	zeroedGrain: 1 << 2,
+	compressed: 1 << 16,
+	markers: 1 << 17,
+} as const;
+
+/** `gdOffset` of a stream that did not know yet where its grain directory would go: the footer says. */
+export const GD_AT_END = 0xffff_ffff_ffff_ffffn;
+export const COMPRESSION_DEFLATE = 1;
+
+/** What the four end-of-line characters of the header have to be: text-mode transfers spoil them. */
+export const NEW_LINE_TEST = {
+	singleEndLineChar: 0x0a,
+	nonEndLineChar: 0x20,
+	doubleEndLineChar1: 0x0d,
+	doubleEndLineChar2: 0x0a,
+} as const;
+
+/** A grain table entry of 1 where {@link FLAG.zeroedGrain} is set; 0 is a grain that was never written. */
+export const GTE_ZEROED = 1;
+
+/** Stream-Optimized Compressed: in front of each grain; `val` is its LBA, `size` the bytes of zlib data that follow. */
+export const GrainMarker = struct("VMDK grain marker", "little", { val: u64, size: u32 });
+
+/** Stream-Optimized Compressed: in front of metadata; `val` is the sectors that follow it, `size` is 0. */
+export const MetadataMarker = struct("VMDK metadata marker", "little", {
+	val: u64,
+	size: u32,
+	type: u32,
+	pad: bytes(496),
+});
+
+export const MARKER = { endOfStream: 0, grainTable: 1, grainDirectory: 2, footer: 3 } as const;
