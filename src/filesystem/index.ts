@@ -1,0 +1,11 @@
+export type {
+	Attributes,
+	DirectoryEntry,
+	Editor,
+	FileStat,
+	Filesystem,
+	FilesystemFormat,
+	FileType,
+} from "./filesystem.js";
+export { filesystems, openFilesystem, recogniseUnsupported } from "./registry.js";
+export { GuestTree, type Mount, type Resolved } from "./tree.js";
