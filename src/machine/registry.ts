@@ -1,0 +1,24 @@
+import { unsupported } from "../bytes/errors.js";
+import { libvirt } from "./libvirt.js";
+import type { DescriptorFile, Machine, MachineFormat } from "./machine.js";
+import { ovf } from "./ovf/ovf.js";
+import { vmx } from "./vmx.js";
+
+export const machineFormats: readonly MachineFormat[] = [ovf, vmx, libvirt];
+
+/** The format that recognises the descriptor by its content, if any does. */
+export const machineFormatOf = (file: DescriptorFile) => machineFormats.find((format) => format.matches(file));
+
+/**
+ * Reads a descriptor of any known format.
+ *
+ * @throws `unsupported` where no format recognises it.
+ */
+export async function readMachine(file: DescriptorFile): Promise<Machine> {
+	const format = machineFormatOf(file);
+	if (format !== undefined) return format.read(file);
+	throw unsupported(`${file.name} is no machine description that can be read`, {
+		file: file.name,
+		hint: `Known descriptions: ${machineFormats.map(({ id }) => id).join(", ")}.`,
+	});
+}

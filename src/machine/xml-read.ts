@@ -1,0 +1,118 @@
+import { AnyvisorError, damaged, refused } from "../bytes/errors.js";
+import type { DescriptorFile } from "./machine.js";
+
+/** An element of a parsed document, independent of the parser and its memory. Names are local: prefixes are dropped. */
+export interface XmlElement {
+	readonly name: string;
+	/** Namespace URI; empty where there is none. */
+	readonly namespace: string;
+	/** By local name. */
+	readonly attributes: ReadonlyMap<string, string>;
+	readonly children: readonly XmlElement[];
+	/** The text directly inside the element, trimmed; that of its children is theirs. */
+	readonly text: string;
+}
+
+/** Bytes. The largest appliance descriptors in use, with translations and EULAs in them, have about 500 KB. */
+export const MAX_DESCRIPTOR = 8 << 20;
+const MAX_NODES = 200_000;
+/** A start tag is looked for in this much of a file. */
+const SNIFFED = 64 << 10;
+
+/** The text of the root element's start tag, or undefined where `bytes` are not the beginning of an XML document. */
+export function rootTag(bytes: Uint8Array): { readonly name: string; readonly tag: string } | undefined {
+	const text = decodeHead(bytes.subarray(0, SNIFFED));
+	const prolog = /\s+|<\?[^]*?\?>|<!--[^]*?-->|<!DOCTYPE[^[>]*(?:\[[^]*?\]\s*)?>/y;
+	let at = 0;
+	while (prolog.test(text)) at = prolog.lastIndex;
+	const tag = /<(?:[\w.-]+:)?([\w.-]+)(?:\s[^<]*?)?\/?>/y;
+	tag.lastIndex = at;
+	const found = tag.exec(text);
+	return found?.[1] === undefined ? undefined : { name: found[1], tag: found[0] };
+}
+
+function decodeHead(bytes: Uint8Array): string {
+	const label =
+		bytes[0] === 0xff && bytes[1] === 0xfe ? "utf-16le" : bytes[0] === 0xfe && bytes[1] === 0xff ? "utf-16be" : "utf-8";
+	return new TextDecoder(label).decode(bytes);
+}
+
+/**
+ * Parses a whole document. Nothing outside it is ever loaded, and documents with a DTD are refused: descriptors have
+ * none, and entities are how small documents become huge ones.
+ *
+ * @throws `damaged` when it is not well-formed, `refused` when it is larger or more deeply nested than any descriptor.
+ */
+export async function parseXml(file: DescriptorFile): Promise<XmlElement> {
+	if (file.bytes.length > MAX_DESCRIPTOR) {
+		throw refused(`${file.name} has ${file.bytes.length} bytes; descriptors beyond ${MAX_DESCRIPTOR} are not read`, {
+			file: file.name,
+			hint: "Check that this file is the descriptor and not a disk.",
+		});
+	}
+	// Loaded when first needed: instantiating the WebAssembly module takes longer than everything else at startup.
+	const {
+		ParseOption,
+		XmlCData,
+		XmlDocument,
+		XmlElement: Element,
+		XmlLibError,
+		XmlText,
+	} = await import("libxml2-wasm");
+	type ParsedElement = InstanceType<typeof Element>;
+
+	let nodes = 0;
+	const detach = (element: ParsedElement): XmlElement => {
+		const children: XmlElement[] = [];
+		let text = "";
+		for (let node = element.firstChild; node !== null; node = node.next) {
+			if (++nodes > MAX_NODES) {
+				throw refused(`${file.name} has more than ${MAX_NODES} XML nodes: no descriptor needs that many`, {
+					file: file.name,
+				});
+			}
+			if (node instanceof Element) children.push(detach(node));
+			else if (node instanceof XmlText || node instanceof XmlCData) text += node.content;
+		}
+		const attributes = new Map<string, string>();
+		for (const attribute of element.attrs) {
+			if (++nodes > MAX_NODES) throw refused(`${file.name} has more than ${MAX_NODES} XML nodes`, { file: file.name });
+			attributes.set(attribute.name, attribute.value);
+		}
+		return { name: element.name, namespace: element.namespaceUri, attributes, children, text: text.trim() };
+	};
+
+	try {
+		using document = XmlDocument.fromBuffer(file.bytes, {
+			option: ParseOption.XML_PARSE_NONET | ParseOption.XML_PARSE_NO_XXE | ParseOption.XML_PARSE_NO_SYS_CATALOG,
+		});
+		if (document.dtd !== null) {
+			throw refused(`${file.name} has a document type declaration, which no descriptor needs`, {
+				file: file.name,
+				hint: "Remove the <!DOCTYPE …> part if you trust the file.",
+			});
+		}
+		return detach(document.root);
+	} catch (error) {
+		if (error instanceof AnyvisorError || !(error instanceof XmlLibError)) throw error;
+		throw damaged(`${file.name} is not well-formed XML: ${error.message.trim()}`, { file: file.name, cause: error });
+	}
+}
+
+/** The first child with this local name. */
+export const child = (element: XmlElement | undefined, name: string) =>
+	element?.children.find((candidate) => candidate.name === name);
+
+/** All children with this local name. */
+export const childrenOf = (element: XmlElement | undefined, name: string) =>
+	element?.children.filter((candidate) => candidate.name === name) ?? [];
+
+/** The first element reached by following local names from `element`. */
+export const descend = (element: XmlElement | undefined, ...names: string[]) =>
+	names.reduce<XmlElement | undefined>(child, element);
+
+/** An attribute's value; undefined where it is missing or empty. */
+export const attribute = (element: XmlElement | undefined, name: string) => element?.attributes.get(name) || undefined;
+
+/** An element's text; undefined where it is missing or empty. */
+export const textOf = (element: XmlElement | undefined) => element?.text || undefined;
