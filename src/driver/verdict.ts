@@ -9,25 +9,36 @@ export interface DeviceVerdict {
 	readonly device: string;
 	/** The module that binds the device itself (the last address); null when the guest has none. */
 	readonly driver: string | null;
-	/** The worst state among all drivers that the device needs. */
+	/** The worst state among all drivers that the device needs; for a disk, those of the root file system included. */
 	readonly state: DriverState;
-	/** Will it work as the guest is: disk drivers must be built in or in the initramfs, others at least installed. */
+	/**
+	 * Will it work as the guest is: disk drivers must be built in or in the initramfs, others at least installed, and no
+	 * {@link note} may stand against it.
+	 */
 	readonly works: boolean;
-	/** Modules that would have to enter the initramfs for it to work, dependencies included; empty when it works. */
+	/**
+	 * Modules that have to enter the initramfs for it to work, in load order and dependencies included. Empty when it
+	 * works, when a driver is absent, and for other roles than `disk`.
+	 */
 	readonly missing: readonly string[];
-	/** Rests on a fact nobody has verified. */
+	/** False where it rests on a fact that nobody has verified. */
 	readonly verified: boolean;
 	/** Attached by the package that `expand` writes. */
 	readonly chosen: boolean;
-	/** Why it does not work although drivers are present, where so. */
+	/** Why it does not work although drivers are present, where so: one sentence. */
 	readonly note?: string;
 }
 
 export interface Verdict {
+	/** {@link Hypervisor.id} */
 	readonly hypervisor: string;
 	readonly title: string;
-	/** `ready`: boots with disk and network as it is. `fixable`: will after preparing. `blocked`: cannot. */
+	/**
+	 * `ready`: boots from its disk as it is. `fixable`: will after preparing. `blocked`: cannot. The network does not
+	 * decide: a guest without a driver for any NIC boots all the same, and the reasons say that it is without network.
+	 */
 	readonly verdict: "ready" | "fixable" | "blocked";
+	/** Every model that the hypervisor offers under the firmware it would boot the guest with. */
 	readonly devices: readonly DeviceVerdict[];
 	/** Sentences a person understands, the decisive one first. */
 	readonly reasons: readonly string[];

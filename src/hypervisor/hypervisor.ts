@@ -1,6 +1,16 @@
 import type { Address, Role } from "../device/device.js";
 import type { Firmware } from "../machine/machine.js";
 
+/** A place that the guest must find a driver for, and what Linux calls that driver. */
+export type DeviceAddress = Address & {
+	/**
+	 * Linux modules known to bind it, the best first. Which module binds is otherwise the guest's own alias tables' answer;
+	 * this list decides where those cannot: kernels before 6.18 record no device aliases of built-in drivers, and an alias
+	 * that matches by PCI class alone may belong to a driver that declines (ata_generic does). Absent: every match counts.
+	 */
+	readonly drivers?: readonly string[];
+};
+
 /** One device model that a hypervisor offers. */
 export interface DeviceModel {
 	/** The hypervisor's or QEMU's word for it, unique within its file: `pvscsi`, `vmxnet3`, `vbd`. */
@@ -11,18 +21,16 @@ export interface DeviceModel {
 	 * What the guest sees, from the bus down: every address must be driven for the device to work. A virtio disk is a
 	 * PCI function first and a virtio device on it second.
 	 */
-	readonly addresses: readonly Address[];
+	readonly addresses: readonly DeviceAddress[];
 	/** Was it checked in the hypervisor's or the kernel's sources (true), or only read in documentation or assumed? */
 	readonly verified: boolean;
 	/** Where the fact comes from. */
 	readonly source: string;
 	/** Restricts the model to one firmware; absent: both. */
 	readonly firmware?: Firmware;
-	/** The bytes this model needs are on it at boot: only for role `disk`. */
-	readonly bootable?: boolean;
-	/** Traps that make the model unusable although its driver is present; ids from {@link Trap}. */
+	/** Traps that make the model unusable although its driver is present. */
 	readonly traps?: readonly Trap[];
-	/** Drivers that stack on it and must be there too, by module name: `sd_mod` for SCSI disks. */
+	/** Linux modules that stack on its driver and must be there too: `sd_mod` for disks that appear as SCSI disks. */
 	readonly needs?: readonly string[];
 }
 
@@ -33,6 +41,15 @@ export type Trap =
 	/** Emulated disks and NICs are unplugged when the Xen PV drivers were compiled, even as modules. */
 	| "xen-unplug";
 
+/**
+ * {@link DeviceModel.id}s that a package attaches, in order of preference: the first one that the guest can drive is
+ * used, and the first one that it could be prepared for is what preparing aims at.
+ */
+export interface Attachments {
+	readonly disk: readonly string[];
+	readonly network: readonly string[];
+}
+
 /** A hypervisor as a guest sees it: data only. Published as JSON; users add their own. */
 export interface Hypervisor {
 	readonly id: string;
@@ -40,15 +57,16 @@ export interface Hypervisor {
 	readonly vendor: string;
 	/** Shared by variants: `hyperv` for `hyperv-gen1` and `hyperv-gen2`. */
 	readonly family: string;
+	/** Processors whose guests it runs, as {@link LinuxGuest.arch} names them. */
+	readonly arch: readonly string[];
 	/** Ways it can boot a guest, the preferred one first. */
 	readonly firmware: readonly Firmware[];
 	/** All models it offers, per role in order of preference. */
 	readonly devices: readonly DeviceModel[];
-	/**
-	 * Models that the native package attaches, in order of preference: the first one the guest can drive is used, and
-	 * the first one that it could be prepared for is what preparing aims at.
-	 */
-	readonly boot: { readonly disk: readonly string[]; readonly network: readonly string[] };
+	/** What the native package attaches. */
+	readonly boot: Attachments;
+	/** Other environments in which the same package must boot too: NxTop images are made on Hyper-V and run on Xen. */
+	readonly also?: readonly Attachments[];
 	/** Hard limits: bytes and counts. */
 	readonly limits: { readonly diskBytes?: number; readonly disks?: number; readonly nics?: number };
 	/** Facts a user should know, one sentence each. */

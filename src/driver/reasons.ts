@@ -1,0 +1,75 @@
+import type { LinuxKernel } from "../guest/guest.js";
+import type { JudgedDevice, NeededDriver } from "./judge-device.js";
+
+/** Sentences about the disks and NICs that a package would attach, most preferred first. */
+
+export function bootsFrom({ model, verdict }: JudgedDevice, { version }: LinuxKernel): string {
+	const where = verdict.state === "builtin" ? "built into" : "in the initramfs of";
+	return `Boots from ${model.title}: its driver ${verdict.driver} is ${where} ${version}.`;
+}
+
+export function fixableDisk({ model, drivers, verdict }: JudgedDevice, { version }: LinuxKernel): string {
+	const culprit = drivers.find(({ state }) => state === "installed");
+	const consequence = culprit?.for === "root" ? "would not mount its root" : "would not find its root disk";
+	if (verdict.note !== undefined) return `${verdict.note} The kernel ${consequence}.`;
+	return `${named(culprit, model.title)} is installed but not in the initramfs of ${version}: the kernel ${consequence}.`;
+}
+
+function named(driver: NeededDriver | undefined, device: string): string {
+	if (driver?.for === "bus") return `The bus driver ${driver.module}, which ${device} sits on,`;
+	if (driver?.for === "stack") return `The driver ${driver.module}, which disks of ${device} also need,`;
+	if (driver?.for === "root") return `The driver ${driver.module} of the root file system`;
+	return `The disk driver ${driver?.module}`;
+}
+
+export function blockedDisk(disks: readonly JudgedDevice[], title: string, { version }: LinuxKernel): string[] {
+	const untrapped = disks.filter(({ trapped }) => !trapped);
+	const modular = untrapped.find(({ verdict }) => verdict.state === "installed");
+	const absent = untrapped.filter(({ verdict }) => verdict.state === "absent");
+	const rootless = absent.find(({ drivers }) =>
+		drivers.every((driver) => driver.state !== "absent" || driver.for === "root"),
+	);
+	const reasons: string[] = [];
+	if (modular !== undefined) {
+		const culprit = modular.drivers.find(({ state }) => state === "installed");
+		reasons.push(
+			`${named(culprit, modular.model.title)} is a module, and ${version} has no initramfs that it could be loaded from.`,
+		);
+	}
+	if (rootless !== undefined) reasons.push(`The kernel ${version} has no driver for the root file system.`);
+	else if (absent.length > 0) reasons.push(`The kernel ${version} has no driver for ${either(absent)} of ${title}.`);
+	reasons.push(...new Set(disks.flatMap(({ trapped, verdict }) => (trapped ? (verdict.note ?? []) : []))));
+	if (disks.length === 0) reasons.push(`${title} has no disk that could be booted from with this firmware.`);
+	return reasons;
+}
+
+export function networkReason(
+	nic: JudgedDevice | undefined,
+	nics: readonly JudgedDevice[],
+	{ version }: LinuxKernel,
+): string {
+	if (nic !== undefined) return `Its network card is ${nic.model.title}, with the driver ${nic.verdict.driver}.`;
+	const absent = nics.filter(({ trapped }) => !trapped);
+	const why = absent.length > 0 ? [`the kernel ${version} has no driver for ${either(absent)}`] : [];
+	const notes = nics.flatMap(({ verdict }) => verdict.note ?? []);
+	return [`It boots, but without network${why.length > 0 ? `: ${why.join()}` : ""}.`, ...new Set(notes)].join(" ");
+}
+
+/** A sentence when what the package would attach rests on facts that nobody has verified. */
+export function unverifiedReason(chosen: readonly JudgedDevice[]): string[] {
+	const facts = chosen.filter(({ model }) => !model.verified);
+	if (facts.length === 0) return [];
+	const sources = new Set(facts.map(({ model }) => model.source));
+	return [
+		`Not verified: that ${all(facts)} ${facts.length === 1 ? "is" : "are"} offered (${[...sources].join("; ")}).`,
+	];
+}
+
+const either = (devices: readonly JudgedDevice[]) => list(devices, "or");
+const all = (devices: readonly JudgedDevice[]) => list(devices, "and");
+
+function list(devices: readonly JudgedDevice[], joint: string): string {
+	const titles = devices.map(({ model }) => model.title);
+	const last = titles.pop() ?? "";
+	return titles.length === 0 ? last : `${titles.join(", ")} ${joint} ${last}`;
+}
