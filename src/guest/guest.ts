@@ -22,8 +22,19 @@ export interface LinuxGuest {
 	readonly network: readonly NetworkFact[];
 	/** Generators whose configuration is installed, so that drop-ins can be left for the next kernel update. */
 	readonly generators: readonly Generator[];
-	/** Where the ESP is mounted (`/boot/efi`, `/efi`, `/boot`), and whether `\EFI\BOOT\BOOTX64.EFI` exists. */
-	readonly esp?: { readonly mount: string; readonly fallback: boolean; readonly loaders: readonly string[] };
+	readonly esp?: Esp;
+	/** What should have been readable and is not, one sentence each; empty for a sound guest. */
+	readonly problems: readonly string[];
+}
+
+/** The EFI system partition, as mounted in the guest. */
+export interface Esp {
+	/** `/boot/efi`, `/efi` or `/boot`. */
+	readonly mount: string;
+	/** The firmware's fallback loader exists: `\EFI\BOOT\BOOTX64.EFI`, or the name of the guest's architecture. */
+	readonly fallback: boolean;
+	/** Paths in the guest of every `.efi` program below `EFI/`, the fallback included. */
+	readonly loaders: readonly string[];
 }
 
 export type Generator = "initramfs-tools" | "dracut" | "mkinitcpio";
@@ -37,13 +48,17 @@ export interface LinuxKernel {
 	/** Kernel command line of its boot entry; empty where no entry names it. */
 	readonly cmdline: string;
 	readonly modules: ModuleIndex;
+	/** Absent where the kernel boots without one, or where it cannot be read: {@link problems} then says why. */
 	readonly initramfs?: Initramfs;
+	/** What is wrong with this kernel's files, one sentence each. */
+	readonly problems: readonly string[];
 }
 
 /** What depmod knows about a kernel's modules. Names are normalised: `_` for `-`, no directory, no `.ko`. */
 export interface ModuleIndex {
 	/**
 	 * `alias` lines of modules.alias and of modules.builtin.modinfo in file order: kernel glob pattern and module name.
+	 * Those of kmod's binary indexes have `_` for `-`; `aliasIndex` of device/ takes one for the other.
 	 */
 	readonly aliases: readonly (readonly [pattern: string, module: string])[];
 	readonly builtin: ReadonlySet<string>;
@@ -54,27 +69,32 @@ export interface ModuleIndex {
 	readonly softdeps: ReadonlyMap<string, { readonly pre: readonly string[]; readonly post: readonly string[] }>;
 }
 
+/** What the kernel's memory holds after it has unpacked every archive that the boot loader hands it. */
 export interface Initramfs {
+	/** The file that is unpacked last: what is appended to it wins. */
 	readonly path: string;
 	readonly size: number;
+	/** Files that the boot loader loads before {@link path}, most often microcode. */
+	readonly before: readonly string[];
 	/** `unknown` where neither a marker file nor the layout tells. */
 	readonly generator: Generator | "unknown";
-	/** Each concatenated archive in order. */
+	/** Each archive concatenated in {@link path}, in order. `at` and `length` in bytes of the file, padding left out. */
 	readonly segments: readonly {
 		readonly at: number;
 		readonly length: number;
-		readonly compression: "none" | "gzip" | "zstd" | "xz" | "lz4-legacy" | "bzip2" | "lz4";
+		readonly compression: "none" | "gzip" | "zstd" | "xz" | "lz4-legacy" | "bzip2";
 		/** Only early microcode or ACPI tables. */
 		readonly early: boolean;
 	}[];
 	/** Modules in it for this kernel version, normalised names. */
 	readonly modules: ReadonlySet<string>;
 	/**
-	 * Aliases its loader will resolve: read from the last `modules.alias` (or `.bin`) of the chain. `undefined` when it
-	 * carries no index (modules are then loaded by name, by a list in the archive).
+	 * Aliases its loader will resolve: from the last `modules.alias.bin` of the chain, which kmod prefers, or else from the
+	 * last `modules.alias`. `undefined` when it carries no index (modules are then loaded by name, by a list in the
+	 * archive).
 	 */
 	readonly aliases: readonly (readonly [pattern: string, module: string])[] | undefined;
-	/** Modules that a list in it loads without an event: `conf/modules`, `/etc/modules-load.d`, dracut's. */
+	/** Modules that a list in it loads without an event: `conf/modules`, `modules-load.d`, mkinitcpio's `MODULES`. */
 	readonly forced: ReadonlySet<string>;
 	/** `/lib` is a link to `/usr/lib` in it: entries below `lib/` would replace the link. */
 	readonly mergedUsr: boolean;
@@ -82,7 +102,7 @@ export interface Initramfs {
 
 export interface BootLoader {
 	readonly kind: "grub2" | "unknown";
-	/** Path of the configuration in the guest. */
+	/** Path of the configuration in the guest; empty where there is none. */
 	readonly config: string;
 	readonly entries: readonly BootEntry[];
 	/** Index of the entry that boots by default; -1 when there is none. */
@@ -91,7 +111,7 @@ export interface BootLoader {
 
 export interface BootEntry {
 	readonly title: string;
-	/** Paths in the guest, `/boot` prepended where the loader's root is the boot partition. */
+	/** Paths in the guest, links followed; `/boot` prepended where the loader's root is the boot partition. */
 	readonly kernel: string;
 	readonly initrds: readonly string[];
 	readonly cmdline: string;

@@ -1,0 +1,125 @@
+import { codec, recogniseCodec } from "../../bytes/codec/index.js";
+import { damaged, refused, unsupported } from "../../bytes/errors.js";
+import { type ByteSource, readUpTo } from "../../bytes/source.js";
+import type { Initramfs } from "../guest.js";
+import { cpioTrailer, directory, fileTypeMask, readCpio } from "./cpio.js";
+import { type ForwardReader, sourceReader, streamReader } from "./reader.js";
+import type { Rootfs } from "./rootfs.js";
+
+export type Segment = Initramfs["segments"][number];
+
+/** Bounds far beyond any real initramfs, so that a crafted one ends. */
+const limits = {
+	segments: 1000,
+	entries: 1_000_000,
+	/** Bytes, decompressed. */
+	unpacked: 4 * 2 ** 30,
+	/** Bytes of one file whose contents are kept. */
+	file: 32 * 2 ** 20,
+	/** Bytes of all files whose contents are kept. */
+	contents: 256 * 2 ** 20,
+};
+
+type Compression = Exclude<Segment["compression"], "none">;
+const compressions: readonly string[] = ["gzip", "zstd", "xz", "lz4-legacy", "bzip2"] satisfies Compression[];
+const isCompression = (id: string): id is Compression => compressions.includes(id);
+
+/** The first two bytes by which the kernel knows what Anyvisor has no decoder for. */
+const undecodable = new Map([
+	["5d00", "lzma"],
+	["894c", "lzo"],
+]);
+
+/**
+ * Unpacks an initramfs into `rootfs`, archive after archive, by the kernel's own rules (`unpack_to_rootfs` in
+ * init/initramfs.c): zero bytes between archives are skipped, an ASCII `0` on a 4-byte boundary begins a cpio archive,
+ * anything else must be a compressed one. Contents are kept where `wants` says so.
+ */
+export async function unpackInitramfs(
+	source: ByteSource,
+	rootfs: Rootfs,
+	wants: (name: string) => boolean,
+): Promise<readonly Segment[]> {
+	const file = source.name;
+	const segments: Segment[] = [];
+	let entries = 0;
+	let kept = 0;
+
+	/** Unpacks to the end of the input, or to the byte that begins no cpio entry; returns where the last entry ended. */
+	const unpack = async (reader: ForwardReader, offset: number) => {
+		let end = 0;
+		let early = true;
+		const wanted = (name: string, size: number) => {
+			if (!wants(name)) return false;
+			kept += size;
+			if (size > limits.file || kept > limits.contents) throw tooLarge(file, `${name} of ${size} bytes`);
+			return true;
+		};
+		for await (const entry of readCpio(reader, { file, offset, wants: wanted })) {
+			if (++entries > limits.entries) throw tooLarge(file, `more than ${limits.entries} files`);
+			rootfs.insert(entry);
+			early &&= entry.name === cpioTrailer || (entry.mode & fileTypeMask) === directory || isEarly(entry.name);
+			end = reader.at;
+		}
+		return { end, early };
+	};
+
+	let at = 0;
+	for (;;) {
+		const gap = sourceReader(source, at);
+		const first = await gap.skipZeros();
+		at += gap.at;
+		if (first === undefined) return segments;
+		if (segments.length === limits.segments) throw tooLarge(file, `more than ${limits.segments} archives`);
+
+		if (first === 0x30 && at % 4 === 0) {
+			const { end, early } = await unpack(sourceReader(source, at), at);
+			segments.push({ at, length: end, compression: "none", early });
+			at += end;
+			continue;
+		}
+		const compression = recogniseCompression(await readUpTo(source, at, 16), file, at);
+		const decoded: AsyncGenerator<Uint8Array, number> = codec(compression).stream(source, at);
+		let end: number | undefined;
+		const counted = {
+			left: limits.unpacked,
+			async next() {
+				const step = await decoded.next();
+				if (step.done) end = step.value;
+				else {
+					this.left -= step.value.length;
+					if (this.left < 0) throw tooLarge(file, `more than ${limits.unpacked} bytes once unpacked`);
+				}
+				return step;
+			},
+		};
+		try {
+			const reader = streamReader(counted);
+			await unpack(reader, 0);
+			if (end === undefined) {
+				throw damaged(`${file}: byte ${reader.at} of what the ${compression} archive at byte ${at} holds is no cpio`, {
+					file,
+					offset: at,
+				});
+			}
+		} finally {
+			await decoded.return(0);
+		}
+		segments.push({ at, length: end - at, compression, early: false });
+		at = end;
+	}
+}
+
+/** Where the kernel looks for microcode and ACPI tables before it unpacks anything; `early_cpio` is dracut's marker. */
+const isEarly = (name: string) => name.startsWith("kernel/") || name === "early_cpio";
+
+function recogniseCompression(head: Uint8Array, file: string, offset: number): Compression {
+	const id = recogniseCodec(head)?.id;
+	if (id !== undefined && isCompression(id)) return id;
+	const name = undecodable.get(Array.from(head.subarray(0, 2), (byte) => byte.toString(16).padStart(2, "0")).join(""));
+	if (name !== undefined)
+		throw unsupported(`${file}: the archive at byte ${offset} is compressed with ${name}`, { file, offset });
+	throw damaged(`${file}: no archive that a kernel can unpack begins at byte ${offset}`, { file, offset });
+}
+
+const tooLarge = (file: string, what: string) => refused(`${file}: an initramfs with ${what} is not read`, { file });

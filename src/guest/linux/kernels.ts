@@ -1,0 +1,153 @@
+import type { GuestTree } from "../../filesystem/tree.js";
+import type { BootEntry, BootLoader, LinuxKernel } from "../guest.js";
+import { readInitramfs } from "../initramfs/initramfs.js";
+import { attempt } from "./attempt.js";
+import { readKernelRelease } from "./kernel-image.js";
+import { readModuleIndex } from "./modules.js";
+import { compareVersions } from "./version.js";
+
+/** Far more than a guest keeps. */
+const mostKernels = 100;
+
+/**
+ * Kernels that have both an image and modules, newest first. What has modules alone, or cannot be read, is told in
+ * `problems`.
+ */
+export async function readKernels(
+	tree: GuestTree,
+	boot: BootLoader,
+	problems: string[],
+): Promise<readonly LinuxKernel[]> {
+	const directories = await findModuleDirectories(tree);
+	const images = new KernelImages(tree, boot);
+	const kernels: LinuxKernel[] = [];
+	for (const version of [...directories.keys()].sort(compareVersions).reverse().slice(0, mostKernels)) {
+		const directory = directories.get(version) ?? "";
+		const image = await images.find(version, directory);
+		if (image === undefined) {
+			problems.push(`${directory} has the modules of a kernel whose image is nowhere to be found`);
+			continue;
+		}
+		const kernel = await attempt(problems, () => readKernel(tree, boot, version, directory, image));
+		if (kernel) kernels.push(kernel);
+	}
+	return kernels;
+}
+
+/** Version to directory, links followed. A directory without an index is what a removed kernel left behind. */
+async function findModuleDirectories(tree: GuestTree): Promise<ReadonlyMap<string, string>> {
+	const found = new Map<string, string>();
+	for (const parent of ["/lib/modules", "/usr/lib/modules"]) {
+		for (const { name } of await tree.listIfExists(parent)) {
+			const place = found.has(name) ? undefined : await tree.resolve(`${parent}/${name}`);
+			if (!place) continue;
+			const isFile = async (index: string) => (await tree.stat(`${place.guestPath}/${index}`))?.type === "file";
+			if ((await isFile("modules.dep")) || (await isFile("modules.dep.bin"))) found.set(name, place.guestPath);
+		}
+	}
+	return found;
+}
+
+class KernelImages {
+	readonly #tree: GuestTree;
+	readonly #boot: BootLoader;
+	#byRelease: ReadonlyMap<string, string> | undefined;
+
+	constructor(tree: GuestTree, boot: BootLoader) {
+		this.#tree = tree;
+		this.#boot = boot;
+	}
+
+	/** Path of the image of the kernel `version`, links followed. */
+	async find(version: string, directory: string): Promise<string | undefined> {
+		const named = this.#boot.entries
+			.map(({ kernel }) => kernel)
+			.filter((path) => path.endsWith(`-${version}`) || path.includes(`/${version}/`));
+		const usual = ["vmlinuz", "vmlinux", "Image"].map((name) => `/boot/${name}-${version}`);
+		for (const path of [...usual, ...named, `${directory}/vmlinuz`]) {
+			if ((await this.#tree.stat(path))?.type === "file") return (await this.#tree.resolve(path))?.guestPath;
+		}
+		this.#byRelease ??= await this.#readReleases();
+		return this.#byRelease.get(version);
+	}
+
+	/** Images whose names say nothing, such as Arch's vmlinuz-linux, by what they themselves say. */
+	async #readReleases(): Promise<ReadonlyMap<string, string>> {
+		const names = (await this.#tree.listIfExists("/boot")).map(({ name }) => name);
+		const paths = new Set([
+			...this.#boot.entries.map(({ kernel }) => kernel),
+			...names.filter((name) => /^(vmlinuz|bzImage|kernel)/.test(name)).map((name) => `/boot/${name}`),
+		]);
+		const releases = new Map<string, string>();
+		for (const path of [...paths].filter((path) => !isRescue(path)).slice(0, mostKernels)) {
+			if ((await this.#tree.stat(path))?.type !== "file") continue;
+			const release = await readKernelRelease(await this.#tree.open(path));
+			if (release !== undefined && !releases.has(release)) {
+				releases.set(release, (await this.#tree.resolve(path))?.guestPath ?? path);
+			}
+		}
+		return releases;
+	}
+}
+
+/** dracut's rescue image is a copy of some kernel under a name without its version. */
+const isRescue = (path: string) => path.includes("rescue");
+
+async function readKernel(
+	tree: GuestTree,
+	boot: BootLoader,
+	version: string,
+	modulesDirectory: string,
+	image: string,
+): Promise<LinuxKernel> {
+	const problems: string[] = [];
+	const chosen = boot.entries[boot.default];
+	const entry = chosen?.kernel === image ? chosen : boot.entries.find(({ kernel }) => kernel === image);
+	const modules = await readModuleIndex(tree, modulesDirectory);
+	const initramfs = await attempt(problems, async () => {
+		const paths = await findInitrds(tree, entry, version, image, problems);
+		const files = await Promise.all(paths.map(async (path) => ({ path, source: await tree.open(path) })));
+		return readInitramfs(files, version);
+	});
+	return {
+		version,
+		image,
+		modulesDirectory,
+		cmdline: entry?.cmdline ?? "",
+		modules,
+		...(initramfs && { initramfs }),
+		problems,
+	};
+}
+
+/** Paths of what is unpacked before the kernel's first program, links followed. */
+async function findInitrds(
+	tree: GuestTree,
+	entry: BootEntry | undefined,
+	version: string,
+	image: string,
+	problems: string[],
+): Promise<readonly string[]> {
+	const named: string[] = [];
+	for (const path of entry?.initrds ?? []) {
+		if ((await tree.stat(path))?.type === "file") named.push(path);
+		else problems.push(`${path}, which the boot entry "${entry?.title}" loads, is not there`);
+	}
+	if (named.length > 0) return named;
+
+	const flavour = image.slice(image.lastIndexOf("/") + 1).replace(/^[^-]*-?/, "");
+	const byName = [version, flavour].flatMap((name) => [
+		`/boot/initrd.img-${name}`,
+		`/boot/initramfs-${name}.img`,
+		`/boot/initrd-${name}`,
+		`/boot/initramfs-${name}`,
+	]);
+	for (const path of [...byName, "/boot/initrd.img"]) {
+		const place = (await tree.stat(path))?.type === "file" ? await tree.resolve(path) : undefined;
+		if (!place) continue;
+		// Ubuntu's cloud images first try without it, then with it.
+		if (entry) problems.push(`The boot entry "${entry.title}" loads no initramfs; ${place.guestPath} is taken for it`);
+		return [place.guestPath];
+	}
+	return [];
+}

@@ -1,0 +1,118 @@
+import type { Filesystem } from "../filesystem/filesystem.js";
+import { GuestTree, type Mount } from "../filesystem/tree.js";
+import type { Volume } from "../volume/volume.js";
+import { readBootLoader } from "./linux/boot.js";
+import { parseFstab } from "./linux/fstab.js";
+import { unquote, words } from "./linux/text.js";
+
+export interface MountableVolume {
+	readonly volume: Volume;
+	readonly filesystem: Filesystem;
+}
+
+/** What Anyvisor looks into beside the root; anything else in an fstab is data. */
+const wantedMounts = new Set(["/boot", "/boot/efi", "/efi", "/usr", "/var"]);
+
+const espTypes = new Set(["c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "ef"]);
+
+/**
+ * The guest's files as its own fstab mounts them, from the volumes of all its disks in disk order. Where several hold a
+ * system, the one that a boot loader's `root=` names. `undefined` when none does.
+ */
+export async function assembleTree(volumes: readonly MountableVolume[]): Promise<GuestTree | undefined> {
+	let first: GuestTree | undefined;
+	for (const root of volumes) {
+		const alone = new GuestTree([{ mount: "/", filesystem: root.filesystem }]);
+		if (!(await isRoot(alone))) continue;
+		const tree = await mountFstab(alone, root, volumes);
+		first ??= tree;
+		const { entries, default: index } = await readBootLoader(tree);
+		const spec = rootOf(entries[index]?.cmdline ?? "");
+		if (spec !== undefined && findVolume(spec, volumes) === root) return tree;
+	}
+	return first;
+}
+
+/** Where /usr is a volume of its own, only its mount point is there: os-release may then be missing. */
+async function isRoot(tree: GuestTree): Promise<boolean> {
+	const exists = async (path: string) => (await tree.lstat(path)) !== undefined;
+	const existsAny = async (...paths: string[]) => (await Promise.all(paths.map(exists))).includes(true);
+	return (
+		(await exists("/etc")) &&
+		(await existsAny("/lib", "/usr")) &&
+		(await existsAny("/etc/os-release", "/usr/lib/os-release", "/etc/fstab", "/sbin/init"))
+	);
+}
+
+async function mountFstab(alone: GuestTree, root: MountableVolume, volumes: readonly MountableVolume[]) {
+	const mounts: Mount[] = [...alone.mounts];
+	const used = new Set([root]);
+	for (const { spec, mount } of parseFstab((await alone.readText("/etc/fstab")) ?? "")) {
+		const path = mount.length > 1 ? mount.replace(/\/+$/, "") : mount;
+		if (!wantedMounts.has(path)) continue;
+		const found = findVolume(spec, volumes);
+		if (found === undefined || used.has(found)) continue;
+		used.add(found);
+		mounts.push({ mount: path, filesystem: found.filesystem });
+	}
+	const esp = volumes.find((candidate) => !used.has(candidate) && espTypes.has(candidate.volume.type));
+	const taken = mounts.some(({ mount }) => mount === "/boot/efi" || mount === "/efi");
+	if (esp && !taken) mounts.push({ mount: "/boot/efi", filesystem: esp.filesystem });
+	return new GuestTree(mounts);
+}
+
+/** The value of the last `root=` of a kernel command line, without the quotes that a value may have. */
+function rootOf(cmdline: string): string | undefined {
+	const word = words(cmdline).findLast((word) => word.startsWith("root="));
+	return word && unquote(word.slice("root=".length));
+}
+
+/** The volume that a device of fstab or of `root=` means; `undefined` where that cannot be told. */
+export function findVolume(device: string, volumes: readonly MountableVolume[]): MountableVolume | undefined {
+	const spec = unquote(device);
+	const tag = /^(UUID|LABEL|PARTUUID|PARTLABEL)=(.*)$/i.exec(spec);
+	const link = /^\/dev\/disk\/by-(uuid|label|partuuid|partlabel)\/(.*)$/.exec(spec);
+	const [, kind, value] = tag ?? link ?? [];
+	if (kind === undefined || value === undefined) return findByName(spec, volumes);
+	const wanted = unquote(link ? unescapeDevlink(value) : value);
+	switch (kind.toLowerCase()) {
+		case "uuid":
+			return volumes.find(({ filesystem }) => same(filesystem.uuid, wanted));
+		case "label":
+			return volumes.find(({ filesystem }) => filesystem.label === wanted);
+		case "partuuid":
+			return volumes.find(({ volume }) => same(volume.partUuid ?? "", wanted));
+		default:
+			return volumes.find(({ volume }) => volume.label === wanted);
+	}
+}
+
+const same = (a: string, b: string) => b !== "" && a.toLowerCase() === b.toLowerCase();
+
+/** udev writes what a path cannot hold as `\x20`. */
+const unescapeDevlink = (name: string) =>
+	name.replace(/\\x([0-9a-f]{2})/gi, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)));
+
+/** `/dev/sda1` and its like: the letter or number counts the disks, the rest the partitions. */
+function findByName(device: string, volumes: readonly MountableVolume[]): MountableVolume | undefined {
+	const [, letter, partition] = /^\/dev\/(?:s|v|xv|h)d([a-z])(\d*)$/.exec(device) ?? [];
+	const [, ordinal, nvmePartition] = /^\/dev\/(?:nvme|mmcblk)(\d+)(?:n1)?(?:p(\d+))?$/.exec(device) ?? [];
+	const disk = letter === undefined ? Number(ordinal) : letter.charCodeAt(0) - "a".charCodeAt(0);
+	const number = Number((letter === undefined ? nvmePartition : partition) || 0);
+	if (Number.isNaN(disk)) return undefined;
+	const disks = byDisk(volumes);
+	// A lone disk is the one that is meant, whatever its letter was when a second one stood before it.
+	return (disks.length === 1 ? disks[0] : disks[disk])?.find(({ volume }) => volume.number === number);
+}
+
+/** Volumes of one disk stand together, their numbers rising. */
+function byDisk(volumes: readonly MountableVolume[]): readonly (readonly MountableVolume[])[] {
+	const disks: MountableVolume[][] = [];
+	for (const candidate of volumes) {
+		const last = disks.at(-1);
+		const before = last?.at(-1);
+		if (last && before && candidate.volume.number > before.volume.number) last.push(candidate);
+		else disks.push([candidate]);
+	}
+	return disks;
+}
