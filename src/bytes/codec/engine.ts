@@ -1,0 +1,137 @@
+import { type AnyvisorError, damaged } from "../errors.js";
+import type { ByteSource } from "../source.js";
+import type { Codec, CodecId, Decoded, DecodeOptions } from "./codec.js";
+
+/** What does the work of a codec: a system library, Node, WebAssembly or JavaScript. */
+export interface Engine {
+	/** What it is, for `anyvisor doctor`: "libzstd 1.5.4 of this system". */
+	readonly implementation: string;
+	/** How to get a faster one. */
+	readonly hint?: string;
+	/** As {@link Codec.stream}. */
+	stream(source: ByteSource, at: number): AsyncGenerator<Uint8Array, number>;
+	/** As {@link Codec.decode}, where there is a faster way than collecting {@link stream}: limits to 16 MiB only. */
+	decode?(input: Uint8Array, options: DecodeOptions): Promise<Decoded>;
+}
+
+/** An engine that compresses, too. `level` is the format's own scale, its usual default where absent. */
+export interface EncodingEngine extends Engine {
+	encode(input: Uint8Array, level?: number): Promise<Uint8Array>;
+}
+
+/** A codec as the registry has it: it can say who does its work. */
+export interface RegisteredCodec<E extends Engine = Engine> extends Codec {
+	engine(): Promise<E>;
+}
+
+/** A codec that always has {@link Codec.encode}. */
+export type EncodingCodec = RegisteredCodec<EncodingEngine> & Required<Codec>;
+
+/** Engines may allocate the whole limit at once; above this, memory follows what the data really holds. */
+const LARGEST_BUFFER = 16 << 20;
+
+type Matches = Codec["matches"];
+
+/** A codec that only decodes. The engine is chosen when it is first needed. */
+export function decoderOf(id: CodecId, matches: Matches, choose: () => Promise<Engine>): RegisteredCodec {
+	const engine = once(choose);
+	return {
+		id,
+		matches,
+		engine,
+		async decode(input, options) {
+			const chosen = await engine();
+			const small = options.limit <= LARGEST_BUFFER ? chosen.decode?.(input, options) : undefined;
+			return small ?? collect(chosen, id, input, options);
+		},
+		async *stream(source, at) {
+			return yield* (await engine()).stream(source, at);
+		},
+	};
+}
+
+/** A codec that decodes and encodes. */
+export function codecOf(id: CodecId, matches: Matches, choose: () => Promise<EncodingEngine>): EncodingCodec {
+	const engine = once(choose);
+	return {
+		...decoderOf(id, matches, engine),
+		engine,
+		encode: async (input, level) => (await engine()).encode(input, level),
+	};
+}
+
+export function once<T>(make: () => Promise<T>): () => Promise<T> {
+	let made: Promise<T> | undefined;
+	return () => {
+		made ??= make();
+		return made;
+	};
+}
+
+/** Decodes a buffer by collecting what the engine streams. */
+export async function collect(
+	engine: Pick<Engine, "stream">,
+	id: CodecId,
+	input: Uint8Array,
+	options: DecodeOptions,
+): Promise<Decoded> {
+	const place = placeOf(options);
+	const stream = engine.stream(inFile(input, place), place.offset);
+	const pieces: Uint8Array[] = [];
+	let length = 0;
+	for (;;) {
+		const step = await stream.next();
+		if (step.done === true) return { bytes: concat(pieces, length), consumed: step.value - place.offset };
+		length += step.value.length;
+		if (length > options.limit) {
+			await stream.return(0);
+			throw tooLong(id, options);
+		}
+		pieces.push(step.value);
+	}
+}
+
+/** `input` at the offset in the file that it was read from, so that errors name the place in the file. */
+const inFile = (input: Uint8Array, { file, offset }: Place): ByteSource => ({
+	name: file,
+	size: offset + input.length,
+	read(at, into) {
+		into.set(input.subarray(at - offset, at - offset + into.length));
+		return Promise.resolve();
+	},
+});
+
+function concat(pieces: readonly Uint8Array[], length: number): Uint8Array {
+	const [first] = pieces;
+	if (first !== undefined && pieces.length === 1) return first;
+	const all = new Uint8Array(length);
+	let at = 0;
+	for (const piece of pieces) {
+		all.set(piece, at);
+		at += piece.length;
+	}
+	return all;
+}
+
+/** Where a compressed stream begins. */
+export interface Place {
+	readonly file: string;
+	readonly offset: number;
+}
+
+export const placeOf = ({ file = "compressed data", offset = 0 }: DecodeOptions): Place => ({ file, offset });
+
+/** The error of every decoder. `reason` completes "… is damaged:". */
+export function broken(id: CodecId, { file, offset }: Place, reason: string, cause?: unknown): AnyvisorError {
+	return damaged(`${file}: the ${id} data at byte ${offset} is damaged: ${reason}`, {
+		file,
+		offset,
+		hint: "Copy or download the file again and compare its checksum with the original's.",
+		cause,
+	});
+}
+
+export const truncated = (id: CodecId, place: Place): AnyvisorError => broken(id, place, "it ends too early");
+
+export const tooLong = (id: CodecId, options: DecodeOptions): AnyvisorError =>
+	broken(id, placeOf(options), `it holds more than the ${options.limit} bytes that belong there`);

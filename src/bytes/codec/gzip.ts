@@ -1,0 +1,50 @@
+import { crc32 } from "../checksum/index.js";
+import { bytes, struct, u8, u16, u32 } from "../struct.js";
+import { deflate } from "./deflate.js";
+import { broken, codecOf, type Place, truncated } from "./engine.js";
+import { type Wrapper, wrapped } from "./wrapper.js";
+
+/** https://www.rfc-editor.org/rfc/rfc1952#section-2.3 */
+const GzipHeader = struct("gzip header", "little", { id: bytes(2), cm: u8, flg: u8, mtime: u32, xfl: u8, os: u8 });
+const GzipExtra = struct("gzip extra field", "little", { xlen: u16 });
+const GzipTrailer = struct("gzip trailer", "little", { crc32: u32, isize: u32 });
+
+const ID = [0x1f, 0x8b] as const;
+const CM_DEFLATE = 8;
+const FHCRC = 0x02;
+const FEXTRA = 0x04;
+const FNAME = 0x08;
+const FCOMMENT = 0x10;
+const OS_UNKNOWN = 255;
+
+const matches = (head: Uint8Array) => head[0] === ID[0] && head[1] === ID[1] && head[2] === CM_DEFLATE;
+
+function headerLength(head: Uint8Array, place: Place): number {
+	if (!matches(head)) throw broken("gzip", place, "it does not begin with a gzip header");
+	const { flg } = GzipHeader.parse(head, 0, place.file, place.offset);
+	let length = GzipHeader.size;
+	if ((flg & FEXTRA) !== 0) {
+		length += GzipExtra.size + GzipExtra.parse(head, length, place.file, place.offset).xlen;
+	}
+	for (const flag of [FNAME, FCOMMENT]) {
+		if ((flg & flag) === 0) continue;
+		const end = head.indexOf(0, length);
+		if (end < 0) throw truncated("gzip", place);
+		length = end + 1;
+	}
+	return (flg & FHCRC) === 0 ? length : length + 2;
+}
+
+const wrapper: Wrapper = {
+	id: "gzip",
+	// Extra field, name and comment; no real name or comment is longer than a few KiB.
+	longestHeader: 128 << 10,
+	headerLength,
+	sum: crc32,
+	emptySum: 0,
+	trailer: (sum, length) => GzipTrailer.build({ crc32: sum, isize: length % 0x1_0000_0000 }),
+	header: () => GzipHeader.build({ id: Uint8Array.from(ID), cm: CM_DEFLATE, os: OS_UNKNOWN }),
+};
+
+/** One gzip member (RFC 1952); what follows it is the caller's, who knows whether another member belongs to the file. */
+export const gzip = codecOf("gzip", matches, async () => wrapped(wrapper, await deflate.engine()));

@@ -1,0 +1,48 @@
+import { bzip2 } from "./bzip2.js";
+import type { Codec, CodecId } from "./codec.js";
+import { deflate } from "./deflate.js";
+import type { RegisteredCodec } from "./engine.js";
+import { gzip } from "./gzip.js";
+import { lz4 } from "./lz4.js";
+import { lz4Legacy } from "./lz4-legacy.js";
+import { xz } from "./xz.js";
+import { zlib } from "./zlib.js";
+import { zstd } from "./zstd.js";
+
+export type { Codec, CodecId, Decoded, DecodeOptions } from "./codec.js";
+
+const codecs = {
+	deflate,
+	zlib,
+	gzip,
+	zstd,
+	xz,
+	lz4,
+	"lz4-legacy": lz4Legacy,
+	bzip2,
+} satisfies Record<CodecId, RegisteredCodec>;
+
+/** The codec of a format. Those that Anyvisor writes have `encode`, and their types say so. */
+export const codec = <Id extends CodecId>(id: Id): (typeof codecs)[Id] => codecs[id];
+
+/** The codec whose magic `head` (the first 16 bytes or more) begins with. DEFLATE and zlib have none. */
+export const recogniseCodec = (head: Uint8Array): Codec | undefined =>
+	Object.values<Codec>(codecs).find((codec) => codec.matches(head));
+
+/** Who does a codec's work here. */
+export interface CodecReport {
+	readonly codec: CodecId;
+	/** For example "libzstd 1.5.4 of this system". */
+	readonly implementation: string;
+	/** How to get a faster one, where there is one. */
+	readonly hint?: string;
+}
+
+/** For `anyvisor doctor`: which implementation each codec has found. Loads all of them. */
+export const codecReport = (): Promise<CodecReport[]> =>
+	Promise.all(Object.values<RegisteredCodec>(codecs).map((codec) => report(codec)));
+
+async function report(codec: RegisteredCodec): Promise<CodecReport> {
+	const { implementation, hint } = await codec.engine();
+	return { codec: codec.id, implementation, ...(hint === undefined ? {} : { hint }) };
+}

@@ -1,0 +1,102 @@
+/** A function of a native library. Arguments: numbers, pointers (bigint), and arrays of bytes, which it may fill. */
+export interface NativeFunction {
+	(...values: readonly NativeValue[]): NativeValue;
+	/** Calls it on a thread of libuv's pool. The arrays must not be touched before the promise resolves. */
+	inBackground(...values: readonly NativeValue[]): Promise<NativeValue>;
+}
+
+export type NativeValue = number | bigint | string | Uint8Array | BigUint64Array | null;
+
+export interface NativeLibrary {
+	/** @param definition as in C: `size_t ZSTD_compressBound(size_t size)` */
+	func(definition: string): NativeFunction;
+	/** Where the bytes of `array` lie; they do not move while the array is referenced. */
+	address(array: Uint8Array): bigint;
+}
+
+/**
+ * Opens a library of this system through koffi, an optional dependency; undefined where either is missing, or where
+ * pointers are not 64 bits wide (the layouts that we hand over say so).
+ */
+export async function systemLibrary(...names: readonly string[]): Promise<NativeLibrary | undefined> {
+	try {
+		const { default: koffi } = await import("koffi");
+		if (koffi.sizeof("void *") !== 8) return undefined;
+		for (const name of names) {
+			try {
+				const library = koffi.load(name);
+				return {
+					func: (definition) => wrap(library.func(definition)),
+					address: (array) => koffi.address(array),
+				};
+			} catch {
+				// Not under this name.
+			}
+		}
+	} catch {
+		// koffi is not installed, or not made for this platform.
+	}
+	return undefined;
+}
+
+interface KoffiFunction {
+	(...values: readonly NativeValue[]): NativeValue;
+	async(...values: readonly unknown[]): void;
+}
+
+function wrap(call: KoffiFunction): NativeFunction {
+	const start = (values: readonly NativeValue[]) =>
+		new Promise<NativeValue>((resolve, reject) => {
+			call.async(...values, (error: Error | null, result: NativeValue) => {
+				if (error === null) resolve(result);
+				else reject(error);
+			});
+		});
+	const inBackground = (...values: readonly NativeValue[]) => calls.use(() => start(values));
+	return Object.assign((...values: readonly NativeValue[]) => call(...values), { inBackground });
+}
+
+/**
+ * Native contexts that are kept for reuse. At most `size` are in use at a time; further users wait their turn.
+ */
+export class Pool<T> {
+	readonly #make: () => T;
+	readonly #idle: T[] = [];
+	readonly #waiting: ((item: T) => void)[] = [];
+	#room: number;
+
+	constructor(size: number, make: () => T) {
+		this.#room = size;
+		this.#make = make;
+	}
+
+	async use<R>(work: (item: T) => Promise<R>): Promise<R> {
+		const item = await this.#take();
+		try {
+			return await work(item);
+		} finally {
+			const next = this.#waiting.shift();
+			if (next === undefined) this.#idle.push(item);
+			else next(item);
+		}
+	}
+
+	#take(): T | Promise<T> {
+		if (this.#idle.length > 0) return this.#idle.pop() as T;
+		if (this.#room === 0) return new Promise((resolve) => this.#waiting.push(resolve));
+		this.#room--;
+		return this.#make();
+	}
+}
+
+/** koffi refuses more than 256 calls under way. */
+const calls = new Pool(128, () => true);
+
+/** A context that a library has made; it is out of memory when it makes none. */
+export function pointer(value: NativeValue): bigint {
+	if (typeof value !== "bigint") throw new RangeError("a native library is out of memory");
+	return value;
+}
+
+/** As many as libuv's pool has threads by default; more would only wait there. */
+export const THREADS = 4;
