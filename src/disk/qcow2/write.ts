@@ -1,14 +1,28 @@
 import { codec } from "../../bytes/codec/index.js";
+import { refused } from "../../bytes/errors.js";
 import type { ByteSink } from "../../bytes/sink.js";
 import { viewOf } from "../../bytes/struct.js";
 import type { Disk, WriteOptions, Written } from "../disk.js";
 import type { Block } from "../sparse.js";
 import { dataBlocks, ENCODES_IN_FLIGHT, inOrder } from "../sparse.js";
-import { compressedDescriptor, ENTRY_SIZE, Header, HeaderV3, Incompatible, MAGIC, ownedEntry } from "./layout.js";
+import { variantOf } from "../variant.js";
+import {
+	COMPRESSION_TYPES,
+	compressedDescriptor,
+	ENTRY_SIZE,
+	Header,
+	HeaderV3,
+	Incompatible,
+	L1_LIMIT,
+	MAGIC,
+	ownedEntry,
+} from "./layout.js";
 
 const CLUSTER_BITS = 16;
 const CLUSTER = 2 ** CLUSTER_BITS;
 const ENTRIES = CLUSTER / ENTRY_SIZE;
+/** What the largest L1 table that readers accept can map. */
+const MAX_SIZE = (L1_LIMIT / ENTRY_SIZE) * ENTRIES * CLUSTER;
 
 /** Refcounts of 16 bits, as every version 2 reader expects. */
 const REFCOUNT_ORDER = 4;
@@ -19,7 +33,14 @@ const REFCOUNTS_PER_BLOCK = CLUSTER / 2;
  * blocks and refcount table; the header, which makes it an image, comes last.
  */
 export async function writeQcow2(disk: Disk, sink: ByteSink, options: WriteOptions): Promise<Written> {
-	const compress = options.variant === "compressed" ? compressor(options) : undefined;
+	if (disk.size > MAX_SIZE) {
+		throw refused(`${disk.name} has ${disk.size} bytes, more than the 2 PiB that clusters of 64 KiB can hold`, {
+			file: disk.name,
+		});
+	}
+	const compressed = variantOf("qcow2", options, ["plain", "compressed"]) === "compressed";
+	const zstd = compressed && options.compression === "zstd";
+	const compress = compressed ? compressor(zstd ? "zstd" : "deflate", options.level) : undefined;
 	const file = new Allocator();
 	file.allocate(CLUSTER);
 	const l1 = new Table(Math.ceil(disk.size / (CLUSTER * ENTRIES)));
@@ -55,31 +76,31 @@ export async function writeQcow2(disk: Disk, sink: ByteSink, options: WriteOptio
 	const l1At = file.allocate(l1.bytes.length);
 	await sink.write(l1At, l1.bytes);
 	const refcounts = await writeRefcounts(file, sink);
-	await sink.write(0, buildHeader(disk, options, l1, l1At, refcounts));
+	await sink.write(0, buildHeader(disk.size, zstd, l1, l1At, refcounts));
 	return { size: file.end };
 }
 
-function compressor({ compression = "zlib", level }: WriteOptions): (bytes: Uint8Array) => Promise<Uint8Array> {
-	const { encode } = codec(compression === "zstd" ? "zstd" : "deflate");
-	if (encode === undefined) throw new TypeError(`no encoder for ${compression}`);
+function compressor(id: "deflate" | "zstd", level: number | undefined): (bytes: Uint8Array) => Promise<Uint8Array> {
+	const chosen = codec(id);
+	if (chosen.encode === undefined) throw new TypeError(`the ${id} codec cannot compress`);
+	const encode = chosen.encode.bind(chosen);
 	return (bytes) => encode(bytes, level);
 }
 
 function buildHeader(
-	disk: Disk,
-	options: WriteOptions,
+	size: number,
+	zstd: boolean,
 	l1: Table,
 	l1At: number,
 	refcounts: { readonly at: number; readonly clusters: number },
 ): Uint8Array {
-	const zstd = options.variant === "compressed" && options.compression === "zstd";
 	const bytes = new Uint8Array(CLUSTER);
 	bytes.set(
 		Header.build({
 			magic: MAGIC,
 			version: 3,
 			cluster_bits: CLUSTER_BITS,
-			size: disk.size,
+			size,
 			l1_size: l1.length,
 			l1_table_offset: l1At,
 			refcount_table_offset: refcounts.at,
@@ -93,7 +114,7 @@ function buildHeader(
 			autoclear_features: 0n,
 			refcount_order: REFCOUNT_ORDER,
 			header_length: Header.size + HeaderV3.size,
-			compression_type: zstd ? 1 : 0,
+			compression_type: COMPRESSION_TYPES.indexOf(zstd ? "zstd" : "deflate"),
 		}),
 		Header.size,
 	);

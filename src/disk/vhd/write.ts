@@ -4,6 +4,7 @@ import { viewOf } from "../../bytes/struct.js";
 import type { Disk, WriteOptions, Written } from "../disk.js";
 import { writeRaw } from "../raw/write.js";
 import { dataBlocks } from "../sparse.js";
+import { variantOf } from "../variant.js";
 import { geometryOf } from "./geometry.js";
 import {
 	bitmapSize,
@@ -42,11 +43,12 @@ export async function writeVhd(disk: Disk, sink: ByteSink, options: WriteOptions
 			hint: "Write a VHDX instead.",
 		});
 	}
-	return options.variant === "fixed" ? writeFixed(disk, sink, options) : writeDynamic(disk, sink, options);
+	const variant = variantOf("VHD", options, ["dynamic", "fixed"]);
+	return variant === "fixed" ? writeFixed(disk, sink, options) : writeDynamic(disk, sink, options);
 }
 
 async function writeFixed(disk: Disk, sink: ByteSink, options: WriteOptions): Promise<Written> {
-	const { size } = await writeRaw(disk, sink, options);
+	const { size } = await writeRaw(disk, sink, { ...options, variant: "plain" });
 	await sink.write(size, buildFooter(size, DiskType.fixed));
 	return { size: size + Footer.size };
 }
