@@ -12,13 +12,20 @@ export interface NativeLibrary {
 	func(definition: string): NativeFunction;
 	/** Where the bytes of `array` lie; they do not move while the array is referenced. */
 	address(array: Uint8Array): bigint;
+	/** What the last call on this thread left in errno. */
+	errno(): number;
 }
 
 /**
  * Opens a library of this system through koffi, an optional dependency; undefined where either is missing, or where
  * pointers are not 64 bits wide (the layouts that we hand over say so).
  */
-export async function systemLibrary(...names: readonly string[]): Promise<NativeLibrary | undefined> {
+export const systemLibrary = (...names: readonly string[]): Promise<NativeLibrary | undefined> => load(names);
+
+/** The libraries that this process has loaded anyway, the C library among them. */
+export const processLibrary = (): Promise<NativeLibrary | undefined> => load([null]);
+
+async function load(names: readonly (string | null)[]): Promise<NativeLibrary | undefined> {
 	try {
 		const { default: koffi } = await import("koffi");
 		if (koffi.sizeof("void *") !== 8) return undefined;
@@ -28,6 +35,7 @@ export async function systemLibrary(...names: readonly string[]): Promise<Native
 				return {
 					func: (definition) => wrap(library.func(definition)),
 					address: (array) => koffi.address(array),
+					errno: () => koffi.errno(),
 				};
 			} catch {
 				// Not under this name.
