@@ -62,11 +62,10 @@ async function readDomain(file: DescriptorFile): Promise<Machine> {
 	// Bus numbers are taken as the domain states them, so that disks find their controller by its number.
 	for (const entry of childrenOf(devices, "controller")) {
 		const index = wholeNumber(attribute(entry, "index"));
-		const model = scsiModel(entry);
+		const model = controllerModel(entry);
 		if (model === undefined || index === undefined || index > 255) continue;
-		if (controllers.find("scsi", index) !== undefined) continue;
 		if (model === "unknown") lost.push(`The SCSI controller ${index} is of a model that the host chooses.`);
-		controllers.add(model, index);
+		if (controllers.find(busOf(model), index) === undefined) controllers.add(model, index);
 	}
 	const drives = readDrives(childrenOf(devices, "disk"), controllers, lost);
 	noteLost(domain, devices, lost);
@@ -111,9 +110,10 @@ function readFirmware(os: XmlElement | undefined): Pick<Machine, "firmware" | "s
 	return { firmware: uefi ? "uefi" : "bios", secureBoot: enabled || attribute(loader, "secure") === "yes" };
 }
 
-function scsiModel(entry: XmlElement): ControllerModel | undefined {
-	if (attribute(entry, "type") !== "scsi") return undefined;
-	return SCSI_MODELS[attribute(entry, "model")?.toLowerCase() ?? ""] ?? "unknown";
+function controllerModel(entry: XmlElement): ControllerModel | undefined {
+	const type = attribute(entry, "type");
+	if (type === "sata") return "ahci";
+	return type === "scsi" ? (SCSI_MODELS[attribute(entry, "model")?.toLowerCase() ?? ""] ?? "unknown") : undefined;
 }
 
 /** The drives in boot order, then as the domain lists them. */
@@ -185,7 +185,9 @@ function findPlace(bus: string, name: string, address: XmlElement | undefined, c
 	}
 	if (bus === "scsi") {
 		const index = stated("controller") ?? 0;
-		const { id } = controllers.find("scsi", index) ?? controllers.add("unknown", index);
+		const scsi = (model: ControllerModel) => busOf(model) === "scsi" || model === "unknown";
+		const known = controllers.list().find((other) => other.index === index && scsi(other.model));
+		const { id } = known ?? controllers.add("unknown", index);
 		return { controller: id, unit: stated("target") || unit };
 	}
 	const model = BUS_MODELS[bus];

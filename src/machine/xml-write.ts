@@ -1,7 +1,7 @@
 /** A node of a document being written. */
 export interface Markup {
-	/** Renders the node; every line begins with `indent`. */
-	render(indent: string): string;
+	/** Renders the node; every line begins with `indent`. Without it, all is on one line. */
+	render(indent?: string): string;
 }
 
 type Attributes = Readonly<Record<string, string | number | undefined>>;
@@ -19,13 +19,13 @@ export function element(name: string, attributes: Attributes = {}, ...content: C
 		.join("");
 	return {
 		render(indent) {
+			const margin = indent ?? "";
 			const [first] = given;
-			if (first === undefined) return `${indent}<${name}${start}/>`;
-			if (typeof first !== "object") return `${indent}<${name}${start}>${escapeXml(String(first))}</${name}>`;
-			const lines = given.map((item) =>
-				typeof item === "object" ? item.render(`${indent}  `) : escapeXml(String(item)),
-			);
-			return [`${indent}<${name}${start}>`, ...lines, `${indent}</${name}>`].join("\n");
+			if (first === undefined) return `${margin}<${name}${start}/>`;
+			if (typeof first !== "object") return `${margin}<${name}${start}>${escapeXml(String(first))}</${name}>`;
+			const inner = indent === undefined ? undefined : `${indent}  `;
+			const parts = given.map((item) => (typeof item === "object" ? item.render(inner) : escapeXml(String(item))));
+			return [`${margin}<${name}${start}>`, ...parts, `${margin}</${name}>`].join(indent === undefined ? "" : "\n");
 		},
 	};
 }

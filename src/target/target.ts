@@ -32,6 +32,16 @@ export interface Layout {
 	readonly hypervisors: readonly string[];
 	/** One line for `--for list`. */
 	readonly summary: string;
-	/** Writes the files, IMPORT.md included; the caller commits the folder. Each disk is read once, in ascending order. */
+	/**
+	 * Writes the files, IMPORT.md included; the caller commits the folder. Each disk is read once, in ascending order.
+	 *
+	 * @throws `unsupported` where the hypervisor cannot hold the machine: firmware, device models, sizes, counts.
+	 */
 	write(appliance: Appliance, folder: OutputFolder, options: LayoutOptions): Promise<void>;
+}
+
+/** A layout for one hypervisor. */
+export interface PlacedLayout extends Layout {
+	/** Name of the folder to write it into, unique among all hypervisors: `xenserver`, `vmware-ova`. */
+	readonly folder: string;
 }

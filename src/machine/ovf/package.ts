@@ -8,6 +8,8 @@ import { readOvf } from "./read.js";
 /** A file of a package: a member of an OVA, or a file beside an OVF. */
 export interface PackageMember {
 	readonly name: string;
+	/** As a tar has it; what is not a `file` is passed over. */
+	readonly type?: string;
 	readonly source: ByteSource;
 }
 
@@ -32,12 +34,13 @@ export interface Manifest {
 type Open = (name: string) => Promise<ByteSource>;
 
 /**
- * Reads an OVA from the members of its tar, which may stand in any order. The first `.ovf` describes the machine.
+ * Reads an OVA from the members of its tar ({@link readTar}), which may stand in any order. The first `.ovf` describes the machine.
  * `name` is the archive's, for messages.
  */
 export async function readOva(members: readonly PackageMember[], name: string): Promise<OvfPackage> {
 	const sources = new Map<string, ByteSource>();
 	for (const member of members) {
+		if (member.type !== undefined && member.type !== "file") continue;
 		const path = member.name.replace(/^\.\//, "");
 		if (sources.has(path)) throw damaged(`${name} has two members named ${path}`, { file: name });
 		sources.set(path, member.source);

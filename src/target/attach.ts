@@ -1,0 +1,123 @@
+import { AnyvisorError, unsupported } from "../bytes/errors.js";
+import type { Controller, ControllerModel, Machine, MachineDisk, MachineNic } from "../machine/machine.js";
+import { Controllers } from "../machine/shape.js";
+import type { Appliance } from "./target.js";
+
+/** {@link DeviceModel.id} of disks to the controller they hang on, where the two differ. */
+const CONTROLLERS: Readonly<Record<string, ControllerModel>> = {
+	ahci: "ahci",
+	buslogic: "buslogic",
+	"hyperv-ide": "hyperv-ide",
+	"hyperv-scsi": "hyperv-scsi",
+	ide: "ide",
+	lsilogic: "lsilogic",
+	lsisas1068: "lsisas1068",
+	nvme: "nvme",
+	pvscsi: "pvscsi",
+	vbd: "xen-vbd",
+	"virtio-blk": "virtio-blk",
+	"virtio-scsi": "virtio-scsi",
+};
+
+/** {@link DeviceModel.id} of network cards to {@link MachineNic.model}, where the two differ. */
+const NICS: Readonly<Record<string, string>> = {
+	"e1000-82543gc": "e1000",
+	"e1000-82545em": "e1000",
+	pcnet: "pcnet32",
+	vif: "xen-vif",
+	vlance: "pcnet32",
+};
+
+/** Disks per controller, 7 where not listed: SCSI controllers sit at number 7 of their own bus. */
+const SLOTS: Readonly<Partial<Record<ControllerModel, number>>> = {
+	ahci: 6,
+	ide: 2,
+	"hyperv-ide": 2,
+	nvme: 15,
+	"virtio-blk": 24,
+	"xen-vbd": 16,
+	"hyperv-scsi": 64,
+};
+const MOST_CONTROLLERS = 4;
+const ONLY_CONTROLLERS: Readonly<Partial<Record<ControllerModel, number>>> = {
+	ide: 2,
+	"hyperv-ide": 2,
+	"virtio-blk": 1,
+	"xen-vbd": 1,
+};
+
+/** Formats whose networks mean the same to a hypervisor family that they come from. */
+const HOME: Readonly<Record<string, readonly string[]>> = {
+	vmware: ["ovf", "vmx"],
+	virtualbox: ["ovf"],
+	kvm: ["libvirt"],
+};
+
+/**
+ * The machine as its package has it: all disks on controllers of the model chosen, in boot order from the first slot on,
+ * their sizes as they really are; network cards of the model chosen; no removable drives. Networks keep their names where
+ * the machine came from the same family of hypervisors, and are called `network` otherwise.
+ *
+ * @throws `unsupported` where the hypervisor does not take it.
+ */
+export function attached(appliance: Appliance, names: { file: (index: number) => string; network?: string }): Machine {
+	const { machine, disks, attach, hypervisor } = appliance;
+	if (!hypervisor.firmware.includes(machine.firmware)) {
+		throw unsupported(`${hypervisor.title} does not boot machines by ${machine.firmware.toUpperCase()}`, {
+			hint: `It boots by ${hypervisor.firmware.join(" or ").toUpperCase()} only.`,
+		});
+	}
+	const model = CONTROLLERS[attach.disk];
+	if (model === undefined) throw unsupported(`no package can attach a disk of model ${attach.disk}`);
+	checkLimits(appliance);
+
+	const slots = SLOTS[model] ?? 7;
+	const most = slots * (ONLY_CONTROLLERS[model] ?? MOST_CONTROLLERS);
+	const drives = machine.disks.filter(({ kind }) => kind === "disk");
+	if (drives.length !== disks.length) {
+		throw new AnyvisorError("usage", `${machine.name} has ${drives.length} disks, but ${disks.length} were opened`);
+	}
+	if (disks.length > most) throw unsupported(`${disks.length} disks do not fit: ${attach.disk} has room for ${most}`);
+
+	const controllers = new Controllers();
+	const places = disks.map((disk, index): MachineDisk => {
+		const controller: Controller = controllers.at(model, Math.floor(index / slots));
+		return {
+			id: `disk${index + 1}`,
+			kind: "disk",
+			file: names.file(index),
+			capacity: disk.size,
+			controller: controller.id,
+			unit: index % slots,
+		};
+	});
+	const keepsNetworks = HOME[hypervisor.family]?.includes(machine.origin) === true;
+	const nics = machine.nics.map((nic): MachineNic => {
+		const network = (keepsNetworks ? nic.network : undefined) ?? names.network;
+		return {
+			model: NICS[attach.network] ?? attach.network,
+			...(nic.mac === undefined ? {} : { mac: nic.mac }),
+			...(network === undefined ? {} : { network }),
+		};
+	});
+	return { ...machine, controllers: controllers.list(), disks: places, nics, lost: notCarried(machine) };
+}
+
+function checkLimits({ disks, machine, hypervisor }: Appliance): void {
+	const { limits, title } = hypervisor;
+	const largest = Math.max(0, ...disks.map(({ size }) => size));
+	if (limits.diskBytes !== undefined && largest > limits.diskBytes) {
+		throw unsupported(`${title} takes disks of at most ${limits.diskBytes} bytes; one here has ${largest}`);
+	}
+	if (limits.disks !== undefined && disks.length > limits.disks) {
+		throw unsupported(`${title} takes at most ${limits.disks} disks; this machine has ${disks.length}`);
+	}
+	if (limits.nics !== undefined && machine.nics.length > limits.nics) {
+		throw unsupported(`${title} takes at most ${limits.nics} network cards; this machine has ${machine.nics.length}`);
+	}
+}
+
+function notCarried({ disks, lost }: Machine): readonly string[] {
+	const removable = disks.filter(({ kind }) => kind !== "disk").length;
+	return removable === 0 ? lost : [...lost, "CD and floppy drives are left out: add them where they are needed."];
+}

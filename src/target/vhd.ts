@@ -1,0 +1,31 @@
+import { attached } from "./attach.js";
+import { fileBase } from "./file-name.js";
+import { writeDisks, writeImportNote } from "./folder.js";
+import type { Layout } from "./target.js";
+
+/** Dynamic VHDs for hypervisors of which only the disk format is known. */
+export const vhd: Layout = {
+	id: "vhd",
+	hypervisors: ["nxtop", "neocleus"],
+	summary: "dynamic .vhd disks, to be attached to a machine made by hand",
+	async write(appliance, folder, options) {
+		const base = fileBase(appliance.machine.name);
+		const diskFile = (index: number) => (index === 0 ? `${base}.vhd` : `${base}-disk${index + 1}.vhd`);
+		const machine = attached(appliance, { file: diskFile });
+		await writeDisks(appliance, folder, { format: "vhd", variant: "dynamic" }, diskFile, options);
+		await writeImportNote(
+			appliance,
+			folder,
+			{
+				remarks: [
+					`No command-line import is documented: create a machine with ${memory(machine.memory)} of memory and ${machine.cpus} processor(s), booting by BIOS, and give it ${diskFile(0)} as its first disk.`,
+					"The disk format, and that the guest carries the drivers for Xen and Hyper-V, was checked. The import itself was not: no copy of this product was at hand.",
+					...appliance.hypervisor.notes,
+				],
+			},
+			machine.lost,
+		);
+	},
+};
+
+const memory = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
