@@ -1,40 +1,30 @@
-import { type FileHandle, open } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import path from "node:path";
-import { notFound } from "../../src/bytes/errors.js";
 import type { ByteSink } from "../../src/bytes/sink.js";
-import { type ByteSource, checkRange } from "../../src/bytes/source.js";
+import type { ByteSource } from "../../src/bytes/source.js";
 import type { Disk, Extent, Neighbours } from "../../src/disk/disk.js";
 import { confinedNeighbours } from "../../src/disk/neighbours.js";
 import { openDisk } from "../../src/disk/registry.js";
+import { openFile } from "../../src/source/file.js";
+import { folderNeighbours } from "../../src/source/neighbours.js";
 
-const openFiles = new Set<FileHandle>();
+let openFiles = 0;
 
 /** How many test files are open: a reader that forgets one shows here. */
-export const openFileCount = () => openFiles.size;
+export const openFileCount = () => openFiles;
 
-export async function fileSource(file: string): Promise<ByteSource> {
-	const handle = await open(file).catch((error: unknown) => {
-		throw notFound(`${file} cannot be opened`, { file, cause: error });
-	});
-	openFiles.add(handle);
-	const { size } = await handle.stat();
+function counted(source: ByteSource): ByteSource {
+	openFiles++;
 	return {
-		name: path.basename(file),
-		size,
-		async read(at, into) {
-			checkRange({ name: file, size }, at, into.length);
-			for (let done = 0; done < into.length; ) {
-				const { bytesRead } = await handle.read(into, done, into.length - done, at + done);
-				if (bytesRead === 0) throw new Error(`${file} shrank`);
-				done += bytesRead;
-			}
-		},
+		...source,
 		async [Symbol.asyncDispose]() {
-			openFiles.delete(handle);
-			await handle.close();
+			openFiles--;
+			await source[Symbol.asyncDispose]?.();
 		},
 	};
 }
+
+export const fileSource = async (file: string): Promise<ByteSource> => counted(await openFile(file));
 
 export async function fileSink(file: string): Promise<ByteSink> {
 	const handle = await open(file, "w");
@@ -48,8 +38,10 @@ export async function fileSink(file: string): Promise<ByteSink> {
 	};
 }
 
-export const neighboursOf = (file: string): Neighbours =>
-	confinedNeighbours((name) => fileSource(path.join(path.dirname(file), name)));
+export const neighboursOf = (file: string): Neighbours => {
+	const open = folderNeighbours(path.dirname(file));
+	return confinedNeighbours(async (name) => counted(await open(name)));
+};
 
 /** Runs `use` on the image in `file` and closes what was opened for it. */
 export async function withDisk<T>(file: string, use: (disk: Disk) => Promise<T>, format?: string): Promise<T> {

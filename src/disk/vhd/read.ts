@@ -1,6 +1,6 @@
 import { damaged, unsupported } from "../../bytes/errors.js";
 import type { ByteSource } from "../../bytes/source.js";
-import { checkRange, readBytes, slice } from "../../bytes/source.js";
+import { checkRange, readBytes } from "../../bytes/source.js";
 import type { Value } from "../../bytes/struct.js";
 import { viewOf } from "../../bytes/struct.js";
 import type { Disk, Extent } from "../disk.js";
@@ -29,8 +29,7 @@ export async function openVhd(source: ByteSource): Promise<Disk> {
 	const size = sizeOf(footer);
 	switch (footer.diskType) {
 		case DiskType.fixed:
-			checkRange(source, 0, size);
-			return { ...openRaw(slice(source, 0, size)), format: "vhd/fixed" };
+			return openRaw(source, "vhd/fixed", size);
 		case DiskType.dynamic:
 			return openDynamic(source, footer, size);
 		case DiskType.differencing:
