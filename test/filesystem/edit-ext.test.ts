@@ -1,0 +1,165 @@
+import { createHash, randomFillSync } from "node:crypto";
+import { mkdir, readFile, truncate, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
+import { editExt } from "../../src/filesystem/ext/edit.js";
+import type { Attributes, Editor } from "../../src/filesystem/filesystem.js";
+import { because, missing, run, temporaryFolder } from "../support/tools.js";
+import { fileStore } from "./store.js";
+
+const tools = ["mke2fs", "e2fsck", "debugfs"];
+process.env["PATH"] += ":/usr/sbin:/sbin";
+
+/** Everything mke2fs makes by default for some system, and what differs on the volume. */
+const variants: readonly (readonly [name: string, options: readonly string[]])[] = [
+	["ext2", ["-t", "ext2"]],
+	["ext2 of old: revision 0", ["-t", "ext2", "-r", "0", "-I", "128"]],
+	["ext2 without file types in directories", ["-t", "ext2", "-O", "^filetype,^dir_index"]],
+	["ext3", ["-t", "ext3"]],
+	["ext3, 1 KiB blocks", ["-t", "ext3", "-b", "1024"]],
+	["ext4 of Debian 12", ["-t", "ext4", "-b", "4096"]],
+	["ext4, 1 KiB blocks", ["-t", "ext4", "-b", "1024"]],
+	["ext4, 2 KiB blocks", ["-t", "ext4", "-b", "2048"]],
+	["ext4, inodes of 128 bytes", ["-t", "ext4", "-I", "128"]],
+	["ext4, inodes of 1024 bytes, inline data", ["-t", "ext4", "-b", "4096", "-I", "1024", "-O", "inline_data"]],
+	["ext4, inline data", ["-t", "ext4", "-O", "inline_data"]],
+	["ext4 of e2fsprogs 1.47: orphan file, checksum seed", ["-t", "ext4", "-O", "orphan_file,metadata_csum_seed"]],
+	["ext4 of old: no metadata checksums, 32 bits", ["-t", "ext4", "-O", "^metadata_csum,^64bit,uninit_bg"]],
+	["ext4 without any checksums", ["-t", "ext4", "-O", "^metadata_csum,^uninit_bg"]],
+	["ext4 without extents", ["-t", "ext4", "-O", "^extents,^64bit"]],
+	["ext4 without a journal, meta block groups", ["-t", "ext4", "-O", "^has_journal,meta_bg,^resize_inode"]],
+	["ext4, large directories and attributes", ["-t", "ext4", "-O", "large_dir,ea_inode"]],
+	["ext4, few backup superblocks, fast commits", ["-t", "ext4", "-O", "sparse_super2,fast_commit"]],
+];
+
+const time = 1_750_000_000;
+const root: Attributes = { mode: 0o644, uid: 0, gid: 0, mtime: time };
+
+describe.skipIf(missing(...tools))(`ext2, ext3 and ext4, edited ${because(...tools)}`, async () => {
+	const folder = await temporaryFolder();
+	const tree = path.join(folder, "tree");
+	const image = path.join(folder, "test.img");
+	const initrd = randomFillSync(new Uint8Array(9_000_001));
+	const overlay = randomFillSync(new Uint8Array(3_000_000));
+
+	beforeAll(async () => {
+		await mkdir(path.join(tree, "boot"), { recursive: true });
+		await mkdir(path.join(tree, "etc/many"), { recursive: true });
+		await writeFile(path.join(tree, "boot/initrd.img"), initrd);
+		await writeFile(path.join(tree, "etc/fstab"), "/dev/sda1 / ext4 defaults 0 1\n");
+		await writeFile(path.join(tree, "etc/tiny"), "tiny");
+		await writeFile(path.join(tree, "etc/other"), overlay.subarray(0, 12_345));
+		for (let i = 0; i < 300; i++) {
+			await writeFile(path.join(tree, `etc/many/a rather long name, number ${i}`), `${i}`);
+		}
+		await run("ln", "-s", "fstab", path.join(tree, "etc/link"));
+	});
+
+	async function format(mebibytes: number, options: readonly string[], contents = tree): Promise<void> {
+		await writeFile(image, "");
+		await truncate(image, mebibytes * 2 ** 20);
+		await run("mke2fs", "-q", "-F", ...options, "-d", contents, image);
+	}
+
+	async function edit(change: (editor: Editor) => Promise<void>): Promise<void> {
+		const editor = await editExt(await fileStore(image));
+		await change(editor);
+		await editor.close();
+	}
+
+	const debugfs = (request: string) => run("debugfs", "-R", request, image);
+
+	async function contentsOf(name: string): Promise<Uint8Array> {
+		const file = path.join(folder, "dumped");
+		await debugfs(`dump "${name}" ${file}`);
+		return readFile(file);
+	}
+
+	/** Hashes of all files, as debugfs extracts them. */
+	async function hashes(): Promise<Map<string, string>> {
+		const out = path.join(folder, "extracted");
+		await run("rm", "-rf", out);
+		await mkdir(out);
+		await debugfs(`rdump / ${out}`);
+		const found = await run("find", out, "-type", "f", "-print0");
+		const names = found.split("\0").filter((name) => name !== "");
+		return new Map(
+			await Promise.all(
+				names.map(async (name): Promise<[string, string]> => {
+					const hash = createHash("sha1").update(await readFile(name));
+					return [name.slice(out.length), hash.digest("hex")];
+				}),
+			),
+		);
+	}
+
+	it.each(variants)("is clean to e2fsck and as debugfs sees it: %s", async (_, options) => {
+		await format(80, options);
+		// Indexes the larger directory; mke2fs leaves that to the kernel.
+		await run("e2fsck", "-fyD", image).catch(() => "");
+		await run("debugfs", "-w", "-R", "ea_set /etc/fstab user.kept yes", image);
+		await run("debugfs", "-w", "-R", "set_inode_field /etc/fstab mode 0100600", image);
+		await run("debugfs", "-w", "-R", "set_inode_field /etc/fstab uid 70000", image);
+		await run("e2fsck", "-fn", image);
+		const before = await hashes();
+		const owner = /User: +\d+ +Group: +\d+/.exec(await debugfs("stat /etc/fstab"))?.[0];
+		const attribute = await debugfs("ea_get /etc/fstab user.kept");
+		await edit(async (editor) => {
+			await editor.appendFile("/boot/initrd.img", overlay, time);
+			await editor.writeFile("/etc/fstab", new TextEncoder().encode("UUID=1234 / ext4 defaults 0 1\n"), root);
+			await editor.writeFile("/etc/tiny", overlay.subarray(0, 20_000), root);
+			await editor.makeDirectory("/etc/initramfs-tools", { mode: 0o2750, uid: 100_000, gid: 8, mtime: time + 0.5 });
+			await editor.makeDirectory("/etc/initramfs-tools", root);
+			await editor.makeDirectory("/etc/initramfs-tools/conf.d", { ...root, mode: 0o755 });
+			await editor.writeFile("/etc/initramfs-tools/conf.d/modules", overlay.subarray(0, 700_000), {
+				mode: 0o4711,
+				uid: 1000,
+				gid: 65_537,
+				mtime: time + 0.25,
+			});
+			await editor.writeFile("/etc/empty", new Uint8Array(), root);
+			await editor.writeFile("/etc/small", overlay.subarray(0, 10), root);
+			await editor.appendFile("/etc/small", overlay.subarray(10, 5000), time);
+			for (let i = 0; i < 20; i++) {
+				await editor.writeFile(`/etc/many/a new long name, number ${i}`, new TextEncoder().encode(`${i}`), root);
+			}
+		});
+
+		await run("e2fsck", "-fn", image);
+		const after = await hashes();
+		const changed = [...after].filter(([name, hash]) => before.get(name) !== hash).map(([name]) => name);
+		expect(changed.filter((name) => !name.startsWith("/etc/many/")).sort()).toEqual([
+			"/boot/initrd.img",
+			"/etc/empty",
+			"/etc/fstab",
+			"/etc/initramfs-tools/conf.d/modules",
+			"/etc/small",
+			"/etc/tiny",
+		]);
+		expect(changed.length).toBe(6 + 20);
+		expect(Buffer.compare(await contentsOf("/boot/initrd.img"), Buffer.concat([initrd, overlay]))).toBe(0);
+		expect(Buffer.compare(await contentsOf("/etc/tiny"), overlay.subarray(0, 20_000))).toBe(0);
+		expect(Buffer.compare(await contentsOf("/etc/small"), overlay.subarray(0, 5000))).toBe(0);
+		expect(Buffer.compare(await contentsOf("/etc/initramfs-tools/conf.d/modules"), overlay.subarray(0, 700_000))).toBe(
+			0,
+		);
+
+		const stamp = `0x${time.toString(16)}`;
+		const kept = await debugfs("stat /etc/fstab");
+		expect(kept).toMatch(/Mode: +0600/);
+		expect(kept).toContain(owner);
+		expect(kept).toContain(`mtime: ${stamp}`);
+		expect(await debugfs("ea_get /etc/fstab user.kept")).toBe(attribute);
+		const made = await debugfs("stat /etc/initramfs-tools/conf.d/modules");
+		expect(made).toMatch(/Mode: +04711/);
+		expect(made).toMatch(/User: +1000 +Group: +65537/);
+		const small = options.includes("128");
+		const quarter = small ? "" : ":3b9aca00";
+		for (const kind of ["atime", "ctime", "mtime"]) expect(made).toContain(`${kind}: ${stamp}${quarter}`);
+		expect(small || made.includes(`crtime: ${stamp}${quarter}`)).toBe(true);
+		const directory = await debugfs("stat /etc/initramfs-tools");
+		expect(directory).toMatch(/Type: directory +Mode: +02750/);
+		expect(directory).toMatch(/User: 100000 +Group: +8/);
+		expect(await debugfs("stat /boot/initrd.img")).toMatch(/Mode: +0644/);
+	});
+});
