@@ -1,0 +1,142 @@
+import { cp, mkdir, readFile, rm } from "node:fs/promises";
+import path from "node:path";
+import { describe, expect, it } from "vitest";
+import { aliasIndex } from "../../src/device/alias-index.js";
+import { readKmodIndex } from "../../src/guest/linux/kmod-index.js";
+import { aliasPairs, moduleName, parseAliases, readModuleIndex } from "../../src/guest/linux/modules.js";
+import { because, missing, run, temporaryFolder } from "../support/tools.js";
+import { hostKernel, hostKernelReason, hostModulesFile } from "./support/host.js";
+import { memoryTree } from "./support/memory.js";
+import { survivesMutation } from "./support/mutation.js";
+
+const names = ["dep", "alias", "softdep", "builtin", "builtin.modinfo"].map((name) => `modules.${name}`);
+const binaryNames = ["dep.bin", "alias.bin", "builtin.bin", "builtin.alias.bin"].map((name) => `modules.${name}`);
+
+async function hostIndex(files: readonly string[]) {
+	const contents = await Promise.all(files.map(async (name) => [`/m/${name}`, await hostModulesFile(name)] as const));
+	return readModuleIndex(memoryTree(Object.fromEntries(contents)), "/m");
+}
+
+/** Order and the spelling of `-` aside. */
+const aliasSet = (aliases: readonly (readonly [string, string])[]) =>
+	new Set(
+		aliases.map(
+			([pattern, module]) => `${pattern.replace(/\[[^\]]*\]|-/g, (part) => (part === "-" ? "_" : part))} ${module}`,
+		),
+	);
+
+describe.skipIf(hostKernel === undefined)(`module indexes of an installed kernel ${hostKernelReason}`, () => {
+	it("finds in the binary indexes what depmod wrote as text", async () => {
+		const text = await hostIndex(names);
+		const binary = await hostIndex([...binaryNames, "modules.softdep"]);
+		expect(binary.paths).toEqual(text.paths);
+		expect(binary.paths.size).toBeGreaterThan(1000);
+		expect(binary.dependencies).toEqual(text.dependencies);
+		expect(binary.builtin).toEqual(text.builtin);
+		expect(binary.softdeps).toEqual(text.softdeps);
+		expect(aliasSet(binary.aliases)).toEqual(aliasSet(text.aliases));
+	});
+
+	it("reads the text indexes in well under 150 ms", async () => {
+		await hostIndex(names);
+		const start = performance.now();
+		await hostIndex(names);
+		expect(performance.now() - start).toBeLessThan(150);
+	});
+
+	it.skipIf(missing("modprobe"))(`resolves names as modprobe does ${because("modprobe")}`, async () => {
+		const { aliases, builtin } = await hostIndex(names);
+		const index = aliasIndex(aliases);
+		const indexed = aliasIndex(
+			aliasPairs(readKmodIndex(await hostModulesFile("modules.alias.bin"), "modules.alias.bin")),
+		);
+		const concrete = aliases
+			.filter((_, i) => i % 400 === 0)
+			.map(([pattern]) => pattern.replaceAll("*", "0").replaceAll(/\[(.)[^\]]*\]/g, "$1"));
+		concrete.push(
+			"scsi:t-0x00",
+			"pci:v000015ADd000007C0sv000015ADsd000007C0bc01sc07i02",
+			"fs-ext4",
+			"virtio:d00000002v00001AF4",
+		);
+		let resolvable = 0;
+		for (const name of concrete) {
+			const options = ["-S", hostKernel ?? "", "-C", "/dev/null", "-R", "-a"];
+			const resolved = (await run("/sbin/modprobe", ...options, name)).split("\n").filter((line) => line !== "");
+			const expected = new Set(resolved.map(moduleName));
+			if (expected.size > 0) resolvable++;
+			// modprobe stops at the kernel's own modules, where some modules have the same alias.
+			const loadable = new Set([...expected].filter((module) => !builtin.has(module)));
+			if (loadable.size > 0) expect(new Set(indexed.modules(name)), name).toEqual(loadable);
+			expect(
+				[...expected].filter((module) => !index.modules(name).includes(module)),
+				name,
+			).toEqual([]);
+		}
+		expect(resolvable).toBeGreaterThan(50);
+	});
+
+	it.skipIf(missing("depmod"))(`reads what depmod writes for other modules ${because("depmod")}`, async () => {
+		const root = await temporaryFolder();
+		const from = `/lib/modules/${hostKernel}`;
+		const folder = path.join(root, "lib/modules/9.9.9-test");
+		const { paths, dependencies } = await hostIndex(names);
+		const wanted = ["ext4", "virtio_net"].flatMap((name) => [name, ...(dependencies.get(name) ?? [])]);
+		for (const name of wanted) {
+			const file = paths.get(name) ?? "";
+			await mkdir(path.dirname(path.join(folder, file)), { recursive: true });
+			await cp(path.join(from, file), path.join(folder, file));
+		}
+		await run("/sbin/depmod", "-b", root, "9.9.9-test");
+		const written = async (name: string) => new Uint8Array(await readFile(path.join(folder, name)));
+		const index = await readModuleIndex(
+			memoryTree({
+				"/m/modules.dep.bin": await written("modules.dep.bin"),
+				"/m/modules.alias.bin": await written("modules.alias.bin"),
+			}),
+			"/m",
+		);
+		expect(new Set(index.paths.keys())).toEqual(new Set(wanted));
+		expect(aliasSet(index.aliases)).toEqual(
+			aliasSet(parseAliases(new TextDecoder().decode(await written("modules.alias")))),
+		);
+		expect(index.dependencies.get("virtio_net")).toContain("net_failover");
+		await rm(folder, { recursive: true });
+	});
+});
+
+/** Two keys, `ab` and `ac`, below a node with the prefix `a`; written by hand after kmod's description. */
+const small = Uint8Array.from([
+	...[0xb0, 0x07, 0xf4, 0x57, 0, 2, 0, 1, 0xa0, 0, 0, 0x28],
+	// Node at 12: one value, "one", priority 7.
+	...[0, 0, 0, 1, 0, 0, 0, 7, 0x6f, 0x6e, 0x65, 0],
+	// Node at 24: two values, "two" 3 and "six" 1 (without its last byte's padding).
+	...[0, 0, 0, 1, 0, 0, 0, 3, 0x74, 0x77, 0x6f, 0],
+	...[0, 0, 0, 0],
+	// Node at 40: prefix "a", children "b" to "c".
+	...[0x61, 0, 0x62, 0x63, 0x40, 0, 0, 12, 0x40, 0, 0, 24],
+]);
+
+describe("kmod index", () => {
+	it("reads prefix, children and values, lowest priority first", () => {
+		expect(readKmodIndex(small, "small")).toEqual([
+			{ key: "ac", value: "two", priority: 3 },
+			{ key: "ab", value: "one", priority: 7 },
+		]);
+	});
+
+	it("refuses another version, and another file", () => {
+		expect(() => readKmodIndex(small.with(5, 3), "small")).toThrow("small is not a module index of version 2");
+		expect(() => readKmodIndex(new Uint8Array(100), "zeros")).toThrow("zeros is not a module index");
+		expect(() => readKmodIndex(new Uint8Array(3), "short")).toThrow("short");
+	});
+
+	it("ends where a node is its own child", () => {
+		const loop = small.slice();
+		loop.set([0xa0, 0, 0, 0x28], 44);
+		expect(() => readKmodIndex(loop, "loop")).toThrow("loop: the module index is broken at byte");
+	});
+
+	it("survives any damage", () =>
+		survivesMutation(small, (bytes) => readKmodIndex(bytes, "mutated"), { numRuns: 2000 }));
+});
