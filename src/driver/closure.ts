@@ -11,7 +11,7 @@ export interface Closure {
 /**
  * The modules with all they depend on, as modprobe would load them. Soft dependencies are included where the kernel has
  * them, since modprobe passes over the others: one may name an alias, such as `crct10dif`, and then means every module
- * behind it. The same modules in the same order give the same answer; a cycle is broken where it closes.
+ * behind it. (Of several softdep lines for one module modprobe heeds the first; here all count.) The same modules in the same order give the same answer; a cycle is broken where it closes.
  */
 export function closure(modules: readonly string[], index: ModuleIndex): Closure {
 	return walk(modules, index, (name) => {

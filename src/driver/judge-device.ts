@@ -33,12 +33,12 @@ export function judgeDevice(
 	const state = drivers.reduce<DriverState>((worst, driver) => worse(worst, driver.state), "builtin");
 	const binds = drivers.find((driver) => driver.for === "device")?.module ?? null;
 	const trap = trapOf(model, binds, kernel);
-	const unindexed = drivers.find((driver) => driver.unindexed);
+	const disk = model.role === "disk";
+	const unindexed = disk ? drivers.find((driver) => driver.unindexed) : undefined;
 	const note =
 		trap ??
 		(unindexed && `${unindexed.module} is in the initramfs of ${kernel.version}, but nothing in there would load it.`);
 
-	const disk = model.role === "disk";
 	const reachable = disk ? state === "builtin" || state === "initramfs" : state !== "absent";
 	const works = reachable && trap === undefined;
 	const addable = disk && state === "installed" && trap === undefined;

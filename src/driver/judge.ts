@@ -3,7 +3,7 @@ import type { Attachments, Hypervisor } from "../hypervisor/hypervisor.js";
 import type { Firmware } from "../machine/machine.js";
 import { type JudgedDevice, judgeDevice, rootFilesystemOf } from "./judge-device.js";
 import { KernelDrivers } from "./kernel-drivers.js";
-import { blockedDisk, bootsFrom, fixableDisk, networkReason, unverifiedReason } from "./reasons.js";
+import { betterDisk, blockedDisk, bootsFrom, fixableDisk, networkReason, unverifiedReason } from "./reasons.js";
 import type { Verdict } from "./verdict.js";
 
 export interface JudgeOptions {
@@ -91,7 +91,8 @@ function judgeEnvironment(
 	if (boots === undefined) return { verdict: "blocked", chosen, reasons: blockedDisk(disks, title, kernel) };
 	const verdict = boots === working ? "ready" : "fixable";
 	const how = verdict === "ready" ? bootsFrom(boots, kernel) : fixableDisk(boots, kernel);
-	return { verdict, chosen, reasons: [how, networkReason(nic, nics, kernel)] };
+	const better = verdict === "ready" ? betterDisk(disks.slice(0, disks.indexOf(boots))) : [];
+	return { verdict, chosen, reasons: [how, ...better, networkReason(nic, nics, kernel)] };
 }
 
 /** What the guest would boot with there; with a reason when it cannot, and then the hypervisor's own preference. */
@@ -117,5 +118,8 @@ function firmwareName(firmware: Firmware): string {
 }
 
 function archReason({ arch }: LinuxGuest, { title, arch: runs }: Hypervisor): string[] {
-	return runs.includes(arch) ? [] : [`The guest is built for ${arch}; ${title} is modelled for ${runs.join(" and ")}.`];
+	// A guest whose programs could not be read is taken to fit.
+	return arch === "unknown" || runs.includes(arch)
+		? []
+		: [`The guest is built for ${arch}; ${title} is modelled for ${runs.join(" and ")}.`];
 }

@@ -3,9 +3,18 @@ import type { JudgedDevice, NeededDriver } from "./judge-device.js";
 
 /** Sentences about the disks and NICs that a package would attach, most preferred first. */
 
-export function bootsFrom({ model, verdict }: JudgedDevice, { version }: LinuxKernel): string {
-	const where = verdict.state === "builtin" ? "built into" : "in the initramfs of";
+export function bootsFrom({ model, drivers, verdict }: JudgedDevice, { version }: LinuxKernel): string {
+	const own = drivers.find((driver) => driver.for === "device");
+	const where = own?.state === "builtin" ? "built into" : "in the initramfs of";
 	return `Boots from ${model.title}: its driver ${verdict.driver} is ${where} ${version}.`;
+}
+
+/** `preferred` are the disks that a package would rather attach than the one that works. */
+export function betterDisk(preferred: readonly JudgedDevice[]): string[] {
+	const better = preferred.find(({ fixable }) => fixable);
+	return better === undefined
+		? []
+		: [`Once prepared it boots from ${better.model.title}, which is the better disk there.`];
 }
 
 export function fixableDisk({ model, drivers, verdict }: JudgedDevice, { version }: LinuxKernel): string {

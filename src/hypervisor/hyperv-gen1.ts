@@ -8,7 +8,7 @@ export const hypervGen1: Hypervisor = {
 	title: "Microsoft Hyper-V, generation 1",
 	vendor: "Microsoft",
 	family: "hyperv",
-	arch: ["x86_64", "i386"],
+	arch: ["x86_64", "i686"],
 	firmware: ["bios"],
 	devices: [
 		{

@@ -38,7 +38,7 @@ export const kvm: Hypervisor = {
 	title: "KVM: QEMU, libvirt, Proxmox VE, oVirt, KubeVirt, Nutanix AHV",
 	vendor: "open source",
 	family: "kvm",
-	arch: ["x86_64", "i386"],
+	arch: ["x86_64", "i686"],
 	firmware: ["bios", "uefi"],
 	devices: [
 		virtio("virtio-blk", "disk", "virtio block device", 2, "010000", ["virtio_blk"]),

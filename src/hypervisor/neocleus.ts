@@ -12,7 +12,7 @@ export const neocleus: Hypervisor = {
 	title: "Neocleus NeoSphere",
 	vendor: "Neocleus (Intel since 2010)",
 	family: "xen",
-	arch: ["x86_64", "i386"],
+	arch: ["x86_64", "i686"],
 	firmware: ["bios"],
 	devices: [...xenDevices, xenEmulatedIde, xenEmulatedRtl8139, xenEmulatedE1000].map(assumed),
 	boot: { disk: ["vbd", "ide"], network: ["vif", "rtl8139", "e1000"] },

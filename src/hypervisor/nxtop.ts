@@ -23,7 +23,7 @@ export const nxtop: Hypervisor = {
 	title: "Virtual Computer NxTop, XenClient Enterprise",
 	vendor: "Virtual Computer (Citrix since 2012)",
 	family: "xen",
-	arch: ["x86_64", "i386"],
+	arch: ["x86_64", "i686"],
 	firmware: ["bios"],
 	devices: [...engine, ...center],
 	boot: { disk: ["vbd", "ide"], network: ["vif", "rtl8139", "e1000"] },

@@ -23,51 +23,57 @@ const drivers = list(module)
 		"Linux modules known to bind it, the best first. Decides for built-in drivers and for matches by PCI class.",
 	);
 
-const address = z.discriminatedUnion("bus", [
-	z.strictObject({
-		bus: z.literal("pci"),
-		vendor: hex(4),
-		device: hex(4),
-		subvendor: hex(4).exactOptional(),
-		subdevice: hex(4).exactOptional(),
-		class: hex(6).describe("Class, subclass, programming interface."),
-		drivers,
-	}),
-	z.strictObject({
-		bus: z.literal("virtio"),
-		type: z.int().min(0).max(0xffff_ffff).describe("Device type of the virtio specification."),
-		drivers,
-	}),
-	z.strictObject({
-		bus: z.literal("vmbus"),
-		guid: z.string().regex(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, "must be a lower-case GUID without braces"),
-		drivers,
-	}),
-	z.strictObject({ bus: z.literal("xen"), type: z.string().regex(/^[a-z0-9]{1,20}$/), drivers }),
-	z.strictObject({ bus: z.literal("acpi"), ids: list(z.string().regex(/^[A-Za-z0-9]{1,20}$/)).min(1), drivers }),
-	z.strictObject({ bus: z.literal("dmi"), vendor: text, product: text, drivers }),
-]);
+const address = z
+	.discriminatedUnion("bus", [
+		z.strictObject({
+			bus: z.literal("pci"),
+			vendor: hex(4),
+			device: hex(4),
+			subvendor: hex(4).exactOptional(),
+			subdevice: hex(4).exactOptional(),
+			class: hex(6).describe("Class, subclass, programming interface."),
+			drivers,
+		}),
+		z.strictObject({
+			bus: z.literal("virtio"),
+			type: z.int().min(0).max(0xffff_ffff).describe("Device type of the virtio specification."),
+			drivers,
+		}),
+		z.strictObject({
+			bus: z.literal("vmbus"),
+			guid: z.string().regex(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, "must be a lower-case GUID without braces"),
+			drivers,
+		}),
+		z.strictObject({ bus: z.literal("xen"), type: z.string().regex(/^[a-z0-9]{1,20}$/), drivers }),
+		z.strictObject({ bus: z.literal("acpi"), ids: list(z.string().regex(/^[A-Za-z0-9]{1,20}$/)).min(1), drivers }),
+		z.strictObject({ bus: z.literal("dmi"), vendor: text, product: text, drivers }),
+	])
+	.meta({ id: "address" });
 
-const device = z.strictObject({
-	id,
-	title: text,
-	role: roleSchema,
-	addresses: list(address)
-		.min(1)
-		.describe("What the guest sees, from the bus down: every address must be driven for the device to work."),
-	verified: z.boolean().describe("Checked in sources (true), or only read in documentation or assumed (false)."),
-	source: text.describe("Where the fact comes from."),
-	firmware: firmware.exactOptional().describe("Restricts the model to one firmware; absent: both."),
-	traps: list(z.enum(["ata-piix-yields-to-storvsc", "xen-unplug"]))
-		.exactOptional()
-		.describe("Known ways in which a guest kernel turns away from it although it has the driver."),
-	needs: list(module).exactOptional().describe("Linux modules that stack on its driver: sd_mod for SCSI disks."),
-});
+const device = z
+	.strictObject({
+		id,
+		title: text,
+		role: roleSchema,
+		addresses: list(address)
+			.min(1)
+			.describe("What the guest sees, from the bus down: every address must be driven for the device to work."),
+		verified: z.boolean().describe("Checked in sources (true), or only read in documentation or assumed (false)."),
+		source: text.describe("Where the fact comes from."),
+		firmware: firmware.exactOptional().describe("Restricts the model to one firmware; absent: both."),
+		traps: list(z.enum(["ata-piix-yields-to-storvsc", "xen-unplug"]))
+			.exactOptional()
+			.describe("Known ways in which a guest kernel turns away from it although it has the driver."),
+		needs: list(module).exactOptional().describe("Linux modules that stack on its driver: sd_mod for SCSI disks."),
+	})
+	.meta({ id: "device" });
 
-const attachments = z.strictObject({
-	disk: list(id).min(1).describe("Ids of disk models in order of preference."),
-	network: list(id).describe("Ids of network models in order of preference."),
-});
+const attachments = z
+	.strictObject({
+		disk: list(id).min(1).describe("Ids of disk models in order of preference."),
+		network: list(id).describe("Ids of network models in order of preference."),
+	})
+	.meta({ id: "attachments" });
 
 /** {@link Hypervisor} as a schema; a test holds the two together. */
 export const hypervisorSchema = z

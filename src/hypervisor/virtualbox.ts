@@ -5,7 +5,7 @@ export const virtualbox: Hypervisor = {
 	title: "Oracle VirtualBox",
 	vendor: "Oracle",
 	family: "virtualbox",
-	arch: ["x86_64", "i386"],
+	arch: ["x86_64", "i686"],
 	firmware: ["bios", "uefi"],
 	devices: [
 		{

@@ -5,7 +5,7 @@ export const vmware: Hypervisor = {
 	title: "VMware ESXi, vSphere, Workstation, Fusion",
 	vendor: "VMware",
 	family: "vmware",
-	arch: ["x86_64", "i386"],
+	arch: ["x86_64", "i686"],
 	firmware: ["bios", "uefi"],
 	devices: [
 		{

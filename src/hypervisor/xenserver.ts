@@ -6,7 +6,7 @@ export const xenserver: Hypervisor = {
 	title: "XenServer, XCP-ng",
 	vendor: "Citrix, Vates",
 	family: "xen",
-	arch: ["x86_64", "i386"],
+	arch: ["x86_64", "i686"],
 	firmware: ["bios", "uefi"],
 	devices: [
 		...xenDevices,
