@@ -1,5 +1,5 @@
 import { modulesToAdd } from "../../driver/index.js";
-import type { Generator } from "../../guest/guest.js";
+import type { Generator, LinuxKernel } from "../../guest/guest.js";
 import type { WriteFile } from "../change.js";
 import type { Planning } from "../planning.js";
 
@@ -31,7 +31,7 @@ manual_add_modules ${modules}
 
 /** The next kernel update builds a new initramfs: the generator's own configuration must name the drivers too. */
 export async function planDropIns({ guest, tree, targets }: Planning): Promise<WriteFile[]> {
-	const wanted = new Set(guest.kernels.flatMap((kernel) => modulesToAdd(guest, kernel, targets)));
+	const wanted = new Set(guest.kernels.flatMap((kernel) => topmost(kernel, modulesToAdd(guest, kernel, targets))));
 	const changes: WriteFile[] = [];
 	for (const generator of guest.generators) {
 		const { path, mode, contents } = dropIns[generator];
@@ -51,4 +51,10 @@ export async function planDropIns({ guest, tree, targets }: Planning): Promise<W
 		});
 	}
 	return changes;
+}
+
+/** The generators find dependencies by themselves. */
+function topmost({ modules: { dependencies } }: LinuxKernel, modules: readonly string[]): string[] {
+	const needed = new Set(modules.flatMap((module) => dependencies.get(module) ?? []));
+	return modules.filter((module) => !needed.has(module));
 }

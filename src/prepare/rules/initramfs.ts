@@ -18,10 +18,13 @@ export async function planInitramfs({ guest, tree, targets }: Planning): Promise
 			kernel: kernel.version,
 			modules,
 			bytes,
-			why: `The initramfs of ${kernel.version} lacks drivers that ${names(targets)} ${targets.length === 1 ? "needs" : "need"} to find the root disk.`,
+			why: `The initramfs of ${kernel.version} lacks drivers that ${whom(targets)} to find the root disk.`,
 		});
 	}
 	return changes;
 }
 
-const names = (targets: Planning["targets"]) => targets.map((target) => target.title).join(", ");
+function whom(targets: Planning["targets"]): string {
+	const [only, ...others] = targets;
+	return only && others.length === 0 ? `${only.title} needs` : "other hypervisors need";
+}

@@ -1,0 +1,91 @@
+import { Command } from "commander";
+import { options, withOptions } from "./options.js";
+import type { PreparingOptions } from "./preparing.js";
+
+interface ExpandOptions extends PreparingOptions {
+	readonly output?: string;
+	readonly force?: true;
+}
+
+export function expandCommand(): Command {
+	const command = new Command("expand")
+		.summary("write native packages, one folder each, that import with the platform's own command")
+		.description(
+			`Adds to a copy of the VM's disk what the chosen hypervisors lack, and writes a folder for each, with an IMPORT.md
+that holds the one command to type there. All of them are written in one pass over the disk. The VM itself is not touched.`,
+		)
+		.argument("[vm]", "disk image, OVA, or descriptor beside its disks")
+		.requiredOption("--for <hypervisors>", 'ids or families, separated by commas; "all"; "list" explains them')
+		.option("-o, --output <folder>", "where the packages' folders go");
+	return withOptions(
+		command,
+		options.dryRun(),
+		options.skip(),
+		options.level(),
+		options.force(),
+		options.json(),
+		options.progress(),
+		options.models(),
+		options.format(),
+	).action(run);
+}
+
+async function run(name: string | undefined, given: ExpandOptions): Promise<void> {
+	const [{ mkdir }, { join }, { AnyvisorError, refused }, pipeline, source, context, preparing, interrupt] =
+		await Promise.all([
+			import("node:fs/promises"),
+			import("node:path"),
+			import("../bytes/errors.js"),
+			import("../pipeline.js"),
+			import("../source/index.js"),
+			import("./context.js"),
+			import("./preparing.js"),
+			import("./interrupt.js"),
+		]);
+	const known = await context.loadHypervisors(given.models);
+	if (given.for === "list") return preparing.listTargets(known, given.json);
+	if (name === undefined)
+		throw new AnyvisorError("usage", "expand needs the VM to expand", { hint: "anyvisor expand --help" });
+	const output = given.output;
+	if (output === undefined && !given.dryRun) {
+		throw new AnyvisorError("usage", "expand needs a folder to write to", { hint: "Add -o <folder>." });
+	}
+	const targets = context.selectHypervisors(known, given.for);
+
+	interrupt.removeOutputsWhenInterrupted();
+	await using work = await preparing.prepareNamed(name, targets, given);
+	if (output === undefined || given.dryRun) return work.tellPlan();
+
+	const { possible, impossible } = pipeline.deliveries(work.prepared, targets);
+	const [blocked] = impossible;
+	if (blocked && (possible.length === 0 || !given.for.split(",").includes("all"))) {
+		throw refused(`${name} cannot run on ${blocked.title}: ${blocked.reasons.join(" ")}`, {
+			file: name,
+			hint: `anyvisor inspect ${name} shows where it can.`,
+		});
+	}
+	await mkdir(output, { recursive: true });
+	const paths = possible.map(({ layout }) => join(output, layout.folder));
+	work.progress.start(
+		`expanding for ${targets.length} hypervisors`,
+		possible.length * work.prepared.vm.disks.reduce((sum, { size }) => sum + size, 0),
+	);
+	await pipeline.expand(
+		work.prepared,
+		possible,
+		(delivery) =>
+			source.outputFolder(join(output, delivery.layout.folder), {
+				overwrite: given.force === true,
+			}),
+		{ now: work.now, level: given.level, onProgress: (bytes) => work.progress.advance(bytes) },
+	);
+	work.progress.finish();
+	work.tellResult(
+		possible.map(({ hypervisor, layout }, i) => ({
+			hypervisor: hypervisor.id,
+			layout: layout.id,
+			path: paths[i] ?? "",
+		})),
+		impossible,
+	);
+}

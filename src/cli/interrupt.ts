@@ -1,0 +1,17 @@
+import { removePartialOutputs } from "../source/index.js";
+import { exitCodes } from "./exit-codes.js";
+
+/**
+ * Ctrl-C, a closed terminal and a polite kill end the command at once and take unfinished outputs with them. Nothing has
+ * to be rolled back: outputs get their names only when they are complete.
+ */
+export function removeOutputsWhenInterrupted(): void {
+	for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+		process.once(signal, () => {
+			const removed = removePartialOutputs();
+			const what = removed.length === 0 ? "nothing was written" : `removed unfinished ${removed.join(", ")}`;
+			process.stderr.write(`\nanyvisor: stopped; ${what}\n`);
+			process.exit(exitCodes.interrupted);
+		});
+	}
+}

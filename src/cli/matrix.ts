@@ -1,0 +1,63 @@
+import type { Inspection } from "../inspection.js";
+import { type Cell, humanBytes, type Paint, painter, type Style, table, wantsColour } from "./terminal.js";
+
+type Verdict = Inspection["verdicts"][number];
+type Device = Verdict["devices"][number];
+
+const verdictStyle: Record<Verdict["verdict"], Style> = { ready: "green", fixable: "yellow", blocked: "red" };
+const verdictMark: Record<Verdict["verdict"], string> = { ready: "✔", fixable: "+", blocked: "✘" };
+const stateStyle: Record<Device["state"], Style> = {
+	builtin: "green",
+	initramfs: "green",
+	installed: "yellow",
+	absent: "red",
+};
+
+/** The readiness matrix and what it is about, as a terminal shows it. */
+export function matrix(document: Inspection, stream: NodeJS.WriteStream = process.stdout): string {
+	const paint = painter(wantsColour(stream));
+	const width = stream.isTTY === true ? stream.columns : 120;
+	return `${summary(document, paint)}\n${readiness(document.verdicts, paint, width)}`;
+}
+
+function summary({ source, disks, guest }: Inspection, paint: Paint): string {
+	const kernel = guest.kernels.find((candidate) => candidate.default) ?? guest.kernels[0];
+	const initramfs = kernel?.initramfs;
+	const disk = disks.map(({ format, size }) => `${format}, ${humanBytes(size)}`).join("; ");
+	const lines = [
+		`${paint("bold", source.name)}  ${disk}`,
+		`${guest.name}, ${guest.arch}, boots by ${guest.firmware.join(" and ") || "nothing that was found"}`,
+		kernel
+			? `kernel ${kernel.version}, ${initramfs ? `${initramfs.generator} initramfs (${humanBytes(initramfs.size)}, ${initramfs.modules.length} modules)` : "no initramfs"}`
+			: "no kernel",
+		...[...guest.problems, ...(kernel?.problems ?? [])].map((problem) => paint("yellow", `! ${problem}`)),
+	];
+	return `${lines.join("\n")}\n`;
+}
+
+/** One row a hypervisor: the devices that its package attaches; then the decisive reason of each. */
+export function readiness(verdicts: readonly Verdict[], paint: Paint, width: number): string {
+	const head = ["hypervisor", "verdict", "boot disk", "network", "video"];
+	const rows = verdicts.map((verdict): Cell[] => [
+		{ text: verdict.hypervisor },
+		{ text: `${verdictMark[verdict.verdict]} ${verdict.verdict}`, style: verdictStyle[verdict.verdict] },
+		deviceCell(verdict, "disk"),
+		deviceCell(verdict, "network"),
+		deviceCell(verdict, "video"),
+	]);
+	const reasons = verdicts.map(({ hypervisor, verdict, reasons }): Cell[] => [
+		{ text: hypervisor, style: verdictStyle[verdict] },
+		{ text: reasons[0] ?? "" },
+	]);
+	return `${table([head.map((text) => ({ text, style: "bold" as const })), ...rows], paint, width)}\n${table(reasons, paint, width)}`;
+}
+
+function deviceCell({ devices }: Verdict, role: Device["role"]): Cell {
+	const all = devices.filter((device) => device.role === role);
+	const device = all.find(({ chosen }) => chosen) ?? all.find(({ works }) => works) ?? all[0];
+	if (!device) return { text: "-", style: "dim" };
+	return {
+		text: `${device.device}: ${device.driver ?? "no driver"} (${device.state})`,
+		style: stateStyle[device.state],
+	};
+}

@@ -1,0 +1,40 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Rule, rules } from "../prepare/change.js";
+import { progressModes } from "./progress.js";
+
+/** Options that several commands share, each worded once. */
+export const options = {
+	models: () =>
+		new Option("--models <file...>", "add hypervisors, or replace built-in ones, from JSON files").default([], "none"),
+	format: () =>
+		new Option("--format <format>", "read the disk as this format instead of recognising it").choices([
+			"raw",
+			"qcow2",
+			"vmdk",
+			"vhd",
+			"vhdx",
+		]),
+	json: () => new Option("--json", "print one JSON document"),
+	progress: () =>
+		new Option("--progress <mode>", "how to report progress on standard error").choices(progressModes).default("auto"),
+	dryRun: () => new Option("-n, --dry-run", "print what would be changed and why, and write nothing"),
+	force: () => new Option("-f, --force", "replace an existing output"),
+	skip: () =>
+		new Option("--skip <rule...>", `leave out changes: ${rules.join(", ")}`).argParser(collectRule).default([], "none"),
+	level: () =>
+		new Option("--level <0-9>", "compression, from fast to small").default(6).argParser((value) => {
+			if (!/^\d$/.test(value)) throw new InvalidArgumentError("It is a digit from 0 to 9.");
+			return Number(value);
+		}),
+};
+
+function collectRule(value: string, previous: readonly Rule[]): readonly Rule[] {
+	const rule = rules.find((candidate) => candidate === value);
+	if (rule === undefined) throw new InvalidArgumentError(`It is one of ${rules.join(", ")}.`);
+	return [...previous, rule];
+}
+
+export function withOptions(command: Command, ...all: readonly Option[]): Command {
+	for (const option of all) command.addOption(option);
+	return command;
+}

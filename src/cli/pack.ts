@@ -1,0 +1,65 @@
+import { Command } from "commander";
+import { options, withOptions } from "./options.js";
+import type { PreparingOptions } from "./preparing.js";
+
+interface PackOptions extends PreparingOptions {
+	readonly output?: string;
+	readonly force?: true;
+}
+
+export function packCommand(): Command {
+	const command = new Command("pack")
+		.summary("make one package that carries the drivers for every hypervisor")
+		.description(
+			`Adds to a copy of the VM's disk what it lacks for other hypervisors, and writes it as an OVA that VMware and
+VirtualBox import as it is and that expand turns into any other package. The VM itself is not touched, and none of its
+programs are run.`,
+		)
+		.argument("<vm>", "disk image, OVA, or descriptor beside its disks")
+		.option("-o, --output <file>", "the OVA to write")
+		.option("--for <hypervisors>", "prepare only for these, separated by commas", "all");
+	return withOptions(
+		command,
+		options.dryRun(),
+		options.skip(),
+		options.level(),
+		options.force(),
+		options.json(),
+		options.progress(),
+		options.models(),
+		options.format(),
+	).action(run);
+}
+
+async function run(name: string, given: PackOptions): Promise<void> {
+	const [{ AnyvisorError }, pipeline, source, context, preparing, interrupt] = await Promise.all([
+		import("../bytes/errors.js"),
+		import("../pipeline.js"),
+		import("../source/index.js"),
+		import("./context.js"),
+		import("./preparing.js"),
+		import("./interrupt.js"),
+	]);
+	const { output } = given;
+	if (output === undefined && !given.dryRun) {
+		throw new AnyvisorError("usage", "pack needs a file to write", { hint: "Add -o <name>.ova." });
+	}
+	const targets = context.selectHypervisors(await context.loadHypervisors(given.models), given.for);
+
+	interrupt.removeOutputsWhenInterrupted();
+	await using work = await preparing.prepareNamed(name, targets, given);
+	if (output === undefined || given.dryRun) return work.tellPlan();
+
+	await using sink = await source.fileSink(output, { overwrite: given.force === true });
+	work.progress.start(
+		"packing",
+		work.prepared.vm.disks.reduce((sum, { size }) => sum + size, 0),
+	);
+	await pipeline.pack(work.prepared, sink, {
+		now: work.now,
+		level: given.level,
+		onProgress: (bytes) => work.progress.advance(bytes),
+	});
+	work.progress.finish();
+	work.tellResult([{ layout: "ova", path: output }], []);
+}

@@ -1,0 +1,93 @@
+import type { Verdict } from "../driver/verdict.js";
+import type { Hypervisor } from "../hypervisor/hypervisor.js";
+import { type Prepared, prepare } from "../pipeline.js";
+import type { Rule } from "../prepare/change.js";
+import { layoutsFor } from "../target/registry.js";
+import { describeChanges } from "./changes.js";
+import { timeStamp } from "./context.js";
+import { type Progress, type ProgressMode, progress } from "./progress.js";
+import { painter, table, wantsColour } from "./terminal.js";
+import { openNamed } from "./vm.js";
+
+/** Options of the commands that prepare a guest. */
+export interface PreparingOptions {
+	readonly for: string;
+	readonly dryRun?: true;
+	readonly json?: true;
+	readonly skip: readonly Rule[];
+	readonly models: readonly string[];
+	readonly format?: string;
+	readonly level: number;
+	readonly progress: ProgressMode;
+}
+
+/** A file or folder that was written. */
+interface Output {
+	readonly hypervisor?: string;
+	readonly layout: string;
+	readonly path: string;
+}
+
+export interface Work extends AsyncDisposable {
+	readonly prepared: Prepared;
+	readonly progress: Progress;
+	/** Time stamp of everything that is written, seconds since 1970. */
+	readonly now: number;
+	/** For --dry-run: the plan on standard output. */
+	tellPlan(): void;
+	/** What was written where, and what could not be, on standard output. */
+	tellResult(outputs: readonly Output[], blocked: readonly Verdict[]): void;
+}
+
+/** Opens the VM that the user named, and makes the prepared view of it that pack and expand write out. */
+export async function prepareNamed(
+	name: string,
+	targets: readonly Hypervisor[],
+	given: PreparingOptions,
+): Promise<Work> {
+	const vm = await openNamed(name, given.format);
+	try {
+		const now = timeStamp();
+		const prepared = await prepare(vm, targets, { skip: new Set(given.skip), now });
+		const paint = painter(wantsColour(process.stdout));
+		const print = (document: unknown, text: () => string) =>
+			process.stdout.write(given.json ? `${JSON.stringify(document, undefined, 2)}\n` : text());
+		return {
+			prepared,
+			progress: progress(given.progress),
+			now,
+			tellPlan() {
+				const { changes } = prepared;
+				print({ source: name, changes }, () => describeChanges(changes, paint));
+			},
+			tellResult(outputs, blocked) {
+				print({ source: name, changes: prepared.changes, outputs, blocked }, () => {
+					const changes = `Changed in the copy: ${prepared.changes.map(({ path }) => path).join(", ") || "nothing"}\n`;
+					const rows = outputs.map(({ hypervisor, path }) => [{ text: hypervisor ?? "any" }, { text: path }]);
+					const refusals = blocked.map(({ title, reasons }) => `Not for ${title}: ${reasons.join(" ")}\n`);
+					return `${changes}${refusals.join("")}${table(rows, paint, 200)}`;
+				});
+			},
+			[Symbol.asyncDispose]: () => vm[Symbol.asyncDispose](),
+		};
+	} catch (error) {
+		await vm[Symbol.asyncDispose]();
+		throw error;
+	}
+}
+
+/** `expand --for list` */
+export function listTargets(hypervisors: readonly Hypervisor[], json: true | undefined): void {
+	const all = hypervisors.flatMap((hypervisor) =>
+		layoutsFor(hypervisor.id).map(({ id, summary, folder }) => ({
+			hypervisor: hypervisor.id,
+			layout: id,
+			folder,
+			summary,
+		})),
+	);
+	const rows = all.map((row) => [{ text: row.hypervisor }, { text: row.folder }, { text: row.summary }]);
+	const head = ["--for", "folder", "what it holds"].map((text) => ({ text, style: "bold" as const }));
+	const paint = painter(wantsColour(process.stdout));
+	process.stdout.write(json ? `${JSON.stringify(all, undefined, 2)}\n` : table([head, ...rows], paint, 140));
+}

@@ -1,0 +1,75 @@
+import { styleText } from "node:util";
+
+export type Style = Parameters<typeof styleText>[0];
+
+/** https://no-color.org and https://force-color.org, then whether anybody is looking. */
+export function wantsColour(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv = process.env): boolean {
+	if (env["NO_COLOR"]) return false;
+	if (env["FORCE_COLOR"]) return env["FORCE_COLOR"] !== "0";
+	return stream.isTTY === true && env["TERM"] !== "dumb";
+}
+
+/** Styles text for a stream, or leaves it plain. */
+export type Paint = (style: Style, text: string) => string;
+
+export const painter = (colour: boolean): Paint => (colour ? styleText : (_, text) => text);
+
+export interface Cell {
+	readonly text: string;
+	readonly style?: Style;
+}
+
+/** Left-aligned columns, two spaces apart; the last one is wrapped to `width` columns. */
+export function table(rows: readonly (readonly Cell[])[], paint: Paint, width: number): string {
+	const columns = Math.max(0, ...rows.map((row) => row.length));
+	const widths = Array.from({ length: columns }, (_, i) => Math.max(...rows.map((row) => row[i]?.text.length ?? 0)));
+	const indent = widths.slice(0, -1).reduce((sum, value) => sum + value + 2, 0);
+	const room = Math.max(24, width - indent);
+	const lines = rows.flatMap((row) => {
+		const last = row.length === columns ? row.at(-1) : undefined;
+		const wrapped = last ? wrap(last.text, room) : [];
+		const head = row
+			.slice(0, columns - 1)
+			.map((cell, i) => styled(cell, cell.text.padEnd((widths[i] ?? 0) + 2), paint))
+			.join("");
+		const first = `${head}${last ? styled(last, wrapped[0] ?? "", paint) : ""}`.trimEnd();
+		return [first, ...wrapped.slice(1).map((line) => " ".repeat(indent) + (last ? styled(last, line, paint) : line))];
+	});
+	return `${lines.join("\n")}\n`;
+}
+
+const styled = ({ style }: Cell, text: string, paint: Paint) => (style === undefined ? text : paint(style, text));
+
+/** Breaks text at spaces into lines of at most `width` columns; a longer word stays whole. */
+export function wrap(text: string, width: number): string[] {
+	const lines: string[] = [];
+	let line = "";
+	for (const word of text.split(" ")) {
+		if (line !== "" && line.length + 1 + word.length > width) {
+			lines.push(line);
+			line = word;
+		} else line = line === "" ? word : `${line} ${word}`;
+	}
+	return [...lines, line];
+}
+
+const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"] as const;
+
+/** `1.5 GiB` */
+export function humanBytes(bytes: number): string {
+	let value = bytes;
+	let unit = 0;
+	while (value >= 1024 && unit < units.length - 1) {
+		value /= 1024;
+		unit++;
+	}
+	return `${value >= 100 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}
+
+/** `1:05`, `2:03:04` */
+export function humanSeconds(seconds: number): string {
+	const whole = Math.max(0, Math.round(seconds));
+	const parts = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), whole % 60];
+	const shown = parts[0] === 0 ? parts.slice(1) : parts;
+	return shown.map((part, i) => (i === 0 ? String(part) : String(part).padStart(2, "0"))).join(":");
+}

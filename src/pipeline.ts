@@ -1,0 +1,300 @@
+import { AnyvisorError, refused, unsupported } from "./bytes/errors.js";
+import type { ByteSink, OutputFolder } from "./bytes/sink.js";
+import { readUpTo } from "./bytes/source.js";
+import type { Disk } from "./disk/disk.js";
+import { editable } from "./disk/overlay.js";
+import { sharePass } from "./disk/shared-pass.js";
+import { judge } from "./driver/judge.js";
+import type { Verdict } from "./driver/verdict.js";
+import type { Filesystem } from "./filesystem/filesystem.js";
+import { openFilesystem, recogniseUnsupported } from "./filesystem/registry.js";
+import type { GuestTree } from "./filesystem/tree.js";
+import type { LinuxGuest } from "./guest/guest.js";
+import { assembleTree, findVolume } from "./guest/mounts.js";
+import { detectGuest } from "./guest/registry.js";
+import type { Hypervisor } from "./hypervisor/hypervisor.js";
+import { vmware } from "./hypervisor/vmware.js";
+import { type Inspection, inspection } from "./inspection.js";
+import { inferMachine } from "./machine/infer.js";
+import type { Firmware, Machine } from "./machine/machine.js";
+import { apply, type Change, plan, type Rule } from "./prepare/index.js";
+import { writeOva } from "./target/ova.js";
+import { layoutsFor } from "./target/registry.js";
+import type { Appliance, LayoutOptions, PlacedLayout } from "./target/target.js";
+import { readVolumes } from "./volume/registry.js";
+import type { Volume } from "./volume/volume.js";
+
+/** A virtual machine as it was handed over: its hardware and its disks. */
+export interface Vm {
+	/** For messages and documents: the path or URL as the user gave it. */
+	readonly name: string;
+	/** Bytes of the file that was named. */
+	readonly size: number;
+	/** What it is: a descriptor's format, `ova`, or `disk`. */
+	readonly kind: string;
+	/** `undefined` where there is only a disk: it is inferred from the guest. */
+	readonly described: Machine | undefined;
+	readonly disks: readonly Disk[];
+}
+
+/** A volume of one of the disks, and what is on it. */
+export interface FoundVolume {
+	/** Index into {@link Vm.disks}. */
+	readonly disk: number;
+	readonly volume: Volume;
+	readonly filesystem: Filesystem | undefined;
+	/** Name of contents that are known but cannot be read. */
+	readonly recognised: string | undefined;
+	/** Why a file system that is there could not be opened. */
+	readonly problem: AnyvisorError | undefined;
+}
+
+/** What the disks hold. */
+export interface Contents {
+	readonly volumes: readonly (FoundVolume & { readonly mount: string | undefined })[];
+	readonly tree: GuestTree;
+	readonly guest: LinuxGuest;
+}
+
+/** How a guest would fare on one hypervisor, and what would have to be done for it. */
+export interface Judgement {
+	readonly hypervisor: Hypervisor;
+	readonly verdict: Verdict;
+	readonly changes: readonly Change[];
+}
+
+/** read its disks -> find volumes -> read file systems -> recognise the guest */
+export async function look(vm: Pick<Vm, "name" | "disks">): Promise<Contents> {
+	const volumes = await findVolumes(vm.disks);
+	const readable = volumes.flatMap(({ volume, filesystem }) => (filesystem ? [{ volume, filesystem }] : []));
+	const tree = await assembleTree(readable);
+	const boot = vm.disks[0];
+	const guest =
+		tree && boot ? await detectGuest(tree, { volumes, diskHead: (length) => readUpTo(boot, 0, length) }) : undefined;
+	if (!tree || !guest) throw nothingFound(vm.name, volumes);
+	const mounted = new Map(tree.mounts.map(({ filesystem, mount }) => [filesystem, mount]));
+	return {
+		tree,
+		guest,
+		volumes: volumes.map((found) => ({ ...found, mount: found.filesystem && mounted.get(found.filesystem) })),
+	};
+}
+
+async function findVolumes(disks: readonly Disk[]): Promise<FoundVolume[]> {
+	const found: FoundVolume[] = [];
+	for (const [index, disk] of disks.entries()) {
+		for (const volume of await readVolumes(disk, disk.sectorSize)) {
+			let filesystem: Filesystem | undefined;
+			let problem: AnyvisorError | undefined;
+			try {
+				filesystem = await openFilesystem(volume.source);
+			} catch (error) {
+				// One damaged volume does not hide the system on another; it is told if no system is found.
+				if (!(error instanceof AnyvisorError)) throw error;
+				problem = error;
+			}
+			const recognised = filesystem ? undefined : await recogniseUnsupported(volume.source);
+			found.push({ disk: index, volume, filesystem, recognised, problem });
+		}
+	}
+	return found;
+}
+
+function nothingFound(name: string, volumes: readonly FoundVolume[]): AnyvisorError {
+	const problem = volumes.find((found) => found.problem)?.problem;
+	if (problem) return problem;
+	const contents = volumes.map(({ volume, filesystem, recognised }) => {
+		const where = volume.number === 0 ? "the disk" : `partition ${volume.number}`;
+		return `${where}: ${filesystem?.kind ?? recognised ?? "nothing known"}`;
+	});
+	const list = contents.length === 0 ? "it has no partitions" : contents.join(", ");
+	if (volumes.some(({ recognised }) => recognised?.startsWith("LUKS"))) {
+		return refused(`${name} is encrypted (${list})`, {
+			file: name,
+			hint: "Decrypt the guest where it runs, or work on a decrypted copy.",
+		});
+	}
+	return unsupported(`No operating system that Anyvisor knows was found on ${name} (${list})`, {
+		file: name,
+		hint: "Anyvisor reads Linux guests on ext2/3/4 and FAT. If this is one, check that the right file was named.",
+	});
+}
+
+/** The machine that was described, or the one that the guest calls for. */
+export function machineOf(vm: Vm, guest: LinuxGuest): Machine {
+	const [disk] = vm.disks;
+	return (
+		vm.described ??
+		inferMachine({
+			name: vm.name.replace(/^.*[\\/]/, "").replace(/\.[^.]*$/, ""),
+			capacity: disk?.size ?? 0,
+			firmware: guest.firmware,
+			arch: guest.arch,
+		})
+	);
+}
+
+/** judge its drivers against every hypervisor; nothing is booted, nothing is written */
+export async function judgeAll(contents: Contents, hypervisors: readonly Hypervisor[]): Promise<readonly Judgement[]> {
+	const judgements: Judgement[] = [];
+	for (const hypervisor of hypervisors) {
+		judgements.push({
+			hypervisor,
+			verdict: judge(contents.guest, hypervisor),
+			changes: await planFor(contents, [hypervisor]),
+		});
+	}
+	return judgements;
+}
+
+/** The whole of `anyvisor inspect`, as a document. */
+export async function inspect(vm: Vm, hypervisors: readonly Hypervisor[]): Promise<Inspection> {
+	const contents = await look(vm);
+	return inspection(vm, machineOf(vm, contents.guest), contents, await judgeAll(contents, hypervisors));
+}
+
+/** What the guest lacks to run on all of `targets`, as data. */
+export function planFor(
+	{ guest, tree, volumes }: Contents,
+	targets: readonly Hypervisor[],
+	skip?: ReadonlySet<Rule>,
+): Promise<readonly Change[]> {
+	const mountable = volumes.flatMap(({ volume, filesystem }) => (filesystem ? [{ volume, filesystem }] : []));
+	const stableName = (device: string) => {
+		const uuid = findVolume(device, mountable)?.filesystem.uuid;
+		return uuid ? `UUID=${uuid}` : undefined;
+	};
+	return plan({ guest, tree, targets, stableName }, skip);
+}
+
+export interface Prepared {
+	/** Its disks are views that hold the changes; the source is as it was. */
+	readonly vm: Vm;
+	/** Read anew from those disks. */
+	readonly contents: Contents;
+	readonly changes: readonly Change[];
+}
+
+export interface PrepareOptions {
+	readonly skip?: ReadonlySet<Rule>;
+	/** Time stamp of what is written into the guest, seconds since 1970. */
+	readonly now: number;
+}
+
+/** prepare what is missing: additively, without running guest code, over a source that stays untouched */
+export async function prepare(
+	vm: Vm,
+	targets: readonly Hypervisor[],
+	{ skip, now }: PrepareOptions,
+): Promise<Prepared> {
+	const copy: Vm = { ...vm, disks: vm.disks.map(editable) };
+	const contents = await look(copy);
+	const changes = await planFor(contents, targets, skip);
+	if (changes.length === 0) return { vm: copy, contents, changes };
+	await apply(changes, contents.guest, contents.tree, now);
+	return { vm: copy, contents: await look(copy), changes };
+}
+
+/** Devices that both VMware and VirtualBox offer, that importers of theirs know, and that every guest kernel drives. */
+const portable = { disk: "ahci", network: "e1000" } as const;
+
+/** package once: an OVA that imports as it is where OVAs do, and that {@link expand} turns into any other package */
+export async function pack(
+	prepared: Prepared,
+	sink: ByteSink,
+	{ now, ...options }: LayoutOptions & { readonly now: number },
+): Promise<void> {
+	const verdict = judge(prepared.contents.guest, vmware);
+	const appliance = { ...applianceFor(prepared, { hypervisor: vmware, verdict }, now), attach: portable };
+	const { size } = await writeOva(appliance, sink, options);
+	await sink.commit(size);
+}
+
+/** One package to write: a layout for a hypervisor, and the folder it goes to. */
+export interface Delivery {
+	readonly hypervisor: Hypervisor;
+	readonly layout: PlacedLayout;
+	readonly verdict: Verdict;
+}
+
+/** Every layout of every hypervisor the guest can run on; for the others, the verdict that says why not. */
+export function deliveries(prepared: Prepared, hypervisors: readonly Hypervisor[]) {
+	const possible: Delivery[] = [];
+	const impossible: Verdict[] = [];
+	for (const hypervisor of hypervisors) {
+		const verdict = judge(prepared.contents.guest, hypervisor);
+		if (verdict.verdict === "blocked") impossible.push(verdict);
+		else possible.push(...layoutsFor(hypervisor.id).map((layout) => ({ hypervisor, layout, verdict })));
+	}
+	return { possible, impossible };
+}
+
+/** The prepared machine as `hypervisor` will see it. */
+export function applianceFor(
+	{ vm, contents: { guest } }: Prepared,
+	{ hypervisor, verdict }: Pick<Delivery, "hypervisor" | "verdict">,
+	now: number,
+	disks: readonly Disk[] = vm.disks,
+): Appliance {
+	const machine = machineOf(vm, guest);
+	const attached = (role: "disk" | "network") =>
+		verdict.devices.find((device) => device.role === role && device.chosen)?.device ?? hypervisor.boot[role][0] ?? "";
+	return {
+		machine: { ...machine, firmware: firmwareFor(machine, guest, hypervisor) },
+		disks,
+		attach: { disk: attached("disk"), network: attached("network") },
+		hypervisor,
+		guest: { system: guest.system, id: guest.id, version: guest.version, arch: guest.arch },
+		now,
+	};
+}
+
+/** The machine's own firmware where the hypervisor has it and the guest boots by it; the hypervisor's choice otherwise. */
+function firmwareFor(machine: Machine, guest: LinuxGuest, hypervisor: Hypervisor): Firmware {
+	const usable = hypervisor.firmware.filter((firmware) => guest.firmware.includes(firmware));
+	return usable.includes(machine.firmware) ? machine.firmware : (usable[0] ?? machine.firmware);
+}
+
+/**
+ * expand natively: every package in one pass over the disks. Either all folders appear, or none.
+ *
+ * @param folder makes the output folder of a delivery
+ */
+export async function expand(
+	prepared: Prepared,
+	all: readonly Delivery[],
+	folder: (delivery: Delivery) => Promise<OutputFolder>,
+	{ now, signal, ...options }: LayoutOptions & { readonly now: number },
+): Promise<void> {
+	const passes = prepared.vm.disks.map((disk) => sharePass(disk, all.length));
+	const stop = new AbortController();
+	const either = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+	const folders: OutputFolder[] = [];
+	const writeOne = async (delivery: Delivery, i: number) => {
+		const disks = passes.flatMap((consumers) => consumers[i] ?? []);
+		try {
+			const output = await folder(delivery);
+			folders.push(output);
+			await delivery.layout.write(applianceFor(prepared, delivery, now, disks), output, { ...options, signal: either });
+		} catch (error) {
+			stop.abort();
+			throw error;
+		} finally {
+			// Whoever is done, well or badly, no longer holds up the others.
+			for (const disk of disks) await disk[Symbol.asyncDispose]?.();
+		}
+	};
+	try {
+		const outcomes = await Promise.allSettled(all.map(writeOne));
+		const failures = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason as unknown] : []));
+		if (failures.length > 0) throw firstCause(failures);
+		for (const output of folders) await output.commit();
+	} finally {
+		for (const output of folders) await output[Symbol.asyncDispose]();
+	}
+}
+
+/** When one package fails the others are stopped: their "interrupted" is not the cause. */
+function firstCause(failures: readonly unknown[]): unknown {
+	return failures.find((error) => !(error instanceof AnyvisorError && error.kind === "interrupted")) ?? failures[0];
+}
