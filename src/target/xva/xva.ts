@@ -42,9 +42,10 @@ const BLOCK = 512;
 const FIRST_DISK = 10;
 
 /**
- * Writes an XVA and returns its length. A disk is cut into chunks of 1 MiB, each followed by its XXH64; chunks of zeros
- * are left out except the first and the last of a disk. A disk is filled up with zeros to whole chunks: the importer takes
- * the size of a gap from the first chunk it sees.
+ * Writes an XVA and returns its length. A disk is cut into chunks of 1 MiB, each followed by its SHA-1, which hosts of
+ * every age verify; the XXH64 that they write themselves is newer. Chunks of zeros are left out except the first and the
+ * last of a disk. A disk is filled up with zeros to whole chunks: the importer takes the size of a gap from the first
+ * chunk it sees.
  */
 async function writeXva(
 	appliance: Appliance,
@@ -68,9 +69,9 @@ async function writeXva(
 		for await (const { number, bytes } of chunks(disk, options)) {
 			const name = `${reference(FIRST_DISK + index)}/${String(number).padStart(8, "0")}`;
 			await append(name, bytes);
-			const hash = await hasher("xxh64");
+			const hash = await hasher("sha1");
 			hash.update(bytes);
-			await append(`${name}.xxhash`, new TextEncoder().encode(hash.digest().toUpperCase()));
+			await append(`${name}.checksum`, new TextEncoder().encode(hash.digest()));
 		}
 	}
 	return position + 2 * BLOCK;
