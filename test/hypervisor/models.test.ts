@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import * as fc from "fast-check";
 import { describe, expect, expectTypeOf, test } from "vitest";
@@ -111,6 +112,11 @@ describe("a user's own models", () => {
 		});
 		expect(() => parseModels(json, "own.json")).toThrow(refusal);
 	});
+});
+
+test("the example in the documentation is a model", () => {
+	const [, example = ""] = /```json\n(.*?)```/s.exec(readFileSync("docs/adding-a-hypervisor.md", "utf8")) ?? [];
+	expect(parseModels(JSON.parse(example), "example.json").map(({ id }) => id)).toEqual(["bhyve"]);
 });
 
 test("an export reads back, and its members stand in one order however a model is written", () => {
