@@ -3,7 +3,7 @@ import { GuestTree, type Mount } from "../filesystem/tree.js";
 import type { Volume } from "../volume/volume.js";
 import { readBootLoader } from "./linux/boot.js";
 import { parseFstab } from "./linux/fstab.js";
-import { unquote, words } from "./linux/text.js";
+import { words } from "./linux/text.js";
 
 export interface MountableVolume {
 	readonly volume: Volume;
@@ -61,20 +61,20 @@ async function mountFstab(alone: GuestTree, root: MountableVolume, volumes: read
 	return new GuestTree(mounts);
 }
 
-/** The value of the last `root=` of a kernel command line, without the quotes that a value may have. */
-function rootOf(cmdline: string): string | undefined {
-	const word = words(cmdline).findLast((word) => word.startsWith("root="));
-	return word && unquote(word.slice("root=".length));
-}
+/** The value of the last `root=` of a kernel command line. */
+const rootOf = (cmdline: string): string | undefined =>
+	words(cmdline)
+		.findLast((word) => word.startsWith("root="))
+		?.slice("root=".length);
 
 /** The volume that a device of fstab or of `root=` means; `undefined` where that cannot be told. */
 export function findVolume(device: string, volumes: readonly MountableVolume[]): MountableVolume | undefined {
-	const spec = unquote(device);
+	const spec = withoutQuotes(device);
 	const tag = /^(UUID|LABEL|PARTUUID|PARTLABEL)=(.*)$/i.exec(spec);
 	const link = /^\/dev\/disk\/by-(uuid|label|partuuid|partlabel)\/(.*)$/.exec(spec);
 	const [, kind, value] = tag ?? link ?? [];
 	if (kind === undefined || value === undefined) return findByName(spec, volumes);
-	const wanted = unquote(link ? unescapeDevlink(value) : value);
+	const wanted = withoutQuotes(link ? unescapeDevlink(value) : value);
 	switch (kind.toLowerCase()) {
 		case "uuid":
 			return volumes.find(({ filesystem }) => same(filesystem.uuid, wanted));
@@ -86,6 +86,8 @@ export function findVolume(device: string, volumes: readonly MountableVolume[]):
 			return volumes.find(({ volume }) => volume.label === wanted);
 	}
 }
+
+const withoutQuotes = (text: string) => /^(["'])(.*)\1$/.exec(text)?.[2] ?? text;
 
 const same = (a: string, b: string) => b !== "" && a.toLowerCase() === b.toLowerCase();
 

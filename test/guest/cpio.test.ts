@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { link as hardLink, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { bytesSource } from "../../src/bytes/source.js";
 import { type CpioEntry, cpioTrailer, readCpio } from "../../src/guest/initramfs/cpio.js";
@@ -166,6 +166,8 @@ describe("cpio reader", () => {
 		await expect(fromMemory(whole.slice(0, second + 50))).rejects.toMatchObject(damaged);
 	});
 
-	it("survives any damage", () =>
-		survivesMutation(archive([folder("a"), { name: "a/b", contents: "hello" }, link("a/l", "b")]), fromMemory));
+	it("survives any damage", async () => {
+		const bytes = archive([folder("a"), { name: "a/b", contents: "hello" }, link("a/l", "b")]);
+		expect(await survivesMutation(bytes, fromMemory)).toBeGreaterThan(0);
+	});
 });

@@ -11,13 +11,13 @@ import { unpackInitramfs } from "../../src/guest/initramfs/unpack.js";
 import { readKmodIndex } from "../../src/guest/linux/kmod-index.js";
 import { aliasPairs, isModuleFile, moduleName } from "../../src/guest/linux/modules.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
+import { processorTime } from "./support/cpu.js";
 import { hostKernel, hostKernelReason } from "./support/host.js";
 
-const judges = ["mkinitramfs", "lsinitramfs", "unmkinitramfs", "gzip", "zstd", "xz", "lz4", "bzip2"];
+const judges = ["mkinitramfs", "cpio", "lsinitramfs", "unmkinitramfs", "gzip", "zstd", "xz", "lz4", "bzip2"];
 const skip = hostKernel === undefined || missing(...judges);
 
 const recompressed = [
-	{ id: "zstd", command: "zstd -q -1" },
 	{ id: "xz", command: "xz -0 --check=crc32" },
 	{ id: "lz4-legacy", command: "lz4 -l -q -1" },
 	{ id: "bzip2", command: "bzip2 -1" },
@@ -26,9 +26,10 @@ const recompressed = [
 describe.skipIf(skip)(`initramfs of this machine ${hostKernelReason}${because(...judges)}`, () => {
 	let folder: string;
 	let gzipped: string;
+	let unpacked: string;
 	const version = hostKernel ?? "";
 
-	/** One image by the generator itself, and the same archive in the other formats that it offers. */
+	/** One image by the generator itself, and what is in it in the other formats that it offers. */
 	beforeAll(async () => {
 		folder = await temporaryFolder();
 		const configuration = path.join(folder, "conf");
@@ -37,12 +38,21 @@ describe.skipIf(skip)(`initramfs of this machine ${hostKernelReason}${because(..
 		await writeFile(path.join(configuration, "modules"), "# for the test\nvirtio_blk\nvmw_pvscsi\n");
 		gzipped = path.join(folder, "gzip.img");
 		await run("/usr/sbin/mkinitramfs", "-d", configuration, "-c", "gzip", "-o", gzipped, version);
+		execFileSync("sh", ["-c", `gzip -dc "$1" | zstd -q -1 > "$2"`, "sh", gzipped, path.join(folder, "zstd.img")]);
+
+		// The rest without programs and libraries, which only take time here.
+		unpacked = path.join(folder, "unpacked");
+		await mkdir(unpacked);
+		await run("unmkinitramfs", gzipped, unpacked);
+		const select = "find . -not -path '*bin/*' -not -path '*.so*' | cpio -o -H newc --quiet";
 		for (const { id, command } of recompressed) {
-			execFileSync("sh", ["-c", `gzip -dc "$1" | ${command} > "$2"`, "sh", gzipped, path.join(folder, `${id}.img`)]);
+			execFileSync("sh", ["-c", `${select} | ${command} > "$1"`, "sh", path.join(folder, `${id}.img`)], {
+				cwd: unpacked,
+			});
 		}
 	}, 120_000);
 
-	it.each(["gzip", ...recompressed.map(({ id }) => id)])("lists in %s what lsinitramfs lists", async (id) => {
+	it.each(["gzip", "zstd", ...recompressed.map(({ id }) => id)])("lists in %s what lsinitramfs lists", async (id) => {
 		const file = path.join(folder, `${id}.img`);
 		const names = (await run("lsinitramfs", file)).trim().split("\n");
 		const initramfs = await facts(file, version);
@@ -59,20 +69,17 @@ describe.skipIf(skip)(`initramfs of this machine ${hostKernelReason}${because(..
 	});
 
 	it("unpacks the same files as unmkinitramfs", async () => {
-		const target = path.join(folder, "unpacked");
-		await mkdir(target);
-		await run("unmkinitramfs", gzipped, target);
-		const listed = (await run("find", target, "-type", "f", "-printf", "%P\\n")).trim().split("\n");
+		const listed = (await run("find", unpacked, "-type", "f", "-printf", "%P\\n")).trim().split("\n");
 		const rootfs = new Rootfs();
 		await unpackInitramfs(bytesSource(new Uint8Array(await readFile(gzipped))), rootfs, () => true);
 		for (const name of listed) {
 			const found = rootfs.find(name);
-			if (found?.type !== "file") throw new Error(`${name} is missing`);
-			const expected = await readFile(path.join(target, name));
-			expect(expected.equals(found.contents ?? new Uint8Array()), name).toBe(true);
+			const contents = found?.type === "file" ? (found.contents ?? new Uint8Array()) : undefined;
+			const same = contents && (await readFile(path.join(unpacked, name))).equals(contents);
+			expect({ name, same }).toEqual({ name, same: true });
 		}
 		expect([...rootfs.filesBelow("/")].length).toBe(listed.length);
-		const index = new Uint8Array(await readFile(path.join(target, `usr/lib/modules/${version}/modules.alias.bin`)));
+		const index = new Uint8Array(await readFile(path.join(unpacked, `usr/lib/modules/${version}/modules.alias.bin`)));
 		expect((await facts(gzipped, version)).aliases).toEqual(aliasPairs(readKmodIndex(index, "judge")));
 		expect(listed).not.toContain(cpioTrailer);
 	});
@@ -80,9 +87,7 @@ describe.skipIf(skip)(`initramfs of this machine ${hostKernelReason}${because(..
 	it("judges a zstd image of 10 MB in well under 0.5 s", async () => {
 		const file = path.join(folder, "zstd.img");
 		await facts(file, version);
-		const start = performance.now();
-		await facts(file, version);
-		expect(performance.now() - start).toBeLessThan(400);
+		expect(await processorTime(() => facts(file, version))).toBeLessThan(400);
 	});
 });
 

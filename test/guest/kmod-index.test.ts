@@ -5,6 +5,7 @@ import { aliasIndex } from "../../src/device/alias-index.js";
 import { readKmodIndex } from "../../src/guest/linux/kmod-index.js";
 import { aliasPairs, moduleName, parseAliases, readModuleIndex } from "../../src/guest/linux/modules.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
+import { processorTime } from "./support/cpu.js";
 import { hostKernel, hostKernelReason, hostModulesFile } from "./support/host.js";
 import { memoryTree } from "./support/memory.js";
 import { survivesMutation } from "./support/mutation.js";
@@ -39,9 +40,7 @@ describe.skipIf(hostKernel === undefined)(`module indexes of an installed kernel
 
 	it("reads the text indexes in well under 150 ms", async () => {
 		await hostIndex(names);
-		const start = performance.now();
-		await hostIndex(names);
-		expect(performance.now() - start).toBeLessThan(150);
+		expect(await processorTime(() => hostIndex(names))).toBeLessThan(150);
 	});
 
 	it.skipIf(missing("modprobe"))(`resolves names as modprobe does ${because("modprobe")}`, async () => {
@@ -60,6 +59,7 @@ describe.skipIf(hostKernel === undefined)(`module indexes of an installed kernel
 			"virtio:d00000002v00001AF4",
 		);
 		let resolvable = 0;
+		const fromIndex: { name: string; found: Set<string>; loadable: Set<string> }[] = [];
 		for (const name of concrete) {
 			const options = ["-S", hostKernel ?? "", "-C", "/dev/null", "-R", "-a"];
 			const resolved = (await run("/sbin/modprobe", ...options, name)).split("\n").filter((line) => line !== "");
@@ -67,13 +67,13 @@ describe.skipIf(hostKernel === undefined)(`module indexes of an installed kernel
 			if (expected.size > 0) resolvable++;
 			// modprobe stops at the kernel's own modules, where some modules have the same alias.
 			const loadable = new Set([...expected].filter((module) => !builtin.has(module)));
-			if (loadable.size > 0) expect(new Set(indexed.modules(name)), name).toEqual(loadable);
-			expect(
-				[...expected].filter((module) => !index.modules(name).includes(module)),
-				name,
-			).toEqual([]);
+			if (loadable.size > 0) fromIndex.push({ name, found: new Set(indexed.modules(name)), loadable });
+			expect(index.modules(name)).toEqual(expect.arrayContaining([...expected]));
 		}
 		expect(resolvable).toBeGreaterThan(50);
+		expect(fromIndex.filter(({ found, loadable }) => [...found].sort().join() !== [...loadable].sort().join())).toEqual(
+			[],
+		);
 	});
 
 	it.skipIf(missing("depmod"))(`reads what depmod writes for other modules ${because("depmod")}`, async () => {
@@ -81,7 +81,7 @@ describe.skipIf(hostKernel === undefined)(`module indexes of an installed kernel
 		const from = `/lib/modules/${hostKernel}`;
 		const folder = path.join(root, "lib/modules/9.9.9-test");
 		const { paths, dependencies } = await hostIndex(names);
-		const wanted = ["ext4", "virtio_net"].flatMap((name) => [name, ...(dependencies.get(name) ?? [])]);
+		const wanted = ["ext4", "virtio_net"].flatMap((name) => [name].concat(dependencies.get(name) ?? []));
 		for (const name of wanted) {
 			const file = paths.get(name) ?? "";
 			await mkdir(path.dirname(path.join(folder, file)), { recursive: true });
@@ -106,16 +106,18 @@ describe.skipIf(hostKernel === undefined)(`module indexes of an installed kernel
 });
 
 /** Two keys, `ab` and `ac`, below a node with the prefix `a`; written by hand after kmod's description. */
-const small = Uint8Array.from([
-	...[0xb0, 0x07, 0xf4, 0x57, 0, 2, 0, 1, 0xa0, 0, 0, 0x28],
-	// Node at 12: one value, "one", priority 7.
-	...[0, 0, 0, 1, 0, 0, 0, 7, 0x6f, 0x6e, 0x65, 0],
-	// Node at 24: two values, "two" 3 and "six" 1 (without its last byte's padding).
-	...[0, 0, 0, 1, 0, 0, 0, 3, 0x74, 0x77, 0x6f, 0],
-	...[0, 0, 0, 0],
-	// Node at 40: prefix "a", children "b" to "c".
-	...[0x61, 0, 0x62, 0x63, 0x40, 0, 0, 12, 0x40, 0, 0, 24],
-]);
+const small = Uint8Array.from(
+	[
+		[0xb0, 0x07, 0xf4, 0x57, 0, 2, 0, 1, 0xa0, 0, 0, 0x28],
+		// Node at 12: one value, "one", priority 7.
+		[0, 0, 0, 1, 0, 0, 0, 7, 0x6f, 0x6e, 0x65, 0],
+		// Node at 24: one value, "two", priority 3.
+		[0, 0, 0, 1, 0, 0, 0, 3, 0x74, 0x77, 0x6f, 0],
+		[0, 0, 0, 0],
+		// Node at 40: prefix "a", children "b" to "c".
+		[0x61, 0, 0x62, 0x63, 0x40, 0, 0, 12, 0x40, 0, 0, 24],
+	].flat(),
+);
 
 describe("kmod index", () => {
 	it("reads prefix, children and values, lowest priority first", () => {
@@ -137,6 +139,9 @@ describe("kmod index", () => {
 		expect(() => readKmodIndex(loop, "loop")).toThrow("loop: the module index is broken at byte");
 	});
 
-	it("survives any damage", () =>
-		survivesMutation(small, (bytes) => readKmodIndex(bytes, "mutated"), { numRuns: 2000 }));
+	it("survives any damage", async () => {
+		expect(
+			await survivesMutation(small, (bytes) => readKmodIndex(bytes, "mutated"), { numRuns: 2000 }),
+		).toBeGreaterThan(0);
+	});
 });

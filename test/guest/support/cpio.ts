@@ -23,8 +23,20 @@ function record({ name, mode = 0o100644, contents = "", ino = 0, nlink = 1, magi
 	const encoded = new TextEncoder().encode(`${name}\0`);
 	const data = typeof contents === "string" ? new TextEncoder().encode(contents) : contents;
 	const header = CpioHeader.build({
-		...{ magic, ino, mode, uid: 0, gid: 0, nlink, mtime: 0, filesize: data.length, major: 0, minor: 0 },
-		...{ rmajor: 0, rminor: 0, namesize: encoded.length, check },
+		magic,
+		ino,
+		mode,
+		uid: 0,
+		gid: 0,
+		nlink,
+		mtime: 0,
+		filesize: data.length,
+		major: 0,
+		minor: 0,
+		rmajor: 0,
+		rminor: 0,
+		namesize: encoded.length,
+		check,
 	});
 	return concat([padded(concat([header, encoded])), padded(data)]);
 }

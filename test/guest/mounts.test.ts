@@ -1,0 +1,138 @@
+import { describe, expect, it } from "vitest";
+import { bytesSource } from "../../src/bytes/source.js";
+import { assembleTree, findVolume, type MountableVolume } from "../../src/guest/index.js";
+import type { Volume } from "../../src/volume/volume.js";
+import { type Contents, type MemoryOptions, memoryFilesystem } from "./support/memory.js";
+
+function volume(
+	number: number,
+	files: Readonly<Record<string, Contents>>,
+	{ filesystem = {}, ...rest }: Partial<Volume> & { filesystem?: MemoryOptions } = {},
+): MountableVolume {
+	return {
+		volume: {
+			number,
+			scheme: "gpt",
+			at: number * 1e9,
+			size: 1e9,
+			type: "0fc63daf-8483-4772-8e79-3d69d8477de4",
+			bootable: false,
+			source: bytesSource(new Uint8Array()),
+			...rest,
+		},
+		filesystem: memoryFilesystem(files, filesystem),
+	};
+}
+
+const root = (fstab: string, more: Readonly<Record<string, Contents>> = {}) => ({
+	"/etc/os-release": "ID=debian",
+	"/etc/fstab": fstab,
+	"/usr/lib/": "",
+	"/boot/": "",
+	...more,
+});
+const esp = { type: "c12a7328-f81f-11d2-ba4b-00a0c93ec93b", filesystem: { kind: "fat32", uuid: "1234-ABCD" } };
+
+const mountsOf = async (volumes: readonly MountableVolume[]) =>
+	(await assembleTree(volumes))?.mounts.map(({ mount, filesystem }) => [
+		mount,
+		volumes.findIndex((one) => one.filesystem === filesystem),
+	]);
+
+describe("assembling a guest's tree", () => {
+	it("mounts what fstab says, and nothing else", async () => {
+		const fstab =
+			"UUID=aaaa / ext4 d 0 0\nUUID=bbbb /boot ext4 d 0 0\nUUID=1234-abcd /boot/efi/ vfat d 0 0\nUUID=cccc /home ext4 d 0 0\nUUID=gone /var ext4 d 0 0\n/dev/sr0 /media/cdrom iso9660 d 0 0\n";
+		const volumes = [
+			volume(1, {}, esp),
+			volume(2, { "/vmlinuz": "" }, { filesystem: { uuid: "bbbb" } }),
+			volume(3, root(fstab), { filesystem: { uuid: "aaaa" } }),
+			volume(4, {}, { filesystem: { uuid: "cccc" } }),
+		];
+		expect(await mountsOf(volumes)).toEqual([
+			["/", 2],
+			["/boot", 1],
+			["/boot/efi", 0],
+		]);
+		expect(await (await assembleTree(volumes))?.stat("/boot/vmlinuz")).toMatchObject({ type: "file" });
+	});
+
+	it("offers an ESP that nothing mounts", async () => {
+		expect(await mountsOf([volume(1, {}, esp), volume(2, root(""))])).toEqual([
+			["/", 1],
+			["/boot/efi", 0],
+		]);
+		const mbr = { type: "ef", scheme: "mbr", filesystem: { kind: "fat16" } } as const;
+		expect(await mountsOf([volume(1, {}, mbr), volume(2, root(""))])).toEqual([
+			["/", 1],
+			["/boot/efi", 0],
+		]);
+		const mounted = root("UUID=1234-ABCD /efi vfat d 0 0");
+		expect(await mountsOf([volume(1, {}, esp), volume(2, mounted)])).toEqual([
+			["/", 1],
+			["/efi", 0],
+		]);
+	});
+
+	it("prefers the root that its boot loader names", async () => {
+		const config = (spec: string) => ({
+			"/boot/grub/grub.cfg": `menuentry a { linux /vmlinuz root=x root=${spec} ro }`,
+		});
+		const volumes = [
+			volume(1, root("", config("UUID=bbbb")), { filesystem: { uuid: "aaaa" } }),
+			volume(2, root("", config('"UUID=bbbb"')), { filesystem: { uuid: "bbbb" } }),
+		];
+		expect(await mountsOf(volumes)).toEqual([["/", 1]]);
+		expect(await mountsOf(volumes.slice(0, 1))).toEqual([["/", 0]]);
+	});
+
+	it("knows no root where there is none", async () => {
+		expect(await assembleTree([])).toBeUndefined();
+		expect(
+			await assembleTree([volume(1, { "/etc/fstab": "" }), volume(2, { "/usr/lib/os-release": "" })]),
+		).toBeUndefined();
+	});
+});
+
+describe("finding a volume by its name", () => {
+	const first = volume(1, {}, { partUuid: "ab12cd34-01", filesystem: { uuid: "12AB-34CD", label: "my data" } });
+	const second = volume(2, {});
+	const third = volume(5, {}, { label: "Linux root" });
+	const disk = [first, second, third];
+
+	it.each([
+		["UUID=12ab-34cd", first],
+		['UUID="12AB-34CD"', first],
+		["/dev/disk/by-uuid/12AB-34CD", first],
+		["LABEL=my data", first],
+		["/dev/disk/by-label/my\\x20data", first],
+		["PARTUUID=AB12CD34-01", first],
+		["PARTLABEL=Linux root", third],
+		["/dev/disk/by-partlabel/Linux\\x20root", third],
+		["/dev/sda2", second],
+		["/dev/vda5", third],
+		["/dev/xvda1", first],
+		["/dev/hdc1", first],
+		["/dev/nvme0n1p2", second],
+		["/dev/mmcblk0p2", second],
+		["UUID=", undefined],
+		["LABEL=none", undefined],
+		["/dev/sda3", undefined],
+		["/dev/sda", undefined],
+		["/dev/mapper/vg-root", undefined],
+		["tmpfs", undefined],
+	])("finds %s", (name, expected) => {
+		expect(findVolume(name, disk)).toBe(expected);
+	});
+
+	it("counts disks", () => {
+		const whole = volume(0, {}, { scheme: "whole-disk" });
+		const other = volume(1, {});
+		const volumes = [first, second, other, whole];
+		expect(findVolume("/dev/sda1", volumes)).toBe(first);
+		expect(findVolume("/dev/sdb1", volumes)).toBe(other);
+		expect(findVolume("/dev/nvme1n1p1", volumes)).toBe(other);
+		expect(findVolume("/dev/sdc", volumes)).toBe(whole);
+		expect(findVolume("/dev/sdd1", volumes)).toBeUndefined();
+	});
+});
