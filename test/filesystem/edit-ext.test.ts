@@ -1,11 +1,13 @@
 import { createHash, randomFillSync } from "node:crypto";
 import { mkdir, readFile, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
+import * as fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
+import { AnyvisorError } from "../../src/bytes/errors.js";
 import { editExt } from "../../src/filesystem/ext/edit.js";
 import type { Attributes, Editor } from "../../src/filesystem/filesystem.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
-import { fileStore } from "./store.js";
+import { fileStore, memoryStore } from "./store.js";
 
 const tools = ["mke2fs", "e2fsck", "debugfs"];
 process.env["PATH"] += ":/usr/sbin:/sbin";
@@ -162,4 +164,185 @@ describe.skipIf(missing(...tools))(`ext2, ext3 and ext4, edited ${because(...too
 		expect(directory).toMatch(/User: 100000 +Group: +8/);
 		expect(await debugfs("stat /boot/initrd.img")).toMatch(/Mode: +0644/);
 	});
+
+	it("appends into blocks that were set aside behind the end, written or not", async () => {
+		await format(40, ["-t", "ext4", "-b", "1024"]);
+		const size = initrd.length;
+		const first = Math.ceil(size / 1024);
+		await run("debugfs", "-w", "-R", `fallocate /boot/initrd.img ${first} ${first + 500}`, image);
+		await run("debugfs", "-w", "-R", `fallocate /boot/initrd.img ${first + 900} ${first + 1300}`, image);
+		await run("debugfs", "-w", "-R", `set_inode_field /boot/initrd.img size ${size}`, image);
+		expect(await debugfs("stat /boot/initrd.img")).toContain("[u]");
+		await edit((editor) => editor.appendFile("/boot/initrd.img", overlay, time));
+		await run("e2fsck", "-fn", image);
+		expect(Buffer.compare(await contentsOf("/boot/initrd.img"), Buffer.concat([initrd, overlay]))).toBe(0);
+	});
+
+	it("enlarges a directory for new directories too", async () => {
+		const empty = path.join(folder, "empty");
+		await mkdir(empty, { recursive: true });
+		await format(16, ["-t", "ext4", "-b", "1024"], empty);
+		await edit(async (editor) => {
+			for (let i = 0; i < 30; i++) await editor.makeDirectory(`/${"n".repeat(200)}${i}`, { ...root, mode: 0o711 });
+		});
+		await run("e2fsck", "-fn", image);
+		expect((await debugfs("ls -p /")).match(/040711/g)?.length).toBe(30);
+	});
+
+	it("does edits that are asked for at the same time one after the other, in two file systems", async () => {
+		const other = path.join(folder, "other.img");
+		await format(40, ["-t", "ext4"]);
+		await run("cp", "--sparse=always", image, other);
+		const editors = await Promise.all([image, other].map(async (file) => editExt(await fileStore(file))));
+		await Promise.all(
+			editors.flatMap((editor, n) =>
+				[0, 1, 2, 3].map((i) => editor.writeFile(`/etc/new${i}`, overlay.subarray(n * 10 + i, 300_000), root)),
+			),
+		);
+		await Promise.all(editors.map((editor) => editor.close()));
+		await run("e2fsck", "-fn", image);
+		await run("e2fsck", "-fn", other);
+		expect(Buffer.compare(await contentsOf("/etc/new3"), overlay.subarray(3, 300_000))).toBe(0);
+		await run("cp", other, image);
+		expect(Buffer.compare(await contentsOf("/etc/new1"), overlay.subarray(11, 300_000))).toBe(0);
+	});
+
+	it("refuses what cannot be done before it writes anything", async () => {
+		await format(24, ["-t", "ext4", "-N", "512"]);
+		const before = await readFile(image);
+		await edit(async (editor) => {
+			const kind = (kind: string) => expect.objectContaining({ name: "AnyvisorError", kind });
+			const contents = new Uint8Array(1);
+			await expect(editor.writeFile("/big", new Uint8Array(20_000_000), root)).rejects.toEqual(kind("no-space"));
+			await expect(editor.appendFile("/boot/initrd.img", new Uint8Array(20_000_000), 0)).rejects.toEqual(
+				kind("no-space"),
+			);
+			await expect(editor.appendFile("/none", contents, 0)).rejects.toEqual(kind("not-found"));
+			await expect(editor.writeFile("/no/file", contents, root)).rejects.toEqual(kind("not-found"));
+			await expect(editor.writeFile("/etc/fstab/x", contents, root)).rejects.toEqual(kind("not-found"));
+			await expect(editor.writeFile("/etc", contents, root)).rejects.toEqual(kind("refused"));
+			await expect(editor.writeFile("/etc/link", contents, root)).rejects.toEqual(kind("refused"));
+			await expect(editor.makeDirectory("/etc/fstab", root)).rejects.toEqual(kind("refused"));
+			for (const name of ["", "/", "/a//b", "/.", "/..", `/${"x".repeat(256)}`, "/nul\0"]) {
+				await expect(editor.writeFile(name, contents, root)).rejects.toEqual(kind("refused"));
+			}
+		});
+		expect(Buffer.compare(await readFile(image), before)).toBe(0);
+	});
+
+	it("stops at the last inode and the last block with a clean file system", async () => {
+		await format(12, ["-t", "ext4", "-N", "336", "-m", "0", "-O", "^has_journal"]);
+		const kind = (kind: string) => expect.objectContaining({ name: "AnyvisorError", kind });
+		await edit(async (editor) => {
+			const fill = async () => {
+				for (let i = 0; ; i++) await editor.writeFile(`/etc/f${i}`, new Uint8Array(), root);
+			};
+			await expect(fill()).rejects.toEqual(kind("no-space"));
+			const grow = async () => {
+				for (;;) await editor.appendFile("/etc/f0", overlay.subarray(0, 10_000), time);
+			};
+			await expect(grow()).rejects.toEqual(kind("no-space"));
+		});
+		await run("e2fsck", "-fn", image);
+		const summary = await run("dumpe2fs", "-h", image);
+		expect(summary).toMatch(/Free inodes: +0\n/);
+		expect(Number(/Free blocks: +(\d+)/.exec(summary)?.[1])).toBeLessThan(120);
+	});
+
+	it.each([
+		["needs_recovery", "refused"],
+		["quota", "unsupported"],
+		["bigalloc", "unsupported"],
+		["casefold", "unsupported"],
+		["encrypt", "unsupported"],
+		["verity", "unsupported"],
+		["mmp", "unsupported"],
+	])("leaves a file system with the feature %s alone: %s", async (feature, kind) => {
+		await format(24, ["-t", "ext4", ...(feature === "needs_recovery" ? [] : ["-O", feature])]);
+		if (feature === "needs_recovery") await run("debugfs", "-w", "-R", `feature ${feature}`, image);
+		const store = await fileStore(image);
+		await expect(editExt(store)).rejects.toMatchObject({ kind });
+		// The refusal holds nothing back.
+		await expect(editExt(store)).rejects.toMatchObject({ kind });
+	});
+
+	it.each([
+		["state 0", "not unmounted"],
+		["state 3", "has errors"],
+		["last_orphan 12", "has orphans"],
+	])("wants a file system checked first whose superblock says %s: %s", async (field) => {
+		await format(24, ["-t", "ext4"]);
+		await run("debugfs", "-w", "-R", `set_super_value ${field}`, image);
+		await expect(editExt(await fileStore(image))).rejects.toMatchObject({
+			kind: "refused",
+			hint: expect.stringContaining("e2fsck"),
+		});
+	});
+
+	it("edits a file system of 1 TiB, far beyond the 16 MiB of memory that the library comes with", async () => {
+		await format(2 ** 20, ["-t", "ext4", "-E", "lazy_itable_init=1,lazy_journal_init=1"]);
+		await edit((editor) => editor.writeFile("/etc/new", overlay, root));
+		expect(Buffer.compare(await contentsOf("/etc/new"), overlay)).toBe(0);
+		await truncate(image, 0);
+	});
+
+	it("passes on what the volume said, and gives the volume back", async () => {
+		await format(40, ["-t", "ext4"]);
+		const store = await fileStore(image);
+		let full = false;
+		const failing = {
+			...store,
+			write: (at: number, bytes: Uint8Array) =>
+				full ? Promise.reject(new AnyvisorError("no-space", "the disk is full")) : store.write(at, bytes),
+		};
+		const editor = await editExt(failing);
+		await editor.writeFile("/etc/new", overlay, root);
+		await expect(editExt(failing)).rejects.toMatchObject({ kind: "refused", message: /edited already/ });
+		full = true;
+		await expect(editor.close()).rejects.toMatchObject({ kind: "no-space", message: "the disk is full" });
+		await format(40, ["-t", "ext4"]);
+		full = false;
+		await (await editExt(failing)).close();
+	});
+
+	it("leaves the process's own listeners for errors alone", () => {
+		for (const event of ["uncaughtException", "unhandledRejection"]) {
+			expect(process.rawListeners(event).map(String).join()).not.toContain("ExitStatus");
+			expect(process.rawListeners(event).map(String)).not.toContain("function(reason){throw reason}");
+		}
+	});
+
+	it("answers damaged metadata with a typed error or with success", { timeout: 60_000 }, async () => {
+		const small = path.join(folder, "small");
+		await mkdir(path.join(small, "etc"), { recursive: true });
+		await writeFile(path.join(small, "etc/fstab"), "x".repeat(5000));
+		await format(2, ["-t", "ext4", "-O", "^has_journal,^metadata_csum", "-N", "32"], small);
+		const original = new Uint8Array(await readFile(image));
+		await fc.assert(
+			fc.asyncProperty(
+				fc.array(fc.tuple(fc.integer({ min: 1024, max: 60_000 }), fc.integer({ min: 0, max: 255 })), {
+					minLength: 1,
+					maxLength: 30,
+				}),
+				async (changes) => {
+					const bytes = original.slice();
+					for (const [at, value] of changes) bytes[at] = value;
+					const outcome = await editAll(bytes).catch((error: unknown) => error);
+					expect(outcome === undefined || outcome instanceof AnyvisorError).toBe(true);
+				},
+			),
+			{ numRuns: 150 },
+		);
+	});
 });
+
+async function editAll(bytes: Uint8Array): Promise<void> {
+	const editor = await editExt(memoryStore(bytes));
+	try {
+		await editor.appendFile("/etc/fstab", new Uint8Array(3000), time);
+		await editor.makeDirectory("/etc/new", root);
+		await editor.writeFile("/etc/new/file", new Uint8Array(30_000), root);
+	} finally {
+		await editor.close();
+	}
+}

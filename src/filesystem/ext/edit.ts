@@ -99,8 +99,8 @@ const blocksOfName = 2;
 /** Blocks above the lowest level of a block map or an extent tree that one write may add. */
 const deepestMap = 5;
 
-/** The library keeps a bit for each block in memory, and is compiled for 31 bits of block numbers at most. */
-const mostBlocks = 2 ** 30;
+/** 2 TiB with usual blocks: the library keeps a bit in memory for each of them, and one for each inode. */
+const mostBlocks = 2 ** 29;
 
 function checkFeatures({ name, size }: ByteStore, { features, blocks, blockSize }: ExtParameters): void {
 	const missing =

@@ -1,6 +1,7 @@
 import type ext2fs from "ext2fs/lib/libext2fs.js";
 import { AnyvisorError } from "../../bytes/errors.js";
 import type { ByteStore } from "../../bytes/source.js";
+import { withLargeHeap } from "./heap.js";
 
 /** Flags of {@link LibExt2fs.open}, as musl has them. */
 export const OpenFlag = {
@@ -193,16 +194,18 @@ let loading: Promise<Module> | undefined;
 
 /** Loads the library on first use; most runs edit nothing. */
 function load(): Promise<Module> {
-	loading ??= withoutNewListeners(async () => {
-		const { default: module } = await import("ext2fs/lib/libext2fs.js");
-		if (!module.calledRun) {
-			await new Promise<void>((resolve) => {
-				module.onRuntimeInitialized = resolve;
-			});
-		}
-		module.onAbort = abort;
-		return module;
-	});
+	loading ??= withoutNewListeners(() =>
+		withLargeHeap(async () => {
+			const { default: module } = await import("ext2fs/lib/libext2fs.js");
+			if (!module.calledRun) {
+				await new Promise<void>((resolve) => {
+					module.onRuntimeInitialized = resolve;
+				});
+			}
+			module.onAbort = abort;
+			return module;
+		}),
+	);
 	return loading;
 }
 
