@@ -12,11 +12,13 @@ interface Entry {
 
 /**
  * Finds the aliases that match a name among some 25,000. Patterns are filed under their text up to the first wildcard;
- * a look-up asks once for each length that such a text has (about 60), then matches the few patterns found there.
+ * a look-up asks once for each length that such a text has (45 in Debian's kernel), then matches the few patterns found there.
  */
 export class AliasIndex {
 	readonly #byPrefix = new Map<string, Entry[]>();
 	readonly #lengths: readonly number[];
+	/** Answers so far: the same few buses are asked for again with each device and each hypervisor. */
+	readonly #answers = new Map<string, readonly Alias[]>();
 
 	constructor(aliases: readonly Alias[]) {
 		for (const [order, alias] of aliases.entries()) {
@@ -32,7 +34,16 @@ export class AliasIndex {
 	}
 
 	/** All aliases whose pattern matches, in file order. */
-	matching(name: string): Alias[] {
+	matching(name: string): readonly Alias[] {
+		let answer = this.#answers.get(name);
+		if (answer === undefined) {
+			answer = this.#search(name);
+			this.#answers.set(name, answer);
+		}
+		return answer;
+	}
+
+	#search(name: string): readonly Alias[] {
 		const text = normalize(name);
 		if (text === undefined) return [];
 		const found: Entry[] = [];

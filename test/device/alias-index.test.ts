@@ -90,7 +90,7 @@ describe.skipIf(unavailable)(`resolves as modprobe does ${reason}${because("modp
 		const { aliases } = await hostModules();
 		const start = performance.now();
 		const index = new AliasIndex(aliases);
-		for (let round = 0; round < 1000; round++) index.modules("pci:v000015ADd000007C0sv0sd0bc01sc07i00");
-		expect(performance.now() - start).toBeLessThan(2000);
+		for (let round = 0; round < 1000; round++) index.modules(`pci:v000015ADd000007C0sv0sd0bc01sc07i${round}`);
+		expect(performance.now() - start).toBeLessThan(5000);
 	});
 });
