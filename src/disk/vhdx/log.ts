@@ -172,14 +172,14 @@ function parsePatches(entry: Uint8Array, header: EntryHeader, file: string, offs
 	let sectorAt = Math.ceil((LogEntryHeader.size + descriptorCount * DataDescriptor.size) / LOG_SECTOR) * LOG_SECTOR;
 	for (let i = 0; i < descriptorCount; i++) {
 		const at = LogEntryHeader.size + i * DataDescriptor.size;
-		const zero = ZeroDescriptor.parse(entry, at, file, offset);
-		if (zero.sequenceNumber !== sequenceNumber || zero.fileOffset % LOG_SECTOR !== 0) return undefined;
-		if (zero.signature === ZERO_SIGNATURE) {
-			patches.push({ at: zero.fileOffset, length: zero.zeroLength });
+		const { signature, leadingBytes, trailingBytes, ...data } = DataDescriptor.parse(entry, at, file, offset);
+		if (data.sequenceNumber !== sequenceNumber || data.fileOffset % LOG_SECTOR !== 0) return undefined;
+		if (signature === ZERO_SIGNATURE) {
+			const { fileOffset, zeroLength } = ZeroDescriptor.parse(entry, at, file, offset);
+			patches.push({ at: fileOffset, length: zeroLength });
 			continue;
 		}
-		if (zero.signature !== DATA_SIGNATURE || sectorAt + LOG_SECTOR > entry.length) return undefined;
-		const { leadingBytes, trailingBytes } = DataDescriptor.parse(entry, at, file, offset);
+		if (signature !== DATA_SIGNATURE || sectorAt + LOG_SECTOR > entry.length) return undefined;
 		const sector = DataSector.parse(entry, sectorAt, file, offset);
 		sectorAt += LOG_SECTOR;
 		const sectorNumber = sector.sequenceHigh * 2 ** 32 + sector.sequenceLow;
@@ -188,7 +188,7 @@ function parsePatches(entry: Uint8Array, header: EntryHeader, file: string, offs
 		bytes.set(leadingBytes);
 		bytes.set(sector.data, leadingBytes.length);
 		bytes.set(trailingBytes, LOG_SECTOR - trailingBytes.length);
-		patches.push({ at: zero.fileOffset, length: LOG_SECTOR, bytes });
+		patches.push({ at: data.fileOffset, length: LOG_SECTOR, bytes });
 	}
 	return patches;
 }

@@ -62,11 +62,11 @@ export async function openVhdx(file: ByteSource): Promise<Disk> {
 		const at = index * BAT_PAGE;
 		return viewOf(await readBytes(source, regions.bat.at + at, Math.min(BAT_PAGE, batSize - at)));
 	});
+	/** Byte offset of a payload block's entry: one for a sector bitmap follows the entries of each chunk. */
+	const entryAt = (block: number) => (block + Math.floor(block / ratio)) * BAT_ENTRY;
 
-	/** Where a payload block lies in the file; undefined where it reads as zero. */
-	async function locate(block: number): Promise<number | undefined> {
-		const at = (block + Math.floor(block / ratio)) * BAT_ENTRY;
-		const view = await page(Math.floor(at / BAT_PAGE));
+	/** Where a payload block lies in the file, by its entry at `at`; undefined where it reads as zero. */
+	function payload(view: DataView, at: number): number | undefined {
 		const low = view.getUint32(at % BAT_PAGE, true);
 		const state = low & 7;
 		const offset = (view.getUint32((at % BAT_PAGE) + 4, true) * 2 ** 12 + (low >>> 20)) * MIB;
@@ -81,7 +81,7 @@ export async function openVhdx(file: ByteSource): Promise<Disk> {
 				return undefined;
 			default:
 		}
-		throw damaged(`${name}: block ${block} has state ${state} and offset ${offset}, which cannot be`, {
+		throw damaged(`${name}: a block has state ${state} and offset ${offset}, which cannot be`, {
 			file: name,
 			offset: regions.bat.at + at,
 		});
@@ -97,7 +97,8 @@ export async function openVhdx(file: ByteSource): Promise<Disk> {
 			for (let done = 0; done < into.length; ) {
 				const within = (at + done) % blockSize;
 				const part = into.subarray(done, done + Math.min(blockSize - within, into.length - done));
-				const offset = await locate(Math.floor((at + done) / blockSize));
+				const entry = entryAt(Math.floor((at + done) / blockSize));
+				const offset = payload(await page(Math.floor(entry / BAT_PAGE)), entry);
 				if (offset === undefined) part.fill(0);
 				else await source.read(offset + within, part);
 				done += part.length;
@@ -107,8 +108,12 @@ export async function openVhdx(file: ByteSource): Promise<Disk> {
 			let dataBlocks = 0;
 			let start = 0;
 			let kind: Extent["kind"] = "zero";
+			let index = 0;
+			let view = await page(index);
 			for (let block = 0; block < blocks; block++) {
-				const next = (await locate(block)) === undefined ? "zero" : "data";
+				const entry = entryAt(block);
+				if (entry >= (index + 1) * BAT_PAGE) view = await page(++index);
+				const next = payload(view, entry) === undefined ? "zero" : "data";
 				if (next === "data" && ++dataBlocks * blockSize > source.size + blockSize) {
 					throw damaged(`${name}: the block allocation table names more data than the file can hold`, { file: name });
 				}

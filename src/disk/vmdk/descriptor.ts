@@ -50,11 +50,12 @@ export function parseDescriptor(textBytes: Uint8Array, file: string): Descriptor
 			extents.push(extentLine(extent, file));
 			continue;
 		}
-		const [, key, value] = /^\s*([\w.]+)\s*=\s*"?([^"]*?)"?\s*$/.exec(line) ?? [];
-		if (key !== undefined && value !== undefined) values.set(key.toLowerCase(), value);
+		const equals = line.indexOf("=");
+		if (equals > 0) values.set(line.slice(0, equals).trim().toLowerCase(), unquoted(line.slice(equals + 1)));
 	}
 
-	if ([...values.keys()].some((key) => key.startsWith("encryption."))) {
+	const keys = [...values.keys()];
+	if (keys.some((key) => key.startsWith("encryption.")) || values.get("ddb.iofilters")?.includes("vmcrypt") === true) {
 		throw refused(`${file}: the disk is encrypted`, { file, hint: "Remove the VM's encryption in VMware first." });
 	}
 	const parent = values.get("parentcid")?.toLowerCase() ?? NO_PARENT;
@@ -67,6 +68,8 @@ export function parseDescriptor(textBytes: Uint8Array, file: string): Descriptor
 	}
 	return { createType: values.get("createtype") ?? "", extents };
 }
+
+const unquoted = (value: string) => value.trim().replace(/^"/, "").replace(/"$/, "");
 
 function extentLine([, access, sectors, type = "", fileName = "", offset]: RegExpExecArray, file: string): ExtentLine {
 	if (access === "NOACCESS") throw unsupported(`${file}: an extent of the disk is marked NOACCESS`, { file });

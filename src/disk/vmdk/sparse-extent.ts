@@ -206,6 +206,8 @@ function checkedHeader(sector: Uint8Array, file: string, offset: number): Header
 		}
 	}
 	const { capacity, grainSize, numGTEsPerGT } = header;
+	if (capacity === 0) throw broken("has no capacity");
+	if (header.gdOffset === 0n) throw broken("has no grain directory");
 	if (grainSize < 1 || grainSize > GRAIN_LIMIT || !Number.isInteger(Math.log2(grainSize))) {
 		throw broken(`has grains of ${grainSize} sectors; 1 to ${GRAIN_LIMIT} and a power of two are possible`);
 	}
