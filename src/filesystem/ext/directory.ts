@@ -21,7 +21,7 @@ export interface Entry {
 /** More than a million names; what claims more is refused before it takes all memory. */
 const LARGEST = 64 << 20;
 /** How much of a directory is read at once. */
-const PIECE = 128 << 10;
+const PIECE = 64 << 10;
 /** In an inode, the number of the parent directory stands before the first entry. */
 const PARENT = 4;
 

@@ -1,13 +1,14 @@
+import { cached } from "../../bytes/cache.js";
 import { notFound } from "../../bytes/errors.js";
-import { type ByteSource } from "../../bytes/source.js";
-import type { DirectoryEntry, FileStat, Filesystem, FilesystemFormat } from "../filesystem.js";
+import { type ByteSource, isStore } from "../../bytes/source.js";
+import type { DirectoryEntry, Editor, FileStat, Filesystem, FilesystemFormat } from "../filesystem.js";
 import type { ExtVolume } from "./blocks.js";
 import { contents, decodeName, linkTarget } from "./contents.js";
 import { Directories } from "./directories.js";
+import { editExt } from "./edit.js";
 import { type Inode, readInode } from "./inode.js";
 import { readJournal } from "./journal.js";
 import { Incompat, ROOT_INODE, SUPERBLOCK_AT } from "./layout.js";
-import { metadataCache } from "./metadata.js";
 import { replayed } from "./replayed.js";
 import { corrupt, freeBytes, kindOf, readSuperblock } from "./superblock.js";
 
@@ -19,7 +20,7 @@ export const ext: FilesystemFormat = {
 	id: "ext",
 	async open(source) {
 		const volume = await openExt(source);
-		return volume && new ExtFilesystem(volume);
+		return volume && new ExtFilesystem(volume, isStore(source) ? () => editExt(source) : undefined);
 	},
 };
 
@@ -27,24 +28,26 @@ export const ext: FilesystemFormat = {
 export async function openExt(source: ByteSource): Promise<ExtVolume | undefined> {
 	const parameters = await readSuperblock(source);
 	if (parameters === undefined) return undefined;
-	const asStored = { name: source.name, parameters, source, metadata: metadataCache(source) };
+	const asStored = { name: source.name, parameters, source, metadata: cached(source) };
 	if (!(parameters.features.incompat & Incompat.RECOVER)) return asStored;
 	const current = replayed(source, parameters.blockSize, await readJournal(asStored));
 	const replayedParameters = await readSuperblock(current);
 	if (replayedParameters?.blockSize !== parameters.blockSize) {
 		throw corrupt(source.name, SUPERBLOCK_AT, "the journal replaces the superblock by something else");
 	}
-	return { name: source.name, parameters: replayedParameters, source: current, metadata: metadataCache(current) };
+	return { name: source.name, parameters: replayedParameters, source: current, metadata: cached(current) };
 }
 
 class ExtFilesystem implements Filesystem {
 	readonly kind: string;
 	readonly uuid: string;
 	readonly label: string;
+	readonly edit?: () => Promise<Editor>;
 	readonly #volume: ExtVolume;
 	readonly #directories: Directories;
 
-	constructor(volume: ExtVolume) {
+	constructor(volume: ExtVolume, edit: (() => Promise<Editor>) | undefined) {
+		if (edit) this.edit = edit;
 		const { s_uuid, s_volume_name } = volume.parameters.fields;
 		this.#volume = volume;
 		this.#directories = new Directories(volume);
