@@ -14,8 +14,8 @@ export interface XmlElement {
 }
 
 /** Bytes. The largest appliance descriptors in use, with translations and EULAs in them, have about 500 KB. */
-export const MAX_DESCRIPTOR = 8 << 20;
-const MAX_NODES = 200_000;
+export const MAX_DESCRIPTOR = 4 << 20;
+const MAX_NODES = 100_000;
 /** A start tag is looked for in this much of a file. */
 const SNIFFED = 64 << 10;
 
@@ -50,6 +50,10 @@ export async function parseXml(file: DescriptorFile): Promise<XmlElement> {
 			hint: "Check that this file is the descriptor and not a disk.",
 		});
 	}
+	// Every element begins with this byte, in UTF-16 too: counting them is a thousand times faster than parsing.
+	let openings = 0;
+	for (const byte of file.bytes) if (byte === 0x3c) openings++;
+	if (openings > 2 * MAX_NODES) throw tooMany(file.name);
 	// Loaded when first needed: instantiating the WebAssembly module takes longer than everything else at startup.
 	const {
 		ParseOption,
@@ -66,17 +70,13 @@ export async function parseXml(file: DescriptorFile): Promise<XmlElement> {
 		const children: XmlElement[] = [];
 		let text = "";
 		for (let node = element.firstChild; node !== null; node = node.next) {
-			if (++nodes > MAX_NODES) {
-				throw refused(`${file.name} has more than ${MAX_NODES} XML nodes: no descriptor needs that many`, {
-					file: file.name,
-				});
-			}
+			if (++nodes > MAX_NODES) throw tooMany(file.name);
 			if (node instanceof Element) children.push(detach(node));
 			else if (node instanceof XmlText || node instanceof XmlCData) text += node.content;
 		}
 		const attributes = new Map<string, string>();
 		for (const attribute of element.attrs) {
-			if (++nodes > MAX_NODES) throw refused(`${file.name} has more than ${MAX_NODES} XML nodes`, { file: file.name });
+			if (++nodes > MAX_NODES) throw tooMany(file.name);
 			attributes.set(attribute.name, attribute.value);
 		}
 		return { name: element.name, namespace: element.namespaceUri, attributes, children, text: text.trim() };
@@ -98,6 +98,9 @@ export async function parseXml(file: DescriptorFile): Promise<XmlElement> {
 		throw damaged(`${file.name} is not well-formed XML: ${error.message.trim()}`, { file: file.name, cause: error });
 	}
 }
+
+const tooMany = (file: string) =>
+	refused(`${file} has more than ${MAX_NODES} XML nodes, which no descriptor needs`, { file });
 
 /** The first child with this local name. */
 export const child = (element: XmlElement | undefined, name: string) =>

@@ -46,17 +46,13 @@ const ONLY_CONTROLLERS: Readonly<Partial<Record<ControllerModel, number>>> = {
 	"xen-vbd": 1,
 };
 
-/** Formats whose networks mean the same to a hypervisor family that they come from. */
-const HOME: Readonly<Record<string, readonly string[]>> = {
-	vmware: ["ovf", "vmx"],
-	virtualbox: ["ovf"],
-	kvm: ["libvirt"],
-};
+/** Formats whose network names VMware, where they may come from, shows again when it asks what to connect to. */
+const VMWARE_FORMATS: readonly string[] = ["ovf", "vmx"];
 
 /**
  * The machine as its package has it: all disks on controllers of the model chosen, in boot order from the first slot on,
- * their sizes as they really are; network cards of the model chosen; no removable drives. Networks keep their names where
- * the machine came from the same family of hypervisors, and are called `network` otherwise.
+ * their sizes as they really are; network cards of the model chosen; no removable drives. Networks are called `network`,
+ * but for those that went from VMware to VMware.
  *
  * @throws `unsupported` where the hypervisor does not take it.
  */
@@ -91,7 +87,7 @@ export function attached(appliance: Appliance, names: { file: (index: number) =>
 			unit: index % slots,
 		};
 	});
-	const keepsNetworks = HOME[hypervisor.family]?.includes(machine.origin) === true;
+	const keepsNetworks = hypervisor.family === "vmware" && VMWARE_FORMATS.includes(machine.origin);
 	const nics = machine.nics.map((nic): MachineNic => {
 		const network = (keepsNetworks ? nic.network : undefined) ?? names.network;
 		return {

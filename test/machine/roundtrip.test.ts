@@ -68,7 +68,7 @@ describe.each(cases)("$format.id", ({ format, models, nics, kept }) => {
 				const again = await format.read({ name: "machine", bytes: encode(format.write?.(once) ?? "") });
 				expect(again).toEqual(once);
 			}),
-			{ numRuns: 150 },
+			{ numRuns: 60 },
 		);
 	});
 
@@ -89,7 +89,7 @@ describe.each(cases)("$format.id", ({ format, models, nics, kept }) => {
 					expect(performance.now() - started).toBeLessThan(1000);
 				},
 			),
-			{ numRuns: 300 },
+			{ numRuns: 100 },
 		);
 	});
 });

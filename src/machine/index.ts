@@ -1,0 +1,4 @@
+export { type BareDisk, inferMachine } from "./infer.js";
+export type * from "./machine.js";
+export { type Manifest, type OvfPackage, type PackageMember, readOva, readOvfFolder } from "./ovf/package.js";
+export { machineFormatOf, machineFormats, readMachine } from "./registry.js";

@@ -1,0 +1,3 @@
+export { writeOva } from "./ova.js";
+export { layouts, layoutsFor } from "./registry.js";
+export type { Appliance, Layout, LayoutOptions, PlacedLayout } from "./target.js";
