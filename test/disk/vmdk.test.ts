@@ -106,8 +106,8 @@ CID=01234567
 parentCID=ffffffff
 createType="monolithicFlat"
 RW 3000 FLAT "content.raw" 17
-${zeros}RW ${content.length / SECTOR} SPARSE "monolithicSparse.vmdk"
-RW 64 FLAT "content.raw" 0
+${zeros}RW 64 FLAT "content.raw" 0
+RW ${content.length / SECTOR} SPARSE "monolithicSparse.vmdk"
 `;
 		const file = inFolder("mixed.vmdk");
 		await writeFile(file, description(""));
