@@ -1,6 +1,8 @@
+import type { AnyvisorError } from "../bytes/errors.js";
 import type { Filesystem } from "../filesystem/filesystem.js";
 import { GuestTree, type Mount } from "../filesystem/tree.js";
 import type { Volume } from "../volume/volume.js";
+import { attempt, isGuestsFault } from "./linux/attempt.js";
 import { readBootLoader } from "./linux/boot.js";
 import { parseFstab } from "./linux/fstab.js";
 import { words } from "./linux/text.js";
@@ -17,20 +19,28 @@ const espTypes = new Set(["c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "ef"]);
 
 /**
  * The guest's files as its own fstab mounts them, from the volumes of all its disks in disk order. Where several hold a
- * system, the one that a boot loader's `root=` names. `undefined` when none does.
+ * system, the one that a boot loader's `root=` names. `undefined` when none does; when that may be because one cannot be
+ * read, its error.
  */
 export async function assembleTree(volumes: readonly MountableVolume[]): Promise<GuestTree | undefined> {
-	let first: GuestTree | undefined;
+	const roots: { readonly root: MountableVolume; readonly tree: GuestTree }[] = [];
+	let failure: AnyvisorError | undefined;
 	for (const root of volumes) {
 		const alone = new GuestTree([{ mount: "/", filesystem: root.filesystem }]);
-		if (!(await isRoot(alone))) continue;
-		const tree = await mountFstab(alone, root, volumes);
-		first ??= tree;
-		const { entries, default: index } = await readBootLoader(tree);
-		const spec = rootOf(entries[index]?.cmdline ?? "");
+		try {
+			if (await isRoot(alone)) roots.push({ root, tree: await mountFstab(alone, root, volumes) });
+		} catch (error) {
+			if (!isGuestsFault(error)) throw error;
+			failure ??= error;
+		}
+	}
+	if (roots.length === 0 && failure) throw failure;
+	for (const { root, tree } of roots.length > 1 ? roots : []) {
+		const boot = await attempt([], () => readBootLoader(tree));
+		const spec = rootOf(boot?.entries[boot.default]?.cmdline ?? "");
 		if (spec !== undefined && findVolume(spec, volumes) === root) return tree;
 	}
-	return first;
+	return roots[0]?.tree;
 }
 
 /** Where /usr is a volume of its own, only its mount point is there: os-release may then be missing. */
@@ -45,9 +55,11 @@ async function isRoot(tree: GuestTree): Promise<boolean> {
 }
 
 async function mountFstab(alone: GuestTree, root: MountableVolume, volumes: readonly MountableVolume[]) {
+	// Unreadable, it is told by detectLinux.
+	const fstab = await attempt([], () => alone.readText("/etc/fstab"));
 	const mounts: Mount[] = [...alone.mounts];
 	const used = new Set([root]);
-	for (const { spec, mount } of parseFstab((await alone.readText("/etc/fstab")) ?? "")) {
+	for (const { spec, mount } of parseFstab(fstab ?? "")) {
 		const path = mount.length > 1 ? mount.replace(/\/+$/, "") : mount;
 		if (!wantedMounts.has(path)) continue;
 		const found = findVolume(spec, volumes);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { damaged } from "../../src/bytes/errors.js";
 import { bytesSource } from "../../src/bytes/source.js";
 import { assembleTree, findVolume, type MountableVolume } from "../../src/guest/index.js";
 import type { Volume } from "../../src/volume/volume.js";
@@ -84,6 +85,16 @@ describe("assembling a guest's tree", () => {
 		];
 		expect(await mountsOf(volumes)).toEqual([["/", 1]]);
 		expect(await mountsOf(volumes.slice(0, 1))).toEqual([["/", 0]]);
+	});
+
+	it("passes over a volume that is damaged, and tells it where nothing else is found", async () => {
+		const rotten = { ...memoryFilesystem({}), stat: () => Promise.reject(damaged("rotten root")) };
+		const broken = { ...volume(1, {}), filesystem: rotten };
+		const whole = volume(2, { ...root(""), "/etc/fstab": { ...bytesSource(new Uint8Array(9)), size: 1e9 } });
+		expect(await mountsOf([broken, whole])).toEqual([["/", 1]]);
+		await expect(assembleTree([broken])).rejects.toThrow("rotten root");
+		const failing = { ...memoryFilesystem({}), stat: () => Promise.reject(new Error("EIO")) };
+		await expect(assembleTree([whole, { ...broken, filesystem: failing }])).rejects.toThrow("EIO");
 	});
 
 	it("knows no root where there is none", async () => {

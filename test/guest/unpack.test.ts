@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
 import { bytesSource } from "../../src/bytes/source.js";
+import { CpioHeader } from "../../src/guest/initramfs/cpio.js";
 import { readInitramfs } from "../../src/guest/initramfs/initramfs.js";
 import { Rootfs } from "../../src/guest/initramfs/rootfs.js";
 import { unpackInitramfs } from "../../src/guest/initramfs/unpack.js";
@@ -113,6 +114,17 @@ describe("what the kernel's unpacker makes of an initramfs", () => {
 		await expect(unpack(archive([{ name: "070707", contents: "" }]).fill(0x37, 4, 6))).rejects.toMatchObject({
 			kind: "damaged",
 		});
+	});
+
+	it("refuses what no real initramfs has, before it takes memory for it", async () => {
+		const claims = (size: number, name: string) => {
+			const bytes = archive([{ name, contents: "x" }]);
+			bytes.set(new TextEncoder().encode(size.toString(16).padStart(8, "0")), CpioHeader.offsets.filesize);
+			return facts(bytes);
+		};
+		await expect(claims(0xffff_ffff, "a/modules.alias")).rejects.toMatchObject({ kind: "refused" });
+		await expect(claims(0x0100_0000, "a/modules.alias")).rejects.toMatchObject({ kind: "damaged", offset: 0 });
+		await expect(claims(0xffff_ffff, "unwanted")).rejects.toMatchObject({ kind: "damaged", offset: 0 });
 	});
 
 	it("finds nothing in an empty file", async () => {

@@ -12,7 +12,7 @@ export interface ForwardReader {
 	skipZeros(): Promise<number | undefined>;
 }
 
-const windowSize = 256 * 1024;
+const windowSize = 32 * 1024;
 
 /** Reads a source from `start`; what is skipped is never fetched. */
 export function sourceReader(source: ByteSource, start: number): ForwardReader {

@@ -11,13 +11,13 @@ export type Segment = Initramfs["segments"][number];
 /** Bounds far beyond any real initramfs, so that a crafted one ends. */
 const limits = {
 	segments: 1000,
-	entries: 1_000_000,
+	entries: 200_000,
 	/** Bytes, decompressed. */
-	unpacked: 4 * 2 ** 30,
+	unpacked: 2 * 2 ** 30,
 	/** Bytes of one file whose contents are kept. */
 	file: 32 * 2 ** 20,
-	/** Bytes of all files whose contents are kept. */
-	contents: 256 * 2 ** 20,
+	/** Bytes of all that is kept: names, links, contents. */
+	kept: 256 * 2 ** 20,
 };
 
 type Compression = Exclude<Segment["compression"], "none">;
@@ -50,13 +50,12 @@ export async function unpackInitramfs(
 		let end = 0;
 		let early = true;
 		const wanted = (name: string, size: number) => {
-			if (!wants(name)) return false;
-			kept += size;
-			if (size > limits.file || kept > limits.contents) throw tooLarge(file, `${name} of ${size} bytes`);
-			return true;
+			if (wants(name) && size > limits.file) throw tooLarge(file, `${name} of ${size} bytes`);
+			return wants(name);
 		};
 		for await (const entry of readCpio(reader, { file, offset, wants: wanted })) {
-			if (++entries > limits.entries) throw tooLarge(file, `more than ${limits.entries} files`);
+			kept += entry.name.length + (entry.contents?.length ?? 0);
+			if (++entries > limits.entries || kept > limits.kept) throw tooLarge(file, `${entries} files or more`);
 			rootfs.insert(entry);
 			early &&= entry.name === cpioTrailer || (entry.mode & fileTypeMask) === directory || isEarly(entry.name);
 			end = reader.at;

@@ -6,8 +6,9 @@ import { readKernelRelease } from "./kernel-image.js";
 import { readModuleIndex } from "./modules.js";
 import { compareVersions } from "./version.js";
 
-/** Far more than a guest keeps. */
+/** Far more than a guest keeps: of kernels, and of directories that may be one's. */
 const mostKernels = 100;
+const mostDirectories = 1000;
 
 /**
  * Kernels that have both an image and modules, newest first. What has modules alone, or cannot be read, is told in
@@ -38,7 +39,7 @@ export async function readKernels(
 async function findModuleDirectories(tree: GuestTree): Promise<ReadonlyMap<string, string>> {
 	const found = new Map<string, string>();
 	for (const parent of ["/lib/modules", "/usr/lib/modules"]) {
-		for (const { name } of await tree.listIfExists(parent)) {
+		for (const { name } of (await tree.listIfExists(parent)).slice(0, mostDirectories)) {
 			const place = found.has(name) ? undefined : await tree.resolve(`${parent}/${name}`);
 			if (!place) continue;
 			const isFile = async (index: string) => (await tree.stat(`${place.guestPath}/${index}`))?.type === "file";

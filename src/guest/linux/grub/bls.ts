@@ -14,13 +14,15 @@ export interface BlsEntry {
 
 const folder = "/boot/loader/entries";
 const mostEntries = 1000;
+/** Bytes. */
+const largestEntry = 64 * 1024;
 
 /** Entries of this guest that boot Linux, newest first, as GRUB's blscfg sorts them. */
 export async function readBlsEntries(tree: GuestTree): Promise<readonly BlsEntry[]> {
 	const names = (await tree.listIfExists(folder)).map(({ name }) => name).filter((name) => name.endsWith(".conf"));
 	const entries: BlsEntry[] = [];
 	for (const name of names.sort(compareVersions).reverse().slice(0, mostEntries)) {
-		const text = await tree.readText(`${folder}/${name}`);
+		const text = await tree.readText(`${folder}/${name}`, largestEntry);
 		if (text !== undefined) entries.push(parseBlsEntry(name.slice(0, -".conf".length), text));
 	}
 	return entries.filter(({ linux }) => linux !== "");
@@ -30,7 +32,10 @@ export function parseBlsEntry(id: string, text: string): BlsEntry {
 	const values = new Map<string, string[]>();
 	for (const line of lines(text)) {
 		const [, key, value] = /^([A-Za-z0-9_-]+)[ \t]+(\S.*)$/.exec(line.trim()) ?? [];
-		if (key !== undefined && value !== undefined) values.set(key, [...(values.get(key) ?? []), value]);
+		if (key === undefined || value === undefined) continue;
+		const list = values.get(key);
+		if (list) list.push(value);
+		else values.set(key, [value]);
 	}
 	const last = (key: string) => values.get(key)?.at(-1) ?? "";
 	return {

@@ -35,6 +35,8 @@ const places: readonly Place[] = [
 ];
 
 const mostFiles = 1000;
+/** Bytes; a real one has a few hundred. */
+const largestFile = 128 * 1024;
 
 /** How the guest configures its network interfaces, loopback left out: one fact for each interface in each file. */
 export async function readNetwork(tree: GuestTree, problems: string[]): Promise<readonly NetworkFact[]> {
@@ -44,7 +46,7 @@ export async function readNetwork(tree: GuestTree, problems: string[]): Promise<
 		const names = entries.map(({ name }) => name).filter((name) => files.test(name));
 		for (const name of names.sort().slice(0, mostFiles)) {
 			const file = `${folder}/${name}`;
-			const text = (await attempt(problems, () => tree.readText(file))) ?? "";
+			const text = (await attempt(problems, () => tree.readText(file, largestFile))) ?? "";
 			for (const configured of parse(text)) facts.push({ by, file, ...configured });
 		}
 	}
