@@ -10,18 +10,25 @@ import { because, missing, run, temporaryFolder } from "../support/tools.js";
 const MIB = 1024 * 1024;
 const SIZE = 96 * MIB + 17 * 512;
 
-/** What is written: data that compresses, data that does not, a block of zeros among data, and the disk's last sector. */
-const pattern: readonly { readonly at: number; readonly length: number; readonly kind: "text" | "noise" | "zero" }[] = [
+/**
+ * What is written: data that compresses, also by what lies far back, data that does not, a block of zeros among data,
+ * and the disk's last sector.
+ */
+type Kind = "text" | "far" | "noise" | "zero";
+const pattern: readonly { readonly at: number; readonly length: number; readonly kind: Kind }[] = [
 	{ at: 0, length: 512, kind: "text" },
 	{ at: 65536 + 512, length: 300_000, kind: "noise" },
 	{ at: 3 * MIB, length: 4 * MIB, kind: "text" },
 	{ at: 8 * MIB, length: 2 * MIB, kind: "zero" },
+	{ at: 12 * MIB, length: 256 * 1024, kind: "far" },
 	{ at: 40 * MIB - 1536, length: 5120, kind: "noise" },
 	{ at: SIZE - 512, length: 512, kind: "noise" },
 ];
 
-function content(kind: "text" | "noise" | "zero", length: number): Uint8Array {
+function content(kind: Kind, length: number): Uint8Array {
 	if (kind === "zero") return new Uint8Array(length);
+	// Zlib's window of 4 KiB, which QEMU's own qcow2 writer has, would not reach back to the repetition.
+	if (kind === "far") return Buffer.alloc(length, content("noise", 20_000));
 	const line = createHash("sha512").update(kind).digest();
 	if (kind === "text") return Buffer.alloc(length, line.toString("hex"));
 	let state = 0x2545f491;
@@ -227,7 +234,7 @@ describe("every disk format", () => {
 			] as const) {
 				const file = path.join(folder, `huge-${size}.${judge}`);
 				await run("qemu-img", "create", "-q", "-f", judge, ...(options === "" ? [] : ["-o", options]), file, size);
-				const started = performance.now();
+				const started = process.cpuUsage();
 				await withDisk(file, async (disk) => {
 					expect(disk.size).toBe(Number.parseInt(size, 10) * 1024 ** (size.endsWith("T") ? 4 : 3));
 					expect(await listExtents(disk)).toEqual([{ at: 0, length: disk.size, kind: "zero" }]);
@@ -235,7 +242,8 @@ describe("every disk format", () => {
 					await disk.read(disk.size - 4096, far);
 					expect(far.every((byte) => byte === 0)).toBe(true);
 				});
-				expect(performance.now() - started, `${judge} of ${size}`).toBeLessThan(2000);
+				const { user, system } = process.cpuUsage(started);
+				expect((user + system) / 1000, `milliseconds for ${judge} of ${size}`).toBeLessThan(1000);
 			}
 		});
 	});
