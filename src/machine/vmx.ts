@@ -206,7 +206,6 @@ export function writeVmx(machine: Machine, guestOS = "other-64"): string {
 		["guestOS", machine.arch === "aarch64" ? "arm-other-64" : guestOS],
 		["numvcpus", machine.cpus],
 		["memsize", Math.max(1, Math.round(machine.memory / 2 ** 20))],
-		["firmware", machine.firmware === "uefi" ? "efi" : "bios"],
 		// PCIe root ports: without them PVSCSI, VMXNET3 and NVMe have no slot to sit in.
 		["pciBridge0.present", "TRUE"],
 		...[4, 5, 6, 7].flatMap((bridge): [string, string | number][] => [
@@ -215,6 +214,8 @@ export function writeVmx(machine: Machine, guestOS = "other-64"): string {
 			[`pciBridge${bridge}.functions`, 8],
 		]),
 	];
+	// BIOS is what VMware has when nothing is said; libvirt's reader refuses to be told so.
+	if (machine.firmware === "uefi") settings.push(["firmware", "efi"]);
 	if (machine.description !== undefined) settings.push(["annotation", machine.description]);
 	if (machine.secureBoot) settings.push(["uefi.secureBoot.enabled", "TRUE"]);
 
@@ -259,7 +260,10 @@ function nicSettings(slot: string, { model, mac, network }: MachineNic): [string
 		[`${slot}.virtualDev`, NICS[model] ?? model],
 	];
 	if (network !== undefined) {
-		settings.push([`${slot}.${CONNECTIONS.includes(network) ? "connectionType" : "networkName"}`, network]);
+		const hosted = CONNECTIONS.includes(network);
+		settings.push([`${slot}.connectionType`, hosted ? network : "bridged"]);
+		// Hosted products go by the connection's type, ESXi by the network's name.
+		if (!hosted) settings.push([`${slot}.networkName`, network]);
 	}
 	if (mac === undefined) return [...settings, [`${slot}.addressType`, "generated"]];
 	settings.push([`${slot}.addressType`, "static"], [`${slot}.address`, mac]);

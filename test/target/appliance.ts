@@ -7,7 +7,7 @@ import { hypervisors } from "../../src/hypervisor/registry.js";
 import type { Machine } from "../../src/machine/machine.js";
 import { outputFolder } from "../../src/source/folder.js";
 import { layoutsFor } from "../../src/target/registry.js";
-import type { Appliance, PlacedLayout } from "../../src/target/target.js";
+import type { Appliance, LayoutOptions, PlacedLayout } from "../../src/target/target.js";
 
 /** 2025-01-01, the time in every package of these tests. */
 export const NOW = 1_735_689_600;
@@ -57,6 +57,7 @@ export async function written(
 	hypervisorId: string,
 	layoutId: string,
 	changes: Partial<Omit<Appliance, "hypervisor">> & { disks: readonly Disk[] },
+	options: LayoutOptions = {},
 ): Promise<{ readonly folder: string; readonly layout: PlacedLayout }> {
 	const hypervisor = hypervisors.find(({ id }) => id === hypervisorId);
 	const layout = layoutsFor(hypervisorId).find(({ id }) => id === layoutId);
@@ -71,7 +72,7 @@ export async function written(
 	};
 	const folder = path.join(root, `${layout.folder}-${Math.random().toString(36).slice(2)}`);
 	await using output = await outputFolder(folder);
-	await layout.write(appliance, output, {});
+	await layout.write(appliance, output, options);
 	await output.commit();
 	return { folder, layout };
 }

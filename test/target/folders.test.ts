@@ -5,6 +5,7 @@ import { hypervisors } from "../../src/hypervisor/registry.js";
 import { readMachine } from "../../src/machine/registry.js";
 import { fileBase } from "../../src/target/file-name.js";
 import { layouts, layoutsFor } from "../../src/target/registry.js";
+import { asLibvirtReads, vmwareStandIns } from "../machine/judges.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
 import { machine, rawDisk, written } from "./appliance.js";
 
@@ -48,6 +49,18 @@ describe.skipIf(missing("qemu-img"))(`a .vmx folder ${because("qemu-img")}`, () 
 			{ id: "disk2", kind: "disk", file: `${BASE}-disk2.vmdk`, controller: "scsi0", unit: 1 },
 		]);
 		await expect(bytes.toString("utf8")).toMatchFileSnapshot("../golden/vmware.vmx");
+	});
+
+	test.skipIf(missing("virsh"))(`is read by libvirt as it is meant ${because("virsh")}`, async () => {
+		const { folder } = await written(root, "vmware", "vmx", { disks });
+		const theirs = await asLibvirtReads(path.join(folder, `${BASE}.vmx`), await vmwareStandIns(folder));
+		expect(theirs).toMatchObject({ name: machine.name, cpus: 2, memory: 2 ** 31, firmware: "bios" });
+		expect(theirs.controllers).toEqual([{ id: "scsi0", model: "pvscsi", index: 0 }]);
+		expect(theirs.disks.map(({ file, unit }) => [file, unit])).toEqual([
+			[`${BASE}.vmdk`, 0],
+			[`${BASE}-disk2.vmdk`, 1],
+		]);
+		expect(theirs.nics).toMatchObject([{ model: "vmxnet3", mac: "00:15:5d:01:02:03" }, { model: "vmxnet3" }]);
 	});
 });
 
@@ -140,6 +153,30 @@ describe("layouts", () => {
 					const fits = { ...one, firmware: firmware[0] ?? "bios" };
 					await written(root, id, layout, { machine: fits, disks: tiny, attach });
 				}
+			}
+		}
+	});
+
+	test("stop on request and leave nothing", async () => {
+		const before = await readdir(root);
+		for (const { id, firmware } of hypervisors) {
+			for (const { id: layout } of layoutsFor(id)) {
+				const fits = { ...machine, firmware: firmware[0] ?? "bios" };
+				const writing = written(root, id, layout, { machine: fits, disks }, { signal: AbortSignal.abort() });
+				await expect(writing).rejects.toMatchObject({ kind: "interrupted" });
+			}
+		}
+		expect(await readdir(root)).toEqual(before);
+	});
+
+	test("report as much progress as there is on the disks, whatever they hold", async () => {
+		const total = disks.reduce((sum, { size }) => sum + size, 0);
+		for (const { id, firmware } of hypervisors) {
+			for (const { id: layout } of layoutsFor(id)) {
+				let bytes = 0;
+				const fits = { ...machine, firmware: firmware[0] ?? "bios" };
+				await written(root, id, layout, { machine: fits, disks }, { onProgress: (more) => (bytes += more) });
+				expect(bytes).toBe(total);
 			}
 		}
 	});

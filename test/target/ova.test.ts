@@ -54,6 +54,8 @@ describe.skipIf(missing("tar", "qemu-img"))(`an OVA ${because("tar", "qemu-img")
 			const same = await run("qemu-img", "compare", "-f", "raw", "-F", "vmdk", path.join(root, source), vmdk);
 			expect(same).toContain("Images are identical");
 			const size = (await readFile(vmdk)).length;
+			// "KDMV", and version 3: what VMware's own exports have.
+			expect([...(await readFile(vmdk)).subarray(0, 8)]).toEqual([0x4b, 0x44, 0x4d, 0x56, 3, 0, 0, 0]);
 			const ovf = await readFile(path.join(inside, `${BASE}.ovf`), "utf8");
 			expect(ovf).toContain(
 				`ovf:href="${BASE}-disk${index + 1}.vmdk" ovf:id="file-disk${index + 1}" ovf:size="${size}"`,
@@ -128,6 +130,10 @@ describe("the descriptor in an OVA", () => {
 			expect(ovf.match(/<rasd:Parent>3</g)).toHaveLength(2);
 			expect(ovf).toMatch(
 				/<rasd:InstanceID>3<\/rasd:InstanceID>\s*<rasd:ResourceSubType>[\w.]+<\/rasd:ResourceSubType>\s*<rasd:ResourceType>(?:6|20)</,
+			);
+			// VirtualBox knows these controllers and no others.
+			expect(ovf).toMatch(
+				/<rasd:ResourceSubType>(?:vmware\.sata\.ahci|vmware\.nvme\.controller|lsilogic|VirtualSCSI)<[^]*?<rasd:ResourceSubType>(?:E1000e?|VmxNet3)</,
 			);
 			for (const [, href] of ovf.matchAll(/ovf:href="([^"]*)"/g)) expect(href).toMatch(/^[\w.-]+$/);
 			// Addresses on a controller are distinct, or Xen Orchestra renumbers them.

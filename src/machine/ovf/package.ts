@@ -34,8 +34,8 @@ export interface Manifest {
 type Open = (name: string) => Promise<ByteSource>;
 
 /**
- * Reads an OVA from the members of its tar ({@link readTar}), which may stand in any order. The first `.ovf` describes the machine.
- * `name` is the archive's, for messages.
+ * Reads an OVA from the members of its tar ({@link readTar}), which may stand in any order. The first `.ovf` describes
+ * the machine. `name` is the archive's, for messages.
  */
 export async function readOva(members: readonly PackageMember[], name: string): Promise<OvfPackage> {
 	const sources = new Map<string, ByteSource>();
@@ -54,7 +54,9 @@ export async function readOva(members: readonly PackageMember[], name: string): 
 	}
 	const [path, source] = descriptor;
 	const folder = path.slice(0, path.lastIndexOf("/") + 1);
-	return assemble(await readDescriptor(path, source), (wanted) => {
+	// It should be named like the descriptor, and mostly is.
+	const manifest = [manifestOf(path), ...sources.keys()].find((each) => /\.mf$/i.test(each) && sources.has(each));
+	const open: Open = (wanted) => {
 		const found = sources.get(folder + wanted) ?? sources.get(wanted);
 		if (found !== undefined) return Promise.resolve(found);
 		return Promise.reject(
@@ -63,12 +65,15 @@ export async function readOva(members: readonly PackageMember[], name: string): 
 				hint: "The archive is incomplete: download or export it again.",
 			}),
 		);
-	});
+	};
+	return assemble(await readDescriptor(path, source), open, manifest?.slice(manifest.lastIndexOf("/") + 1));
 }
+
+const manifestOf = (descriptor: string) => descriptor.replace(/\.ovf$/i, ".mf");
 
 /** Reads an OVF whose files lie beside it; `open` opens one of them by the name the descriptor uses. */
 export const readOvfFolder = (descriptor: DescriptorFile, open: Open): Promise<OvfPackage> =>
-	assemble(descriptor, open);
+	assemble(descriptor, open, manifestOf(descriptor.name.replace(/^.*\//, "")));
 
 async function readDescriptor(name: string, source: ByteSource): Promise<DescriptorFile> {
 	if (source.size > MAX_DESCRIPTOR) {
@@ -79,13 +84,13 @@ async function readDescriptor(name: string, source: ByteSource): Promise<Descrip
 	return { name, bytes: await readBytes(source, 0, source.size) };
 }
 
-async function assemble(descriptor: DescriptorFile, open: Open): Promise<OvfPackage> {
+async function assemble(descriptor: DescriptorFile, open: Open, manifestName: string | undefined): Promise<OvfPackage> {
 	const machine = await readOvf(descriptor);
 	const disks: { id: string; source: ByteSource }[] = [];
 	for (const { id, kind, file } of machine.disks) {
 		if (kind === "disk" && file !== undefined) disks.push({ id, source: await openReference(file, descriptor, open) });
 	}
-	const manifest = await openManifest(descriptor, open);
+	const manifest = manifestName === undefined ? undefined : await openManifest(manifestName, descriptor, open);
 	return manifest === undefined ? { machine, disks } : { machine, disks, manifest };
 }
 
@@ -121,8 +126,7 @@ function decoded(href: string): string {
 	}
 }
 
-async function openManifest(descriptor: DescriptorFile, open: Open): Promise<Manifest | undefined> {
-	const name = descriptor.name.replace(/^.*\//, "").replace(/\.ovf$/i, ".mf");
+async function openManifest(name: string, descriptor: DescriptorFile, open: Open): Promise<Manifest | undefined> {
 	try {
 		const { bytes } = await readDescriptor(name, await open(name));
 		return parseManifest(name, new TextDecoder().decode(bytes), descriptor, open);
