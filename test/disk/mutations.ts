@@ -25,7 +25,7 @@ async function lookAt(disk: Disk): Promise<void> {
 
 /**
  * Opens `image` with a few bytes changed or its end cut off, many times: throws unless each time it was read, or failed
- * with an AnyvisorError, within two seconds. `repair` may make checksums right again, so that what lies behind them is
+ * with an AnyvisorError, within a second. `repair` may make checksums right again, so that what lies behind them is
  * reached. Counts what happened: a test should see both, or the mutations miss their targets.
  */
 export async function surviveMutations(
@@ -48,7 +48,8 @@ export async function surviveMutations(
 					for (const [i, value] of values.entries()) if (place + i < bytes.length) bytes[place + i] = value;
 				}
 				if (cut === null) repair(bytes);
-				const started = performance.now();
+				// The processor's time: a busy machine is not the reader's fault.
+				const started = process.cpuUsage();
 				try {
 					await lookAt(await format.open(bytesSource(bytes, "mutant"), alone));
 					outcomes.read++;
@@ -56,8 +57,8 @@ export async function surviveMutations(
 					if (!(error instanceof AnyvisorError)) throw error;
 					outcomes.refused++;
 				}
-				const took = performance.now() - started;
-				if (took > 2000) throw new Error(`took ${took} ms`);
+				const { user, system } = process.cpuUsage(started);
+				if (user + system > 1_000_000) throw new Error(`took ${(user + system) / 1000} ms`);
 			},
 		),
 		{ numRuns: 150 },
