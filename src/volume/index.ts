@@ -1,0 +1,2 @@
+export { readVolumes, volumeSchemes } from "./registry.js";
+export type { Volume, VolumeScheme } from "./volume.js";
