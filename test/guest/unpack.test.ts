@@ -42,14 +42,11 @@ describe("what the kernel's unpacker makes of an initramfs", () => {
 		const gap = new Uint8Array(512);
 		const { rootfs, segments } = await unpack(microcode, gap, archive(base), overlay);
 		expect(rootfs.text("lib/modules/6.1.0/sd-mod.ko")).toBe("new");
-		// An uncompressed archive goes on in the next one.
+		const [first, second] = [microcode.length + 512, microcode.length + 512 + archive(base).length];
 		expect(segments).toEqual([
-			{
-				at: 0,
-				length: microcode.length + 512 + archive(base).length + overlay.length,
-				compression: "none",
-				early: false,
-			},
+			{ at: 0, length: microcode.length, compression: "none", early: true },
+			{ at: first, length: archive(base).length, compression: "none", early: false },
+			{ at: second, length: overlay.length, compression: "none", early: false },
 		]);
 		expect((await unpack(microcode, gap)).segments).toEqual([
 			{ at: 0, length: microcode.length, compression: "none", early: true },
@@ -125,6 +122,17 @@ describe("what the kernel's unpacker makes of an initramfs", () => {
 		await expect(claims(0xffff_ffff, "a/modules.alias")).rejects.toMatchObject({ kind: "refused" });
 		await expect(claims(0x0100_0000, "a/modules.alias")).rejects.toMatchObject({ kind: "damaged", offset: 0 });
 		await expect(claims(0xffff_ffff, "unwanted")).rejects.toMatchObject({ kind: "damaged", offset: 0 });
+	});
+
+	it.skipIf(missing("lz4"))(`takes nothing plain after lz4, as the kernel does not ${because("lz4")}`, async () => {
+		const packed = compress("lz4", archive(base), "-l", "-q", "-");
+		const padding = new Uint8Array(-packed.length & 3);
+		await expect(unpack(packed, padding, archive([]))).rejects.toMatchObject({
+			kind: "damaged",
+			offset: packed.length,
+		});
+		expect((await unpack(packed, padding, new Uint8Array(4), archive([]))).segments).toHaveLength(2);
+		expect((await unpack(packed, padding)).segments).toHaveLength(1);
 	});
 
 	it("finds nothing in an empty file", async () => {

@@ -1,6 +1,7 @@
 import { codec, recogniseCodec } from "../../bytes/codec/index.js";
 import { damaged, refused, unsupported } from "../../bytes/errors.js";
 import { type ByteSource, readUpTo } from "../../bytes/source.js";
+import { viewOf } from "../../bytes/struct.js";
 import type { Initramfs } from "../guest.js";
 import { cpioTrailer, directory, fileTypeMask, readCpio } from "./cpio.js";
 import { type ForwardReader, sourceReader, streamReader } from "./reader.js";
@@ -45,22 +46,23 @@ export async function unpackInitramfs(
 	let entries = 0;
 	let kept = 0;
 
-	/** Unpacks to the end of the input, or to the byte that begins no cpio entry; returns where the last entry ended. */
-	const unpack = async (reader: ForwardReader, offset: number) => {
-		let end = 0;
+	const wanted = (name: string, size: number) => {
+		if (!wants(name)) return false;
+		if (size > limits.file) throw tooLarge(file, `${name} of ${size} bytes`);
+		return true;
+	};
+
+	/** Unpacks one archive, or all that the reader has; returns whether they hold nothing but what is early. */
+	const unpack = async (reader: ForwardReader, offset: number, all: boolean) => {
 		let early = true;
-		const wanted = (name: string, size: number) => {
-			if (wants(name) && size > limits.file) throw tooLarge(file, `${name} of ${size} bytes`);
-			return wants(name);
-		};
 		for await (const entry of readCpio(reader, { file, offset, wants: wanted })) {
 			kept += entry.name.length + (entry.contents?.length ?? 0);
 			if (++entries > limits.entries || kept > limits.kept) throw tooLarge(file, `${entries} files or more`);
 			rootfs.insert(entry);
+			if (entry.name === cpioTrailer && !all) break;
 			early &&= entry.name === cpioTrailer || (entry.mode & fileTypeMask) === directory || isEarly(entry.name);
-			end = reader.at;
 		}
-		return { end, early };
+		return early;
 	};
 
 	let at = 0;
@@ -72,9 +74,10 @@ export async function unpackInitramfs(
 		if (segments.length === limits.segments) throw tooLarge(file, `more than ${limits.segments} archives`);
 
 		if (first === 0x30 && at % 4 === 0) {
-			const { end, early } = await unpack(sourceReader(source, at), at);
-			segments.push({ at, length: end, compression: "none", early });
-			at += end;
+			const reader = sourceReader(source, at);
+			const early = await unpack(reader, at, false);
+			segments.push({ at, length: reader.at, compression: "none", early });
+			at += reader.at;
 			continue;
 		}
 		const compression = recogniseCompression(await readUpTo(source, at, 16), file, at);
@@ -94,7 +97,7 @@ export async function unpackInitramfs(
 		};
 		try {
 			const reader = streamReader(counted);
-			await unpack(reader, 0);
+			await unpack(reader, 0, true);
 			if (end === undefined) {
 				throw damaged(`${file}: byte ${reader.at} of what the ${compression} archive at byte ${at} holds is no cpio`, {
 					file,
@@ -104,9 +107,26 @@ export async function unpackInitramfs(
 		} finally {
 			await decoded.return(0);
 		}
+		if (compression === "lz4-legacy") await checkAfterLz4(source, end);
 		segments.push({ at, length: end - at, compression, early: false });
 		at = end;
 	}
+}
+
+const lz4LegacyMagic = 0x184c2102;
+
+/**
+ * A legacy lz4 frame has no end mark: the kernel takes what follows for its next block, unless it is four zero bytes or
+ * another frame (`unlz4` in lib/decompress_unlz4.c).
+ */
+async function checkAfterLz4(source: ByteSource, at: number): Promise<void> {
+	const next = await readUpTo(source, at, 4);
+	const word = next.length < 4 ? 0 : viewOf(next).getUint32(0, true);
+	if (word === 0 || word === lz4LegacyMagic) return;
+	throw damaged(`${source.name}: the kernel cannot unpack what follows an lz4 archive at byte ${at}`, {
+		file: source.name,
+		offset: at,
+	});
 }
 
 /** Where the kernel looks for microcode and ACPI tables before it unpacks anything; `early_cpio` is dracut's marker. */
