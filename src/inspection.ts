@@ -10,7 +10,7 @@ const firmware = z.enum(["bios", "uefi"]);
 const common = { rule: z.enum(rules), path: z.string().describe("path in the guest"), why: z.string() };
 
 /** {@link Change} as a document. */
-export const changeSchema = z.discriminatedUnion("action", [
+const changeSchema = z.discriminatedUnion("action", [
 	z.strictObject({
 		...common,
 		action: z.literal("append-modules"),
@@ -109,6 +109,13 @@ export const inspectionSchema = z.strictObject({
 		problems: z.array(z.string()),
 	}),
 	verdicts: z.array(verdictSchema.extend({ changes: z.array(changeSchema) })),
+});
+
+/** Published as schemas/inspection.schema.json. */
+export const inspectionJsonSchema = () => ({
+	...z.toJSONSchema(inspectionSchema, { target: "draft-2020-12" }),
+	$id: "https://anyvisor.dev/schemas/inspection.schema.json",
+	title: "What anyvisor inspect --json prints",
 });
 
 export type Inspection = z.infer<typeof inspectionSchema>;

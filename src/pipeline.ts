@@ -135,12 +135,16 @@ export function machineOf(vm: Vm, guest: LinuxGuest): Machine {
 }
 
 /** judge its drivers against every hypervisor; nothing is booted, nothing is written */
-export async function judgeAll(contents: Contents, hypervisors: readonly Hypervisor[]): Promise<readonly Judgement[]> {
+export async function judgeAll(
+	vm: Vm,
+	contents: Contents,
+	hypervisors: readonly Hypervisor[],
+): Promise<readonly Judgement[]> {
 	const judgements: Judgement[] = [];
 	for (const hypervisor of hypervisors) {
 		judgements.push({
 			hypervisor,
-			verdict: judge(contents.guest, hypervisor),
+			verdict: judgeMachine(vm, contents.guest, hypervisor),
 			changes: await planFor(contents, [hypervisor]),
 		});
 	}
@@ -150,7 +154,7 @@ export async function judgeAll(contents: Contents, hypervisors: readonly Hypervi
 /** The whole of `anyvisor inspect`, as a document. */
 export async function inspect(vm: Vm, hypervisors: readonly Hypervisor[]): Promise<Inspection> {
 	const contents = await look(vm);
-	return inspection(vm, machineOf(vm, contents.guest), contents, await judgeAll(contents, hypervisors));
+	return inspection(vm, machineOf(vm, contents.guest), contents, await judgeAll(vm, contents, hypervisors));
 }
 
 /** What the guest lacks to run on all of `targets`, as data. */
@@ -204,7 +208,7 @@ export async function pack(
 	sink: ByteSink,
 	{ now, ...options }: LayoutOptions & { readonly now: number },
 ): Promise<void> {
-	const verdict = judge(prepared.contents.guest, vmware);
+	const verdict = judgeMachine(prepared.vm, prepared.contents.guest, vmware);
 	const appliance = { ...applianceFor(prepared, { hypervisor: vmware, verdict }, now), attach: portable };
 	const { size } = await writeOva(appliance, sink, options);
 	await sink.commit(size);
@@ -222,7 +226,7 @@ export function deliveries(prepared: Prepared, hypervisors: readonly Hypervisor[
 	const possible: Delivery[] = [];
 	const impossible: Verdict[] = [];
 	for (const hypervisor of hypervisors) {
-		const verdict = judge(prepared.contents.guest, hypervisor);
+		const verdict = judgeMachine(prepared.vm, prepared.contents.guest, hypervisor);
 		if (verdict.verdict === "blocked") impossible.push(verdict);
 		else possible.push(...layoutsFor(hypervisor.id).map((layout) => ({ hypervisor, layout, verdict })));
 	}
@@ -240,7 +244,7 @@ export function applianceFor(
 	const attached = (role: "disk" | "network") =>
 		verdict.devices.find((device) => device.role === role && device.chosen)?.device ?? hypervisor.boot[role][0] ?? "";
 	return {
-		machine: { ...machine, firmware: firmwareFor(machine, guest, hypervisor) },
+		machine: { ...machine, firmware: firmwareFor(machine, guest, hypervisor) ?? machine.firmware },
 		disks,
 		attach: { disk: attached("disk"), network: attached("network") },
 		hypervisor,
@@ -249,10 +253,19 @@ export function applianceFor(
 	};
 }
 
-/** The machine's own firmware where the hypervisor has it and the guest boots by it; the hypervisor's choice otherwise. */
-function firmwareFor(machine: Machine, guest: LinuxGuest, hypervisor: Hypervisor): Firmware {
+/**
+ * The machine's own firmware where the hypervisor has it and the guest boots by it; the hypervisor's choice otherwise,
+ * and `undefined` where they have none in common.
+ */
+function firmwareFor(machine: Machine, guest: LinuxGuest, hypervisor: Hypervisor): Firmware | undefined {
 	const usable = hypervisor.firmware.filter((firmware) => guest.firmware.includes(firmware));
-	return usable.includes(machine.firmware) ? machine.firmware : (usable[0] ?? machine.firmware);
+	return usable.includes(machine.firmware) ? machine.firmware : usable[0];
+}
+
+/** The verdict on the machine as it would be attached there. */
+function judgeMachine(vm: Vm, guest: LinuxGuest, hypervisor: Hypervisor): Verdict {
+	const firmware = firmwareFor(machineOf(vm, guest), guest, hypervisor);
+	return judge(guest, hypervisor, firmware ? { firmware } : {});
 }
 
 /**

@@ -151,6 +151,8 @@ function makeTree() {
 		if (existsSync(source)) cpSync(source, path.join(modules, "kernel", name), { recursive: true });
 	}
 	cpSync(`/boot/vmlinuz-${kernel}`, path.join(tree, "boot", `vmlinuz-${kernel}`));
+	// A guest that does not find its root says so after seconds rather than minutes.
+	const patience = values.generator === "dracut" ? "rd.retry=10 rd.timeout=20" : "rootdelay=5";
 	writeFileSync(
 		path.join(tree, "boot/grub/grub.cfg"),
 		`set timeout=0
@@ -160,7 +162,7 @@ terminal_input console serial
 terminal_output console serial
 menuentry 'Debian GNU/Linux' {
 	search --no-floppy --fs-uuid --set=root ${uuid}
-	linux /boot/vmlinuz-${kernel} root=/dev/sda3 ro net.ifnames=0 rootdelay=5 console=tty0 console=ttyS0,115200
+	linux /boot/vmlinuz-${kernel} root=/dev/sda3 ro net.ifnames=0 ${patience} console=tty0 console=ttyS0,115200
 	initrd ${initrd()}
 }
 `,

@@ -17,6 +17,11 @@ export interface BootModel {
 	/** QEMU's machine type, and its arguments for the disk (`drive=boot`), the NIC (`netdev=net`) and the rest. */
 	readonly machine: "pc" | "q35";
 	readonly devices: readonly string[];
+	/**
+	 * The hypervisor's own presence, which some drivers look for before they yield to others, is not emulated: the traps
+	 * that a verdict names do not spring here.
+	 */
+	readonly bare?: true;
 	/** DMI identity: some drivers look at it. */
 	readonly smbios?: { readonly manufacturer: string; readonly product: string; readonly serial?: string };
 }
@@ -65,9 +70,11 @@ export const bootModels: readonly BootModel[] = [
 		drivers: { disk: "ata_piix", network: "8139cp" },
 		machine: "pc",
 		devices: [ide, "rtl8139,netdev=net"],
+		bare: true,
 		smbios: { manufacturer: "Xen", product: "HVM domU" },
 	},
 	{
+		bare: true,
 		id: "hyperv-gen1-emulated",
 		title: "Hyper-V Gen1: emulated IDE, DEC 21140",
 		hypervisor: "hyperv-gen1",

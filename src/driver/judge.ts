@@ -3,7 +3,15 @@ import type { Attachments, Hypervisor } from "../hypervisor/hypervisor.js";
 import type { Firmware } from "../machine/machine.js";
 import { type JudgedDevice, judgeDevice, rootFilesystemOf } from "./judge-device.js";
 import { KernelDrivers } from "./kernel-drivers.js";
-import { betterDisk, blockedDisk, bootsFrom, fixableDisk, networkReason, unverifiedReason } from "./reasons.js";
+import {
+	alreadyBoots,
+	betterDisk,
+	blockedDisk,
+	bootsFrom,
+	fixableDisk,
+	networkReason,
+	unverifiedReason,
+} from "./reasons.js";
 import type { Verdict } from "./verdict.js";
 
 export interface JudgeOptions {
@@ -76,23 +84,30 @@ interface Environment {
 }
 
 function judgeEnvironment(
-	{ disk, network }: Attachments,
+	{ disk, fallback = [], network: cards }: Attachments,
 	judged: readonly JudgedDevice[],
 	{ title }: Hypervisor,
 	kernel: LinuxKernel,
 ): Environment {
 	const offered = (ids: readonly string[]) => ids.flatMap((id) => judged.find(({ model }) => model.id === id) ?? []);
 	const disks = offered(disk);
-	const nics = offered(network);
+	const nics = offered(cards);
 	const nic = nics.find(({ verdict }) => verdict.works);
-	const working = disks.find(({ verdict }) => verdict.works);
-	const boots = working ?? disks.find(({ fixable }) => fixable);
+	const emulated = offered(fallback);
+	const works = ({ verdict }: JudgedDevice) => verdict.works;
+	const fixable = (device: JudgedDevice) => device.fixable;
+	const boots = disks.find(works) ?? disks.find(fixable) ?? emulated.find(works) ?? emulated.find(fixable);
 	const chosen = [boots, nic].filter((device) => device !== undefined);
-	if (boots === undefined) return { verdict: "blocked", chosen, reasons: blockedDisk(disks, title, kernel) };
-	const verdict = boots === working ? "ready" : "fixable";
-	const how = verdict === "ready" ? bootsFrom(boots, kernel) : fixableDisk(boots, kernel);
-	const better = verdict === "ready" ? betterDisk(disks.slice(0, disks.indexOf(boots))) : [];
-	return { verdict, chosen, reasons: [how, ...better, networkReason(nic, nics, kernel)] };
+	if (boots === undefined) {
+		return { verdict: "blocked", chosen, reasons: blockedDisk([...disks, ...emulated], title, kernel) };
+	}
+	const network = networkReason(nic, nics, kernel);
+	if (works(boots)) {
+		const better = betterDisk(disks.slice(0, disks.indexOf(boots)));
+		return { verdict: "ready", chosen, reasons: [bootsFrom(boots, kernel), ...better, network] };
+	}
+	const already = alreadyBoots(emulated.find(works));
+	return { verdict: "fixable", chosen, reasons: [fixableDisk(boots, kernel), ...already, network] };
 }
 
 /** What the guest would boot with there; with a reason when it cannot, and then the hypervisor's own preference. */

@@ -17,6 +17,11 @@ export function betterDisk(preferred: readonly JudgedDevice[]): string[] {
 		: [`Once prepared it boots from ${better.model.title}, which is the better disk there.`];
 }
 
+/** The emulated disk that the guest could be started from before it is prepared. */
+export function alreadyBoots(emulated: JudgedDevice | undefined): string[] {
+	return emulated === undefined ? [] : [`Unprepared it boots from ${emulated.model.title} only.`];
+}
+
 export function fixableDisk({ model, drivers, verdict }: JudgedDevice, { version }: LinuxKernel): string {
 	const culprit = drivers.find(({ state }) => state === "installed");
 	const consequence = culprit?.for === "root" ? "would not mount its root" : "would not find its root disk";

@@ -50,7 +50,7 @@ export const hypervGen1: Hypervisor = {
 			source: "Linux drivers/gpu/drm/hyperv/hyperv_drm_drv.c, PCI_DEVICE_ID_HYPERV_VIDEO",
 		},
 	],
-	boot: { disk: ["hyperv-ide", "ide"], network: ["netvsc", "tulip"] },
+	boot: { disk: ["hyperv-ide"], fallback: ["ide"], network: ["netvsc", "tulip"] },
 	limits: { diskBytes: 64 * 2 ** 40 },
 	notes: [
 		"A kernel that was built with hv_storvsc does not use the emulated IDE disks, even where hv_storvsc cannot be loaded.",

@@ -47,6 +47,11 @@ export type Trap =
  */
 export interface Attachments {
 	readonly disk: readonly string[];
+	/**
+	 * Emulated disks for guests that have no driver for any of {@link disk}: slow, or on their way out. A guest is not
+	 * called ready for living on one of these while it could have better.
+	 */
+	readonly fallback?: readonly string[];
 	readonly network: readonly string[];
 }
 

@@ -124,7 +124,11 @@ export const kvm: Hypervisor = {
 			source: "QEMU hw/misc/pvpanic-pci.c; Linux drivers/misc/pvpanic/pvpanic-pci.c",
 		},
 	],
-	boot: { disk: ["virtio-blk", "virtio-scsi", "ahci", "ide"], network: ["virtio-net", "e1000e", "e1000", "rtl8139"] },
+	boot: {
+		disk: ["virtio-blk", "virtio-scsi"],
+		fallback: ["ahci", "ide"],
+		network: ["virtio-net", "e1000e", "e1000", "rtl8139"],
+	},
 	limits: {},
 	notes: [],
 };

@@ -15,7 +15,7 @@ export const neocleus: Hypervisor = {
 	arch: ["x86_64", "i686"],
 	firmware: ["bios"],
 	devices: [...xenDevices, xenEmulatedIde, xenEmulatedRtl8139, xenEmulatedE1000].map(assumed),
-	boot: { disk: ["vbd", "ide"], network: ["vif", "rtl8139", "e1000"] },
+	boot: { disk: ["vbd"], fallback: ["ide"], network: ["vif", "rtl8139", "e1000"] },
 	limits: {},
 	notes: [
 		"A client hypervisor built on Xen; no public device list or disk format was found, so it is taken as generic Xen HVM.",

@@ -26,8 +26,8 @@ export const nxtop: Hypervisor = {
 	arch: ["x86_64", "i686"],
 	firmware: ["bios"],
 	devices: [...engine, ...center],
-	boot: { disk: ["vbd", "ide"], network: ["vif", "rtl8139", "e1000"] },
-	also: [{ disk: ["center-hyperv-ide", "center-ide"], network: ["center-netvsc", "center-tulip"] }],
+	boot: { disk: ["vbd"], fallback: ["ide"], network: ["vif", "rtl8139", "e1000"] },
+	also: [{ disk: ["center-hyperv-ide"], fallback: ["center-ide"], network: ["center-netvsc", "center-tulip"] }],
 	limits: {},
 	notes: [
 		"An image is edited in NxTop Center, on Hyper-V, and runs on NxTop Engine, on Xen: it must boot on both.",

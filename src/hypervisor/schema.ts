@@ -71,6 +71,9 @@ const device = z
 const attachments = z
 	.strictObject({
 		disk: list(id).min(1).describe("Ids of disk models in order of preference."),
+		fallback: list(id)
+			.exactOptional()
+			.describe("Ids of emulated disk models for guests that have no driver for any of the others."),
 		network: list(id).describe("Ids of network models in order of preference."),
 	})
 	.meta({ id: "attachments" });
@@ -111,10 +114,11 @@ export const hypervisorSchema = z
 				});
 			}
 		};
-		check(boot.disk, "disk", ["boot", "disk"]);
-		check(boot.network, "network", ["boot", "network"]);
-		for (const [at, { disk, network }] of also.entries()) {
-			check(disk, "disk", ["also", at, "disk"]);
-			check(network, "network", ["also", at, "network"]);
-		}
+		const checkAll = ({ disk, fallback = [], network }: z.infer<typeof attachments>, path: (string | number)[]) => {
+			check(disk, "disk", [...path, "disk"]);
+			check(fallback, "disk", [...path, "fallback"]);
+			check(network, "network", [...path, "network"]);
+		};
+		checkAll(boot, ["boot"]);
+		for (const [at, environment] of also.entries()) checkAll(environment, ["also", at]);
 	});

@@ -135,7 +135,8 @@ export const virtualbox: Hypervisor = {
 		},
 	],
 	boot: {
-		disk: ["ahci", "ide", "lsilogic", "lsisas1068"],
+		disk: ["ahci", "lsilogic", "lsisas1068"],
+		fallback: ["ide"],
 		network: ["e1000", "e1000-82545em", "virtio-net", "pcnet"],
 	},
 	limits: { nics: 8 },

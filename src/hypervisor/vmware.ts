@@ -148,7 +148,8 @@ export const vmware: Hypervisor = {
 		},
 	],
 	boot: {
-		disk: ["pvscsi", "ahci", "lsilogic", "lsisas1068", "nvme", "ide"],
+		disk: ["pvscsi", "ahci", "lsilogic", "lsisas1068", "nvme"],
+		fallback: ["ide"],
 		network: ["vmxnet3", "e1000e", "e1000"],
 	},
 	limits: { diskBytes: 62 * 2 ** 40, nics: 10 },

@@ -51,7 +51,7 @@ export const xenserver: Hypervisor = {
 			source: "Linux drivers/gpu/drm/tiny/bochs.c; QEMU hw/display/vga-pci.c",
 		},
 	],
-	boot: { disk: ["vbd", "ide", "nvme"], network: ["vif", "rtl8139", "e1000"] },
+	boot: { disk: ["vbd"], fallback: ["ide", "nvme"], network: ["vif", "rtl8139", "e1000"] },
 	limits: { nics: 7 },
 	notes: [
 		"Every disk is shown twice, emulated and as a vbd; a kernel that was built with xen_blkfront gives the emulated ones up at boot, even where xen_blkfront cannot be loaded.",

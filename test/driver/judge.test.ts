@@ -29,12 +29,12 @@ const device = ({ devices }: Verdict, id: string) => devices.find((one) => one.d
 describe("a guest whose initramfs was made", () => {
 	test("for the IDE disk it was installed on", () => {
 		expect(table({ initramfs: ["ata_piix", "sd_mod", "ext4"] })).toMatchInlineSnapshot(`
-			"vmware: ready, ide (initramfs) + vmxnet3 (installed). Boots from Intel PIIX4 IDE: its driver ata_piix is in the initramfs of 6.1-test.
+			"vmware: fixable, pvscsi (installed) + vmxnet3 (installed). The disk driver vmw_pvscsi is installed but not in the initramfs of 6.1-test: the kernel would not find its root disk.
 			xenserver: fixable, vbd (installed) + vif (installed). The disk driver xen_blkfront is installed but not in the initramfs of 6.1-test: the kernel would not find its root disk.
 			hyperv-gen1: fixable, hyperv-ide (installed) + netvsc (installed). The disk driver hv_storvsc is installed but not in the initramfs of 6.1-test: the kernel would not find its root disk.
 			hyperv-gen2: fixable, hyperv-scsi (installed) + netvsc (installed). The disk driver hv_storvsc is installed but not in the initramfs of 6.1-test: the kernel would not find its root disk.
-			kvm: ready, ide (initramfs) + virtio-net (installed). Boots from Intel PIIX3 IDE: its driver ata_piix is in the initramfs of 6.1-test.
-			virtualbox: ready, ide (initramfs) + e1000 (installed). Boots from Intel PIIX4 IDE: its driver ata_piix is in the initramfs of 6.1-test.
+			kvm: fixable, virtio-blk (installed) + virtio-net (installed). The disk driver virtio_blk is installed but not in the initramfs of 6.1-test: the kernel would not find its root disk.
+			virtualbox: fixable, ahci (installed) + e1000 (installed). The disk driver ahci is installed but not in the initramfs of 6.1-test: the kernel would not find its root disk.
 			nxtop: fixable, vbd (installed) + vif (installed) + center-hyperv-ide (installed) + center-netvsc (installed). The disk driver xen_blkfront is installed but not in the initramfs of 6.1-test: the kernel would not find its root disk.
 			neocleus: fixable, vbd (installed) + vif (installed). The disk driver xen_blkfront is installed but not in the initramfs of 6.1-test: the kernel would not find its root disk."
 		`);
@@ -110,7 +110,9 @@ describe("Hyper-V's trap", () => {
 	});
 
 	test.each(["ata_piix.prefer_ms_hyperv=0", "quiet ata-piix.prefer_ms_hyperv=n"])("not with %s", (cmdline) => {
-		expect(on("hyperv-gen1", { initramfs: ide, cmdline })).toMatchObject({ verdict: "ready" });
+		const verdict = on("hyperv-gen1", { initramfs: ide, cmdline });
+		expect(device(verdict, "ide")).toMatchObject({ driver: "ata_piix", works: true });
+		expect(verdict.reasons.join()).toMatch(/Unprepared it boots from .* only\./);
 	});
 
 	test("the last word on the command line counts", () => {

@@ -1,0 +1,27 @@
+/**
+ * The whole pipeline as a library. The layers have entry points of their own: `anyvisor/disk`, `anyvisor/machine`, …
+ *
+ * @module
+ */
+export { AnyvisorError, type FailureKind } from "./bytes/errors.js";
+export { type Hypervisor, hypervisors, parseModels, withModels } from "./hypervisor/index.js";
+export { type Inspection, inspectionJsonSchema, inspectionSchema } from "./inspection.js";
+export { type Origin, openVm } from "./open.js";
+export {
+	type Contents,
+	type Delivery,
+	deliveries,
+	expand,
+	type FoundVolume,
+	inspect,
+	type Judgement,
+	judgeAll,
+	look,
+	machineOf,
+	type Prepared,
+	type PrepareOptions,
+	pack,
+	planFor,
+	prepare,
+	type Vm,
+} from "./pipeline.js";

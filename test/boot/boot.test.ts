@@ -1,0 +1,200 @@
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import path from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type BootImage, type BootOutcome, boot, bootModel } from "../../src/certify/index.js";
+import type { Inspection } from "../../src/inspection.js";
+import { openFile } from "../../src/source/index.js";
+import { readTar } from "../../src/source/tar.js";
+import { guestFacts, guestMarker, guestTools, testGuest } from "../support/guests.js";
+import { because, missing, run, temporaryFolder } from "../support/tools.js";
+
+const exec = promisify(execFile);
+
+/** One line of the table that is printed at the end. */
+interface Row {
+	readonly guest: string;
+	readonly image: string;
+	readonly model: string;
+	readonly verdict: string;
+	readonly boot: string;
+}
+const rows: Row[] = [];
+
+const anyvisor = async (...args: string[]) =>
+	(await exec("node", ["dist/cli/main.js", ...args], { maxBuffer: 64 << 20, timeout: 600_000 })).stdout;
+
+const inspect = async (vm: string) => JSON.parse(await anyvisor("inspect", "--json", vm)) as Inspection;
+
+/** Boots an image under a model and holds the verdict of `inspect` on that very disk device against what is seen. */
+async function bootAndCompare(guest: string, image: BootImage, id: string, verdicts: Inspection["verdicts"]) {
+	const model = bootModel(id);
+	if (!model) throw new Error(`no boot model ${id}`);
+	const device = deviceOf(verdicts, model.hypervisor, model.disk);
+	// Where the hypervisor itself is not emulated, what counts is whether the drivers are there.
+	const carried = device.state === "builtin" || device.state === "initramfs";
+	const judged = { ...device, works: model.bare ? carried : device.works };
+	const outcome = await boot(image, model, { marker: guestMarker, timeout: 240_000 });
+	const facts = guestFacts(outcome.evidence);
+	rows.push({
+		guest,
+		image: image.range ? `${image.format} in ${path.extname(image.file)}` : image.format,
+		model: model.title,
+		verdict: `${judged.device}, ${judged.driver ?? "no driver"} ${judged.state}: ${judged.works ? "boots" : "fails"}`,
+		boot: outcome.result === "up" ? `up: ${facts["disks"]}, ${facts["nics"]}` : outcome.result,
+	});
+	// The claim of the whole product: what was judged without booting is what booting shows.
+	expect(judged.works, `${model.id}: inspect and the boot disagree\n${tail(outcome)}`).toBe(outcome.result === "up");
+	return { outcome, facts, judged, model };
+}
+
+function deviceOf(verdicts: Inspection["verdicts"], hypervisor: string, device: string) {
+	const verdict = verdicts.find((candidate) => candidate.hypervisor === hypervisor);
+	const found = verdict?.devices.find((candidate) => candidate.device === device && candidate.role === "disk");
+	if (!verdict || !found) throw new Error(`${hypervisor} has no disk device ${device}`);
+	return found;
+}
+
+/** The kernel found root disk and NIC on the drivers that the model expects, and got a lease. */
+function expectUp({ outcome, facts, model }: Awaited<ReturnType<typeof bootAndCompare>>) {
+	expect(outcome.result, tail(outcome)).toBe("up");
+	const root = facts["root"]?.replace(/^\/dev\//, "").replace(/p?\d+$/, "") ?? "";
+	const disk = facts["disks"]?.split(",").find((entry) => entry.startsWith(`${root}:`));
+	expect(disk?.split(/[:<]/)).toContain(model.drivers.disk);
+	expect(facts["nics"]).toContain(`:${model.drivers.network}`);
+	expect(facts["leases"]).toMatch(/=10\.0\.2\.\d+/);
+	expect(facts["firmware"]).toBe(model.firmware);
+}
+
+const tail = ({ console: text }: BootOutcome) => text.slice(-1500);
+
+describe.skipIf(missing(...guestTools))(`boots ${because(...guestTools)}`, () => {
+	afterAll(() => {
+		const width = (key: keyof Row) => Math.max(...rows.map((row) => row[key].length));
+		const keys = ["guest", "image", "model", "verdict", "boot"] as const;
+		const lines = rows.map((row) => keys.map((key) => row[key].padEnd(width(key))).join("  "));
+		process.stdout.write(`\nWhat inspect said of the disk device, and what the boot showed:\n${lines.join("\n")}\n\n`);
+	});
+
+	describe.each(["initramfs-tools", "dracut"] as const)("a guest of %s", (generator) => {
+		let guest = "";
+		let before: Inspection["verdicts"] = [];
+		let after: Inspection["verdicts"] = [];
+		let packages = "";
+		let digest = "";
+
+		beforeAll(async () => {
+			guest = await testGuest(generator);
+			digest = await sha256(guest);
+			before = (await inspect(guest)).verdicts;
+			const folder = await temporaryFolder();
+			const ova = path.join(folder, "appliance.ova");
+			await anyvisor("pack", guest, "-o", ova);
+			packages = path.join(folder, "packages");
+			await mkdir(packages);
+			await anyvisor("expand", ova, "--for", "all", "-o", packages);
+			after = (await inspect(ova)).verdicts;
+		});
+
+		it("every hypervisor but home is fixable before, and ready after", () => {
+			expect(before.map(({ verdict }) => verdict)).not.toContain("blocked");
+			expect(after.map(({ hypervisor, verdict }) => [hypervisor, verdict])).toEqual(
+				after.map(({ hypervisor }) => [hypervisor, "ready"]),
+			);
+			expect(after.flatMap(({ changes }) => changes)).toEqual([]);
+		});
+
+		it("untouched, it boots at home, on IDE", async () => {
+			const seen = await bootAndCompare(generator, { format: "raw", file: guest }, "virtualbox-ide", before);
+			expect(seen.judged.works).toBe(true);
+			expectUp(seen);
+		});
+
+		it.each(["vmware-pvscsi", "kvm-virtio-blk"])("untouched, it does not find its disk on %s", async (id) => {
+			const seen = await bootAndCompare(generator, { format: "raw", file: guest }, id, before);
+			expect(seen.judged.works).toBe(false);
+			expect(seen.outcome.result, tail(seen.outcome)).toBe("initramfs");
+		});
+
+		it("expanded for VMware, the .vmx folder's disk boots on PVSCSI with VMXNET3", async () => {
+			const file = path.join(packages, "vmware-vmx", "appliance.vmdk");
+			const seen = await bootAndCompare(generator, { format: "vmdk", file }, "vmware-pvscsi", after);
+			expect(seen.judged.works).toBe(true);
+			expectUp(seen);
+		});
+
+		it("expanded for KVM, the qcow2 boots on virtio-blk", async () => {
+			const file = path.join(packages, "kvm", "appliance.qcow2");
+			const seen = await bootAndCompare(generator, { format: "qcow2", file }, "kvm-virtio-blk", after);
+			expect(seen.judged.works).toBe(true);
+			expectUp(seen);
+		});
+
+		if (generator === "dracut") return;
+
+		it("expanded for VMware, the OVA's disk boots on NVMe under UEFI, by the fallback path", async () => {
+			const file = path.join(packages, "vmware-ova", "appliance.ova");
+			const image: BootImage = { format: "vmdk", file, range: await memberRange(file, /\.vmdk$/) };
+			const seen = await bootAndCompare(generator, image, "vmware-nvme", after);
+			expect(seen.judged.works).toBe(true);
+			expectUp(seen);
+		});
+
+		it("expanded for KVM, the qcow2 boots on virtio-scsi", async () => {
+			const file = path.join(packages, "kvm", "appliance.qcow2");
+			expectUp(await bootAndCompare(generator, { format: "qcow2", file }, "kvm-virtio-scsi", after));
+		});
+
+		it("expanded for VirtualBox, the OVA's disk boots on AHCI with E1000", async () => {
+			const file = path.join(packages, "virtualbox", "appliance.ova");
+			const image: BootImage = { format: "vmdk", file, range: await memberRange(file, /\.vmdk$/) };
+			const seen = await bootAndCompare(generator, image, "virtualbox-ahci", after);
+			expect(seen.judged.works).toBe(true);
+			expectUp(seen);
+		});
+
+		it("expanded for Hyper-V, the VHDX boots on generation 1's emulated devices", async () => {
+			const file = path.join(packages, "hyperv-gen1", "appliance.vhdx");
+			expectUp(await bootAndCompare(generator, { format: "vhdx", file }, "hyperv-gen1-emulated", after));
+		});
+
+		it("with Microsoft's identity ata_piix steps aside, as inspect says it will", async () => {
+			const file = path.join(packages, "hyperv-gen1", "appliance.vhdx");
+			const seen = await bootAndCompare(generator, { format: "vhdx", file }, "hyperv-gen1-identity", after);
+			expect(seen.judged.works).toBe(false);
+			expect(seen.judged.note).toMatch(/hv_storvsc/);
+			expect(seen.outcome.result, tail(seen.outcome)).toBe("initramfs");
+		});
+
+		it.skipIf(missing("xva-img", "tar"))(
+			`expanded for XenServer, the disk in the XVA boots on its emulated devices ${because("xva-img", "tar")}`,
+			async () => {
+				const folder = await temporaryFolder();
+				await run("tar", "-xf", path.join(packages, "xenserver", "appliance.xva"), "-C", folder);
+				const raw = path.join(folder, "disk.raw");
+				await run("xva-img", "-p", "disk-export", `${folder}/Ref:1`, raw);
+				expectUp(await bootAndCompare(generator, { format: "raw", file: raw }, "xenserver-emulated", after));
+			},
+		);
+
+		it("the source is byte for byte what it was", async () => {
+			expect(await sha256(guest)).toBe(digest);
+		});
+	});
+});
+
+async function memberRange(file: string, name: RegExp) {
+	await using source = await openFile(file);
+	const member = (await readTar(source)).find((candidate) => name.test(candidate.name));
+	if (!member) throw new Error(`${file} has no member ${name}`);
+	return { at: member.at, size: member.size };
+}
+
+async function sha256(file: string): Promise<string> {
+	const hash = createHash("sha256");
+	for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
+	return hash.digest("hex");
+}

@@ -1,0 +1,36 @@
+import { spawn } from "node:child_process";
+import path from "node:path";
+
+export interface Ended {
+	readonly code: number | null;
+	readonly stdout: string;
+	readonly stderr: string;
+}
+
+export interface RunOptions {
+	readonly env?: NodeJS.ProcessEnv;
+	readonly uid?: number;
+	/** Called with what standard error says, as it says it. */
+	readonly onError?: (text: string, interrupt: () => void) => void;
+}
+
+/** Runs the built command, as a user would. */
+export function anyvisor(args: readonly string[], { env, uid, onError }: RunOptions = {}): Promise<Ended> {
+	return new Promise((resolve, reject) => {
+		const child = spawn(process.execPath, [path.resolve("dist/cli/main.js"), ...args], {
+			env: { ...process.env, NO_COLOR: "1", ...env },
+			...(uid !== undefined && { uid, gid: uid }),
+		});
+		let stdout = "";
+		let stderr = "";
+		child.stdout.setEncoding("utf8").on("data", (text: string) => {
+			stdout += text;
+		});
+		child.stderr.setEncoding("utf8").on("data", (text: string) => {
+			stderr += text;
+			onError?.(text, () => child.kill("SIGINT"));
+		});
+		child.on("error", reject);
+		child.on("close", (code) => resolve({ code, stdout, stderr }));
+	});
+}
