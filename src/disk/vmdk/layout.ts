@@ -57,6 +57,8 @@ export const NEW_LINE_TEST = {
 	doubleEndLineChar2: 0x0a,
 } as const;
 
+/** `numGTEsPerGT` of every hosted sparse extent. */
+export const ENTRIES_PER_TABLE = 512;
 /** A grain table entry of 1 where {@link FLAG.zeroedGrain} is set; 0 is a grain that was never written. */
 export const GTE_ZEROED = 1;
 

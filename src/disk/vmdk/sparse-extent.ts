@@ -8,6 +8,7 @@ import { inOrder } from "../sparse.js";
 import { CAPACITY_LIMIT, DESCRIPTOR_LIMIT, type Descriptor, parseDescriptor } from "./descriptor.js";
 import {
 	COMPRESSION_DEFLATE,
+	ENTRIES_PER_TABLE,
 	FLAG,
 	GD_AT_END,
 	GrainMarker,
@@ -29,8 +30,6 @@ export interface SparseExtent extends DiskPart {
 	readonly descriptor: Descriptor | undefined;
 }
 
-/** The technical note asks for 512 and QEMU accepts no more. */
-const TABLE_LIMIT = 512;
 const DIRECTORY_LIMIT = 2 ** 22;
 /** 4 MiB; the usual grain has 64 KiB. */
 const GRAIN_LIMIT = 8192;
@@ -58,28 +57,26 @@ export async function openSparseExtent(source: ByteSource): Promise<SparseExtent
 	const size = header.capacity * SECTOR;
 	const grainBytes = header.grainSize * SECTOR;
 	const grains = Math.ceil(size / grainBytes);
-	const perTable = header.numGTEsPerGT;
 	const directory = await readDirectory(
 		source,
 		Number(header.gdOffset) * SECTOR,
-		Math.ceil(grains / perTable),
-		perTable,
+		Math.ceil(grains / ENTRIES_PER_TABLE),
 	);
 	const zlib = codec("zlib");
 
 	/** The entries of a grain table; undefined where none is allocated. */
 	const tableAt = cached(TABLES_CACHED, async (index) => {
 		const at = (directory[index] ?? 0) * SECTOR;
-		return at === 0 ? undefined : entries(await readBytes(source, at, perTable * 4));
+		return at === 0 ? undefined : entries(await readBytes(source, at, ENTRIES_PER_TABLE * 4));
 	});
 	const isData = (entry: number) => entry !== 0 && !(zeroed && entry === GTE_ZEROED);
 
 	const inflated = cached(Math.ceil(GRAINS_CACHED / grainBytes), async (grain) => {
-		const table = (await tableAt(Math.floor(grain / perTable))) ?? [];
-		const entry = table[grain % perTable] ?? 0;
+		const table = (await tableAt(Math.floor(grain / ENTRIES_PER_TABLE))) ?? [];
+		const entry = table[grain % ENTRIES_PER_TABLE] ?? 0;
 		const at = entry * SECTOR;
 		// The next grain mostly follows in the file as well and so tells this one's length; half a grain is a fair guess.
-		const room = ((table[(grain % perTable) + 1] ?? 0) - entry) * SECTOR;
+		const room = ((table[(grain % ENTRIES_PER_TABLE) + 1] ?? 0) - entry) * SECTOR;
 		let record = await readUpTo(source, at, room > 0 && room <= grainBytes * 2 ? room : grainBytes / 2);
 		const marker = GrainMarker.parse(record, 0, file, at);
 		if (marker.val !== grain * header.grainSize || marker.size === 0 || marker.size > grainBytes * 2) {
@@ -104,13 +101,13 @@ export async function openSparseExtent(source: ByteSource): Promise<SparseExtent
 		while (done < into.length) {
 			const first = Math.floor((at + done) / grainBytes);
 			const within = (at + done) % grainBytes;
-			const table = await tableAt(Math.floor(first / perTable));
-			const entryOf = (grain: number) => table?.[grain % perTable] ?? 0;
+			const table = await tableAt(Math.floor(first / ENTRIES_PER_TABLE));
+			const entryOf = (grain: number) => table?.[grain % ENTRIES_PER_TABLE] ?? 0;
 			const entry = entryOf(first);
 			const data = isData(entry);
 			let next = first + 1;
 			while (
-				next % perTable !== 0 &&
+				next % ENTRIES_PER_TABLE !== 0 &&
 				next * grainBytes < at + into.length &&
 				(data ? !compressed && entryOf(next) === entry + (next - first) * header.grainSize : !isData(entryOf(next)))
 			) {
@@ -143,8 +140,8 @@ export async function openSparseExtent(source: ByteSource): Promise<SparseExtent
 			let kind: Extent["kind"] = "zero";
 			for (let index = 0; index < directory.length; index++) {
 				const table = directory[index] === 0 ? undefined : await tableAt(index);
-				const first = index * perTable;
-				const end = table === undefined ? first + 1 : Math.min(first + perTable, grains);
+				const first = index * ENTRIES_PER_TABLE;
+				const end = table === undefined ? first + 1 : Math.min(first + ENTRIES_PER_TABLE, grains);
 				for (let grain = first; grain < end; grain++) {
 					const next = isData(table?.[grain - first] ?? 0) ? "data" : "zero";
 					if (next === "data") dataGrains++;
@@ -211,10 +208,10 @@ function checkedHeader(sector: Uint8Array, file: string, offset: number): Header
 	if (grainSize < 1 || grainSize > GRAIN_LIMIT || !Number.isInteger(Math.log2(grainSize))) {
 		throw broken(`has grains of ${grainSize} sectors; 1 to ${GRAIN_LIMIT} and a power of two are possible`);
 	}
-	if (numGTEsPerGT < 1 || numGTEsPerGT > TABLE_LIMIT) {
-		throw broken(`has ${numGTEsPerGT} entries in a grain table; 1 to ${TABLE_LIMIT} are possible`);
+	if (numGTEsPerGT !== ENTRIES_PER_TABLE) {
+		throw broken(`has ${numGTEsPerGT} entries in a grain table instead of ${ENTRIES_PER_TABLE}`);
 	}
-	if (capacity * SECTOR > CAPACITY_LIMIT || capacity / grainSize / numGTEsPerGT > DIRECTORY_LIMIT) {
+	if (capacity * SECTOR > CAPACITY_LIMIT || capacity / grainSize / ENTRIES_PER_TABLE > DIRECTORY_LIMIT) {
 		throw broken(`has a capacity of ${capacity} sectors, which is larger than any disk`);
 	}
 	if (header.flags & FLAG.compressed) {
@@ -228,11 +225,11 @@ function checkedHeader(sector: Uint8Array, file: string, offset: number): Header
 	return header;
 }
 
-async function readDirectory(source: ByteSource, at: number, length: number, perTable: number): Promise<Uint32Array> {
+async function readDirectory(source: ByteSource, at: number, length: number): Promise<Uint32Array> {
 	checkRange(source, at, length * 4);
 	const directory = entries(await readBytes(source, at, length * 4));
 	const allocated = directory.reduce((count, entry) => (entry === 0 ? count : count + 1), 0);
-	if (allocated * perTable * 4 > source.size) {
+	if (allocated * ENTRIES_PER_TABLE * 4 > source.size) {
 		throw damaged(`${source.name}: the grain directory names more grain tables than the file can hold`, {
 			file: source.name,
 			offset: at,

@@ -9,6 +9,7 @@ import { dataBlocks, ENCODES_IN_FLIGHT, inOrder } from "../sparse.js";
 import { type AdapterType, buildDescriptor } from "./descriptor.js";
 import {
 	COMPRESSION_DEFLATE,
+	ENTRIES_PER_TABLE,
 	FLAG,
 	GD_AT_END,
 	GrainMarker,
@@ -29,9 +30,7 @@ export interface VmdkWriteOptions extends WriteOptions {
 
 const GRAIN_SECTORS = 128;
 const GRAIN_BYTES = GRAIN_SECTORS * SECTOR;
-/** Entries in a grain table. */
-const PER_TABLE = 512;
-const TABLE_SECTORS = (PER_TABLE * 4) / SECTOR;
+const TABLE_SECTORS = (ENTRIES_PER_TABLE * 4) / SECTOR;
 const DESCRIPTOR_OFFSET = 1;
 /** Room for a descriptor of 10 KiB: VirtualBox rewrites it in place and adds lines of its own. */
 const DESCRIPTOR_SECTORS = 20;
@@ -174,10 +173,10 @@ class GrainTables {
 
 	/** `sector` is asked after the table in front of the grain, where there was one, has been written. */
 	async place(grain: number, sector: () => number) {
-		const index = Math.floor(grain / PER_TABLE);
+		const index = Math.floor(grain / ENTRIES_PER_TABLE);
 		if (this.#current?.index !== index) await this.finish();
 		this.#current ??= { index, table: new Uint8Array(TABLE_SECTORS * SECTOR) };
-		viewOf(this.#current.table).setUint32((grain % PER_TABLE) * 4, sector(), true);
+		viewOf(this.#current.table).setUint32((grain % ENTRIES_PER_TABLE) * 4, sector(), true);
 	}
 
 	async finish() {
@@ -192,7 +191,7 @@ const commonHeader = (disk: Disk) => ({
 	grainSize: GRAIN_SECTORS,
 	descriptorOffset: DESCRIPTOR_OFFSET,
 	descriptorSize: DESCRIPTOR_SECTORS,
-	numGTEsPerGT: PER_TABLE,
+	numGTEsPerGT: ENTRIES_PER_TABLE,
 	...NEW_LINE_TEST,
 });
 
@@ -206,7 +205,7 @@ async function descriptorBytes(
 	return new TextEncoder().encode(buildDescriptor(createType, fileName, disk.size, options));
 }
 
-const tableCount = (disk: Disk) => Math.ceil(disk.size / GRAIN_BYTES / PER_TABLE);
+const tableCount = (disk: Disk) => Math.ceil(disk.size / GRAIN_BYTES / ENTRIES_PER_TABLE);
 
 /** `length` rounded up to whole sectors. */
 const padded = (length: number) => Math.ceil(length / SECTOR) * SECTOR;
