@@ -165,7 +165,8 @@ async function readFeatures(source: ByteSource): Promise<Features> {
 			offset: Header.size + at.header_length,
 		});
 	}
-	const compressionType = (incompatible & Incompatible.compressionType) !== 0n ? header.compression_type : 0;
+	const stated = (incompatible & Incompatible.compressionType) !== 0n && length > V3_LENGTH;
+	const compressionType = stated ? header.compression_type : 0;
 	const compression = COMPRESSION_TYPES[compressionType];
 	if (compression === undefined) {
 		throw unsupported(`${file}: clusters compressed by method ${compressionType} are not supported`, {

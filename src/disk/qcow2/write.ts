@@ -171,7 +171,7 @@ class Allocator {
 		for (let i = Math.floor(from / CLUSTER); i <= last; i++) this.#refcounts[i] = (this.#refcounts[i] ?? 0) + 1;
 	}
 
-	/** The refcounts of `count` clusters from `first`, as a refcount block holds them. */
+	/** The refcount block whose first entry is for cluster `first`. */
 	refcountBlock(first: number): Uint8Array {
 		const block = new Uint8Array(CLUSTER);
 		const view = viewOf(block);
