@@ -36,7 +36,7 @@ export const xmlDocument = (root: Markup) => `<?xml version="1.0" encoding="UTF-
 const ENTITIES: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
 
 /** Escapes text for element content and double-quoted attributes; characters XML 1.0 cannot hold become U+FFFD. */
-export const escapeXml = (text: string) =>
+const escapeXml = (text: string) =>
 	text
 		// oxlint-disable-next-line no-control-regex -- these are the characters that XML 1.0 forbids
 		.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\p{Surrogate}\ufffe\uffff]/gu, "\ufffd")

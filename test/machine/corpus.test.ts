@@ -57,7 +57,7 @@ describe.skipIf(corpus === undefined)(`descriptors of other projects ${corpusRea
 			if (typeof found === "string") failures.push(`${path.basename(row.file)}: ${found}`);
 			else machines.push({ kind: row.kind, machine: found });
 		}
-		expect(slowest).toBeLessThan(2000);
+		expect(slowest).toBeLessThan(5000);
 		expect(machines).toHaveLength(201);
 		expect(machines.map(({ machine }) => machine.origin)).toEqual(machines.map(({ kind }) => kind));
 		expect(JSON.parse(JSON.stringify(machines))).toEqual(machines);
@@ -138,7 +138,7 @@ describe.skipIf(corpus === undefined)(`descriptors of other projects ${corpusRea
 				for (let at = round * 131; at < changed.length; at += 4099) changed[at] = (changed[at] ?? 0) ^ (1 << round);
 				const started = performance.now();
 				await outcome(format.read({ name: row.file, bytes: changed }));
-				expect(performance.now() - started).toBeLessThan(2000);
+				expect(performance.now() - started).toBeLessThan(5000);
 			}
 		}
 	});

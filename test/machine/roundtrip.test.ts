@@ -86,7 +86,7 @@ describe.each(cases)("$format.id", ({ format, models, nics, kept }) => {
 					expect(["read", "damaged", "refused", "unsupported"]).toContain(
 						await outcome(format.read({ name: "machine", bytes: damaged })),
 					);
-					expect(performance.now() - started).toBeLessThan(1000);
+					expect(performance.now() - started).toBeLessThan(5000);
 				},
 			),
 			{ numRuns: 100 },
