@@ -59,10 +59,9 @@ export function bytesSource(bytes: Uint8Array, name = "memory"): ByteSource {
 	const source = {
 		name,
 		size: bytes.length,
-		read(at: number, into: Uint8Array) {
+		async read(at: number, into: Uint8Array) {
 			checkRange(source, at, into.length);
 			into.set(bytes.subarray(at, at + into.length));
-			return Promise.resolve();
 		},
 	};
 	return source;
@@ -76,16 +75,16 @@ export function slice(source: ByteSource, at: number, length: number, name = sou
 	const window = {
 		name,
 		size: length,
-		read(offset: number, into: Uint8Array) {
+		async read(offset: number, into: Uint8Array) {
 			checkRange(window, offset, into.length);
-			return source.read(at + offset, into);
+			await source.read(at + offset, into);
 		},
 	};
 	if (!isStore(source)) return window;
 	return Object.assign(window, {
-		write(offset: number, bytes: Uint8Array) {
+		async write(offset: number, bytes: Uint8Array) {
 			checkRange(window, offset, bytes.length);
-			return source.write(at + offset, bytes);
+			await source.write(at + offset, bytes);
 		},
 	});
 }

@@ -155,7 +155,7 @@ function readLengths(bits: BitReader, symbols: number): number[] {
 /** Takes the element at `index` and moves it to the front. */
 function toFront(list: Uint8Array, index: number): number {
 	const value = list[index] ?? 0;
-	list.copyWithin(1, 0, index);
+	for (let i = index; i > 0; i--) list[i] = list[i - 1] ?? 0;
 	list[0] = value;
 	return value;
 }
@@ -185,3 +185,77 @@ export function linkText(column: Uint32Array, length: number, origin: number): n
 	}
 	return (column[origin] ?? 0) >>> 8;
 }
+
+/** This many equal bytes are followed by the number of further ones. */
+const RUN = 4;
+
+/** The text of a block, with its runs on their way to being written out. */
+export class RunText {
+	readonly #column: Uint32Array;
+	#index: number;
+	#left: number;
+	#previous = -1;
+	#equal = 0;
+	/** How often the previous byte is still to be written. */
+	#pending = 0;
+	#sum = -1;
+
+	/** @param column as {@link linkText} leaves it, and the index of the first element that it returned */
+	constructor(column: Uint32Array, index: number) {
+		this.#column = column;
+		this.#index = index;
+		this.#left = column.length;
+	}
+
+	/** The CRC-32 of what has been written, which bzip2 computes with the highest bit first. */
+	get checksum(): number {
+		return ~this.#sum >>> 0;
+	}
+
+	/** Fills `output` and returns how much of it: less than all of it once the text has ended. */
+	expand(output: Uint8Array): number {
+		const column = this.#column;
+		let filled = 0;
+		// In local variables, since this loop is most of the time that decoding takes.
+		let index = this.#index;
+		let left = this.#left;
+		let previous = this.#previous;
+		let equal = this.#equal;
+		let pending = this.#pending;
+		let sum = this.#sum;
+		while (filled < output.length) {
+			if (pending > 0) {
+				pending--;
+			} else if (left === 0) {
+				break;
+			} else {
+				const element = column[index] ?? 0;
+				const value = element & 0xff;
+				index = element >>> 8;
+				left--;
+				if (equal === RUN) {
+					pending = value;
+					equal = 0;
+					continue;
+				}
+				equal = value === previous && equal > 0 ? equal + 1 : 1;
+				previous = value;
+			}
+			output[filled++] = previous;
+			sum = (sum << 8) ^ (CRC_TABLE[(sum >>> 24) ^ previous] ?? 0);
+		}
+		this.#index = index;
+		this.#left = left;
+		this.#previous = previous;
+		this.#equal = equal;
+		this.#pending = pending;
+		this.#sum = sum;
+		return filled;
+	}
+}
+
+const CRC_TABLE = Int32Array.from({ length: 256 }, (_, byte) => {
+	let register = byte << 24;
+	for (let bit = 0; bit < 8; bit++) register = register < 0 ? (register << 1) ^ 0x04c11db7 : register << 1;
+	return register;
+});

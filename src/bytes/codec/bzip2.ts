@@ -1,6 +1,6 @@
 import { unsupported } from "../errors.js";
 import { type ByteSource, readUpTo } from "../source.js";
-import { BadBlock, BitReader, linkText, readColumn } from "./bzip2-block.js";
+import { BadBlock, BitReader, linkText, RunText, readColumn } from "./bzip2-block.js";
 import { broken, decoderOf, type Place } from "./engine.js";
 
 /*
@@ -64,41 +64,14 @@ function* decodeBlock(bits: BitReader, column: Uint32Array, place: Place): Gener
 	}
 	const origin = bits.take(24);
 	const length = readColumn(bits, column);
-	let index = linkText(column, length, origin);
-
-	let output = new Uint8Array(OUTPUT_PIECE);
-	let filled = 0;
-	let sum = -1;
-	// Four equal bytes are followed by the number of further ones.
-	let previous = -1;
-	let equal = 0;
-	for (let i = 0; i < length; i++) {
-		const element = column[index] ?? 0;
-		const value = element & 0xff;
-		index = element >>> 8;
-		const count = equal === 4 ? value : 1;
-		const byte = equal === 4 ? previous : value;
-		equal = equal === 4 ? 0 : value === previous ? equal + 1 : 1;
-		previous = equal === 0 ? -1 : value;
-		for (let n = 0; n < count; n++) {
-			output[filled++] = byte;
-			sum = (sum << 8) ^ (CRC_TABLE[(sum >>> 24) ^ byte] ?? 0);
-			if (filled < output.length) continue;
-			yield output;
-			output = new Uint8Array(OUTPUT_PIECE);
-			filled = 0;
-		}
+	const text = new RunText(column.subarray(0, length), linkText(column, length, origin));
+	for (;;) {
+		const output = new Uint8Array(OUTPUT_PIECE);
+		const filled = text.expand(output);
+		if (filled > 0) yield output.subarray(0, filled);
+		if (filled < output.length) return text.checksum;
 	}
-	if (filled > 0) yield output.subarray(0, filled);
-	return ~sum >>> 0;
 }
-
-/** CRC-32 with the highest bit first, which nobody else here has. */
-const CRC_TABLE = Int32Array.from({ length: 256 }, (_, byte) => {
-	let register = byte << 24;
-	for (let bit = 0; bit < 8; bit++) register = register < 0 ? (register << 1) ^ 0x04c11db7 : register << 1;
-	return register;
-});
 
 /** One bzip2 stream. */
 export const bzip2 = decoderOf(

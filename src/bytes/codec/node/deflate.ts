@@ -75,9 +75,13 @@ async function* inflateStream(source: ByteSource, at: number): AsyncGenerator<Ui
 	const inflater = createInflateRaw({ chunkSize: PIECE });
 	const output: Uint8Array[] = [];
 	inflater.on("data", (piece: Uint8Array) => output.push(piece));
+	// Errors are taken where they belong to a piece; one that came at another time must not end the process.
+	inflater.on("error", () => undefined);
 	try {
 		for (let given = 0; ; ) {
 			const piece = await readUpTo(source, at + given, PIECE);
+			// zlib calls nothing at all a stream, and not a truncated one.
+			if (given === 0 && piece.length === 0) throw truncated("deflate", place);
 			await feed(inflater, piece);
 			given += piece.length;
 			yield* output.splice(0);
@@ -94,14 +98,18 @@ async function* inflateStream(source: ByteSource, at: number): AsyncGenerator<Ui
 /** Hands zlib a piece, or the news that there is none, and waits until all of its output has been emitted. */
 async function feed(inflater: InflateRaw, piece: Uint8Array): Promise<void> {
 	await new Promise<void>((resolve, reject) => {
-		const settle = (error?: Error | null) => {
+		const done = () => {
 			inflater.off("error", reject);
-			if (error === null || error === undefined) resolve();
-			else reject(error);
+			resolve();
 		};
 		inflater.once("error", reject);
-		if (piece.length > 0) inflater.write(piece, settle);
-		else inflater.end(settle);
+		if (piece.length > 0) {
+			inflater.write(piece, (error) => (error === null || error === undefined ? done() : reject(error)));
+		} else {
+			// Not "finish", which comes before zlib has looked whether the stream is complete.
+			inflater.once("end", done);
+			inflater.end();
+		}
 	});
 	while (inflater.read() !== null);
 }

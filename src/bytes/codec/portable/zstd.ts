@@ -27,24 +27,25 @@ export const zstdEngine: EncodingEngine = {
 		const sum = await createXXHash64();
 		const output: Uint8Array[] = [];
 		const frame = new Decompress((piece) => output.push(piece));
-		feed(frame, header.bytes, place);
+		feed(frame, header.bytes, false, place);
 		let next = at + header.bytes.length;
 		for (let last = false; !last; ) {
 			const block = await readBlock(source, next, place);
 			next += block.bytes.length;
 			last = block.last;
-			feed(frame, block.bytes, place);
+			// For fzstd the checksum is part of the last block, but unchecked.
+			const checksum = await readPart(source, next, last && header.checksummed ? CHECKSUM : 0, place);
+			next += checksum.length;
+			feed(frame, joined(block.bytes, checksum), last, place);
 			for (const piece of output.splice(0)) {
 				sum.update(piece);
 				yield piece;
 			}
+			if (checksum.length > 0 && !isSum(checksum, sum.digest())) {
+				throw broken("zstd", place, "the checksum of its content is wrong");
+			}
 		}
-		if (!header.checksummed) return next;
-		const checksum = await readPart(source, next, CHECKSUM, place);
-		// The low 32 bits of the hash, little-endian; the digest is the number in big-endian hexadecimal.
-		const actual = [...checksum].reverse().map((byte) => byte.toString(16).padStart(2, "0"));
-		if (!sum.digest().endsWith(actual.join(""))) throw broken("zstd", place, "the checksum of its content is wrong");
-		return next + CHECKSUM;
+		return next;
 	},
 	async encode(input, level = 3) {
 		await initialised();
@@ -52,9 +53,25 @@ export const zstdEngine: EncodingEngine = {
 	},
 };
 
-function feed(frame: Decompress, bytes: Uint8Array, place: Place): void {
+/** The checksum is the low 32 bits of the hash, lowest byte first; `digest` is the hash as a number in hexadecimal. */
+const isSum = (checksum: Uint8Array, digest: string) =>
+	digest.endsWith(
+		[...checksum]
+			.reverse()
+			.map((byte) => byte.toString(16).padStart(2, "0"))
+			.join(""),
+	);
+
+function joined(head: Uint8Array, tail: Uint8Array): Uint8Array {
+	const all = new Uint8Array(head.length + tail.length);
+	all.set(head);
+	all.set(tail, head.length);
+	return all;
+}
+
+function feed(frame: Decompress, bytes: Uint8Array, last: boolean, place: Place): void {
 	try {
-		frame.push(bytes);
+		frame.push(bytes, last);
 	} catch (error) {
 		throw broken("zstd", place, error instanceof Error ? error.message : "it is corrupt", error);
 	}
