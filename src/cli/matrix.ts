@@ -6,12 +6,8 @@ type Device = Verdict["devices"][number];
 
 const verdictStyle: Record<Verdict["verdict"], Style> = { ready: "green", fixable: "yellow", blocked: "red" };
 const verdictMark: Record<Verdict["verdict"], string> = { ready: "✔", fixable: "+", blocked: "✘" };
-const stateStyle: Record<Device["state"], Style> = {
-	builtin: "green",
-	initramfs: "green",
-	installed: "yellow",
-	absent: "red",
-};
+const stateMark: Record<Device["state"], string> = { builtin: "●", initramfs: "●", installed: "○", absent: "–" };
+const legend = "● driver there when the kernel looks for its root   ○ on the root disk only   – absent";
 
 /** The readiness matrix and what it is about, as a terminal shows it. */
 export function matrix(document: Inspection, stream: NodeJS.WriteStream = process.stdout): string {
@@ -49,15 +45,14 @@ export function readiness(verdicts: readonly Verdict[], paint: Paint, width: num
 		{ text: hypervisor, style: verdictStyle[verdict] },
 		{ text: reasons[0] ?? "" },
 	]);
-	return `${table([head.map((text) => ({ text, style: "bold" as const })), ...rows], paint, width)}\n${table(reasons, paint, width)}`;
+	const top = table([head.map((text) => ({ text, style: "bold" as const })), ...rows], paint, width);
+	return `${top}${paint("dim", legend)}\n\n${table(reasons, paint, width)}`;
 }
 
 function deviceCell({ devices }: Verdict, role: Device["role"]): Cell {
 	const all = devices.filter((device) => device.role === role);
 	const device = all.find(({ chosen }) => chosen) ?? all.find(({ works }) => works) ?? all[0];
 	if (!device) return { text: "-", style: "dim" };
-	return {
-		text: `${device.device}: ${device.driver ?? "no driver"} (${device.state})`,
-		style: stateStyle[device.state],
-	};
+	const style = device.works ? "green" : device.state === "absent" ? "red" : "yellow";
+	return { text: `${stateMark[device.state]} ${device.device} ${device.driver ?? "(no driver)"}`, style };
 }

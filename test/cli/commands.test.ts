@@ -1,0 +1,166 @@
+import { execFile } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { promisify } from "node:util";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import { beforeAll, describe, expect, it } from "vitest";
+import type { Inspection } from "../../src/inspection.js";
+import { guestTools, testGuest } from "../support/guests.js";
+import { because, missing, run, temporaryFolder } from "../support/tools.js";
+import { anyvisor } from "./support.js";
+
+const lines = (text: string) => text.trimEnd().split("\n");
+
+/** Runs a command that has to succeed. */
+async function ok(...args: string[]): Promise<string> {
+	const { code, stdout, stderr } = await anyvisor(args);
+	expect(code, stderr).toBe(0);
+	return stdout;
+}
+
+describe("without a VM", () => {
+	it.each([["inspect"], ["pack"], ["expand"], ["convert"], ["models"], ["models", "export"], ["completion"]])(
+		"%s --help explains its arguments and options",
+		async (...command) => {
+			const help = await ok(...command, "--help");
+			expect(help).toContain(`Usage: anyvisor ${command.join(" ")}`);
+			expect(help).toContain("-h, --help");
+		},
+	);
+
+	it("--help lists every command; --version is the package's", async () => {
+		const help = await ok("--help");
+		for (const name of ["inspect", "pack", "expand", "convert", "models", "completion"]) expect(help).toContain(name);
+		const { version } = JSON.parse(await readFile("package.json", "utf8")) as { version: string };
+		expect(await ok("--version")).toBe(`${version}\n`);
+	});
+
+	it("the models are listed, shown, and exported as JSON that can be given back", async () => {
+		const ids = ["vmware", "xenserver", "hyperv-gen1", "hyperv-gen2", "kvm", "virtualbox", "nxtop", "neocleus"];
+		const listed = JSON.parse(await ok("models", "list", "--json")) as { id: string }[];
+		expect(listed.map(({ id }) => id)).toEqual(ids);
+		expect(await ok("models", "show", "hyperv")).toMatch(/hv_storvsc|VMBus/i);
+
+		const schema = JSON.parse(await readFile("schemas/hypervisor.schema.json", "utf8")) as object;
+		const validate = new Ajv2020({ strict: false }).compile(schema);
+		const exported = await ok("models", "export");
+		expect(validate(JSON.parse(exported)), JSON.stringify(validate.errors)).toBe(true);
+
+		const file = path.join(await temporaryFolder(), "mine.json");
+		await writeFile(file, (await ok("models", "export", "kvm")).replace(/"id": "kvm"/, '"id": "mine"'));
+		expect(await ok("models", "list", "--models", file)).toContain("mine");
+	});
+
+	it("expand --for list has a line for every folder that expand can write", async () => {
+		const folders = JSON.parse(await ok("expand", "--for", "list", "--json")) as { folder: string }[];
+		expect(new Set(folders.map(({ folder }) => folder)).size).toBe(folders.length);
+		const text = await ok("expand", "--for", "list");
+		for (const { folder } of folders) expect(text).toContain(folder);
+	});
+
+	it.skipIf(missing("bash"))(`bash completes commands and options ${because("bash")}`, async () => {
+		const script = path.join(await temporaryFolder(), "completion");
+		await writeFile(script, await ok("completion", "bash"));
+		const complete = async (...words: string[]) => {
+			const line = words.map((word) => `'${word}'`).join(" ");
+			const probe = `. ${script}; COMP_WORDS=(${line}); COMP_CWORD=${words.length - 1}; _anyvisor; printf '%s\\n' "\${COMPREPLY[@]}"`;
+			return lines((await promisify(execFile)("bash", ["-c", probe])).stdout);
+		};
+		expect(await complete("anyvisor", "in")).toEqual(["inspect"]);
+		expect(await complete("anyvisor", "models", "ex")).toEqual(["export"]);
+		expect(await complete("anyvisor", "expand", "a.ova", "--dr")).toEqual(["--dry-run"]);
+		expect(await complete("anyvisor", "models", "show", "--js")).toEqual(["--json"]);
+	});
+});
+
+describe.skipIf(missing(...guestTools))(`on the test guest ${because(...guestTools)}`, () => {
+	let guest = "";
+	let folder = "";
+	beforeAll(async () => {
+		folder = await temporaryFolder();
+		guest = await testGuest("initramfs-tools");
+	}, 300_000);
+
+	it("inspect --json is valid against its published schema, and says what is there", async () => {
+		const document = JSON.parse(await ok("inspect", "--json", guest)) as Inspection;
+		const schema = JSON.parse(await readFile("schemas/inspection.schema.json", "utf8")) as object;
+		const validate = new Ajv2020({ strict: false }).compile(schema);
+		expect(validate(document), JSON.stringify(validate.errors)).toBe(true);
+
+		expect(document.guest).toMatchObject({ system: "linux", arch: "x86_64", firmware: ["bios", "uefi"] });
+		expect(document.volumes.map(({ filesystem, mount }) => [filesystem, mount])).toEqual([
+			[null, null],
+			["fat16", "/boot/efi"],
+			["ext4", "/"],
+		]);
+		expect(new Set(document.verdicts.map(({ verdict }) => verdict))).toEqual(new Set(["fixable"]));
+	});
+
+	it("inspect prints a row for each hypervisor, plain when nobody looks", async () => {
+		const text = await ok("inspect", guest);
+		for (const id of ["vmware", "xenserver", "hyperv-gen2", "kvm"])
+			expect(text).toMatch(new RegExp(`^${id} +\\+ fixable`, "m"));
+		expect(text).not.toContain("\u001b");
+		expect((await anyvisor(["inspect", guest], { env: { NO_COLOR: "", FORCE_COLOR: "1" } })).stdout).toContain(
+			"\u001b[33m",
+		);
+	});
+
+	it("a user's own model is judged like the built-in ones", async () => {
+		const file = path.join(folder, "mine.json");
+		const kvm = JSON.parse(await ok("models", "export", "kvm")) as { boot: object } | { boot: object }[];
+		const [model] = Array.isArray(kvm) ? kvm : [kvm];
+		await writeFile(
+			file,
+			JSON.stringify({ ...model, id: "mine", title: "Mine", boot: { disk: ["ide"], network: ["e1000"] } }),
+		);
+		const document = JSON.parse(await ok("inspect", "--json", "--models", file, "--for", "mine", guest)) as Inspection;
+		expect(document.verdicts).toMatchObject([{ hypervisor: "mine", verdict: "ready" }]);
+	});
+
+	it("--dry-run tells every change with its why, and writes nothing", async () => {
+		const text = await ok("expand", guest, "--for", "all", "-o", path.join(folder, "dry"), "--dry-run");
+		for (const place of [
+			"/boot/initrd.img-",
+			"/etc/initramfs-tools/hooks/anyvisor",
+			"/etc/fstab",
+			"grub.cfg",
+			"BOOTX64.EFI",
+		]) {
+			expect(text).toContain(place);
+		}
+		const { changes } = JSON.parse(await ok("pack", guest, "--dry-run", "--json")) as { changes: { why: string }[] };
+		expect(changes).toHaveLength(5);
+		for (const { why } of changes) expect(why).toMatch(/^[A-Z].*\.$/);
+		expect((await run("ls", "-A", folder)).includes("dry")).toBe(false);
+	});
+
+	it("--skip leaves a rule out", async () => {
+		const { changes } = JSON.parse(await ok("pack", guest, "-n", "--json", "--skip", "fstab", "drop-in")) as {
+			changes: { rule: string }[];
+		};
+		expect(changes.map(({ rule }) => rule)).toEqual(["initramfs", "cmdline", "esp-fallback"]);
+	});
+
+	it("--progress json reports bytes, rate and time left until all is done", async () => {
+		const { code, stderr } = await anyvisor(["convert", guest, path.join(folder, "p.qcow2"), "--progress", "json"]);
+		expect(code).toBe(0);
+		const events = lines(stderr).map((line) => JSON.parse(line) as { done: number; total: number; finished: boolean });
+		expect(events.at(-1)).toMatchObject({ finished: true, done: 2 ** 30, total: 2 ** 30 });
+		expect(events.map(({ done }) => done)).toEqual(events.map(({ done }) => done).toSorted((a, b) => a - b));
+	});
+
+	it.skipIf(missing("qemu-img")).each([
+		["qcow2", []],
+		["qcow2", ["--variant", "compressed", "--compression", "zstd"]],
+		["vmdk", []],
+		["vmdk", ["--variant", "monolithicSparse"]],
+		["vhd", []],
+		["vhdx", []],
+		["raw", []],
+	])(`convert to %s %j, judged by qemu-img ${because("qemu-img")}`, async (format, extra) => {
+		const output = path.join(folder, `converted-${extra.length}.${format}`);
+		await ok("convert", guest, output, "--force", ...extra);
+		await run("qemu-img", "compare", "-f", "raw", "-F", format === "vhd" ? "vpc" : format, guest, output);
+	});
+});
