@@ -66,6 +66,8 @@ export async function readTar(archive: ByteSource): Promise<TarMember[]> {
 		}
 		at = content + Math.ceil(size / TAR_BLOCK) * TAR_BLOCK;
 	}
+	// A long name, and no member that it belongs to.
+	if (Object.keys(extended).length > 0) throw cutOff(archive, archive.size);
 	return members;
 }
 
