@@ -1,8 +1,8 @@
 // How long `anyvisor inspect` takes on the 1 GiB test guests, as a whole process and inside it, and how much it reads.
 // Where libguestfs' virt-inspector is installed it runs on the same image in turn, and the ratio is printed.
 import { execFileSync, spawnSync } from "node:child_process";
-import { openVm } from "../dist/open.js";
 import { hypervisors } from "../dist/hypervisor/index.js";
+import { openVm } from "../dist/open.js";
 import { inspect } from "../dist/pipeline.js";
 import { openFile } from "../dist/source/index.js";
 
@@ -18,7 +18,9 @@ function timed(command, args, env = {}) {
 }
 
 for (const generator of ["initramfs-tools", "dracut"]) {
-	const image = execFileSync("node", ["scripts/guest/build.mjs", "--generator", generator], { encoding: "utf8" }).trim();
+	const image = execFileSync("node", ["scripts/guest/build.mjs", "--generator", generator], {
+		encoding: "utf8",
+	}).trim();
 	const whole = [];
 	const inside = [];
 	const other = [];
@@ -44,7 +46,9 @@ for (const generator of ["initramfs-tools", "dracut"]) {
 		inside.push(performance.now() - began);
 		await file[Symbol.asyncDispose]();
 	}
-	const ratio = peer ? `, virt-inspector ${Math.round(median(other))} ms, ratio ${(median(other) / median(whole)).toFixed(1)}` : "";
+	const ratio = peer
+		? `, virt-inspector ${Math.round(median(other))} ms, ratio ${(median(other) / median(whole)).toFixed(1)}`
+		: "";
 	console.log(
 		`${generator}: whole process ${Math.round(median(whole))} ms, inside ${Math.round(median(inside))} ms (medians of ${runs}), ${(read / 2 ** 20).toFixed(1)} MiB read of 1024${ratio}`,
 	);

@@ -7,21 +7,22 @@ import { readFileSync } from "node:fs";
 const colours = { 31: "#ff7b72", 32: "#56d364", 33: "#e3b341" };
 const escape = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 const lines = readFileSync(0, "utf8").trimEnd().split("\n");
-const plain = (line) => line.replaceAll(/\u001b\[\d+m/g, "");
+const style = `${String.fromCharCode(27)}\\[(\\d+)m`;
+const plain = (line) => line.replaceAll(new RegExp(style, "g"), "");
 const [width, height] = [Math.max(...lines.map((line) => plain(line).length)) * 7.83 + 40, lines.length * 18 + 36];
 
 const rows = lines.map((line, i) => {
-	const spans = line.split(/(\u001b\[\d+m)/).reduce(
-		({ style, out }, part) => {
-			const code = /^\u001b\[(\d+)m$/.exec(part)?.[1];
+	const spans = line.split(new RegExp(`(${style.replace(/[()]/g, "")})`)).reduce(
+		({ attributes, out }, part) => {
+			const code = new RegExp(`^${style}$`).exec(part)?.[1];
 			if (code === undefined) {
-				return { style, out: out + (part === "" ? "" : `<tspan${style}>${escape(part)}</tspan>`) };
+				return { attributes, out: out + (part === "" ? "" : `<tspan${attributes}>${escape(part)}</tspan>`) };
 			}
-			if (code === "1") return { style: ' font-weight="bold"', out };
-			if (code === "2") return { style: ' fill="#8b949e"', out };
-			return { style: code in colours ? ` fill="${colours[code]}"` : "", out };
+			if (code === "1") return { attributes: ' font-weight="bold"', out };
+			if (code === "2") return { attributes: ' fill="#8b949e"', out };
+			return { attributes: code in colours ? ` fill="${colours[code]}"` : "", out };
 		},
-		{ style: "", out: "" },
+		{ attributes: "", out: "" },
 	);
 	return `<text x="20" y="${32 + i * 18}" xml:space="preserve">${spans.out}</text>`;
 });

@@ -13,7 +13,7 @@ import { isTar, readTar } from "./source/tar.js";
 export interface Origin {
 	readonly source: ByteSource;
 	/** Opens a file of the same folder; names that leave it are `refused`. */
-	neighbour(name: string): Promise<ByteSource>;
+	readonly neighbour: (name: string) => Promise<ByteSource>;
 }
 
 /** Larger than any descriptor in the field; a larger file is a disk. */

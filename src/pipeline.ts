@@ -76,7 +76,7 @@ export async function look(vm: Pick<Vm, "name" | "disks">): Promise<Contents> {
 	return {
 		tree,
 		guest,
-		volumes: volumes.map((found) => ({ ...found, mount: found.filesystem && mounted.get(found.filesystem) })),
+		volumes: volumes.map((found) => Object.assign(found, { mount: found.filesystem && mounted.get(found.filesystem) })),
 	};
 }
 
@@ -234,7 +234,7 @@ export function deliveries(prepared: Prepared, hypervisors: readonly Hypervisor[
 }
 
 /** The prepared machine as `hypervisor` will see it. */
-export function applianceFor(
+function applianceFor(
 	{ vm, contents: { guest } }: Prepared,
 	{ hypervisor, verdict }: Pick<Delivery, "hypervisor" | "verdict">,
 	now: number,

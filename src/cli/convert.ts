@@ -52,7 +52,7 @@ async function run(input: string, output: string, given: ConvertOptions): Promis
 		given.to === undefined ? diskFormats.find(({ extensions }) => extensions.includes(suffix)) : diskFormat(given.to);
 	if (!format?.write) {
 		throw new AnyvisorError("usage", `The suffix of ${output} names no disk format that can be written`, {
-			hint: `Add --to ${diskFormats.flatMap(({ id, write }) => (write ? [id] : [])).join(" | ")}.`,
+			hint: `Add --to ${diskFormats.flatMap((known) => (known.write ? [known.id] : [])).join(" | ")}.`,
 		});
 	}
 

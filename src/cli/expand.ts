@@ -31,7 +31,7 @@ that holds the one command to type there. All of them are written in one pass ov
 }
 
 async function run(name: string | undefined, given: ExpandOptions): Promise<void> {
-	const [{ mkdir }, { join }, { AnyvisorError, refused }, pipeline, source, context, preparing, interrupt] =
+	const [{ mkdir }, path, { AnyvisorError, refused }, pipeline, source, context, preparing, interrupt] =
 		await Promise.all([
 			import("node:fs/promises"),
 			import("node:path"),
@@ -65,7 +65,7 @@ async function run(name: string | undefined, given: ExpandOptions): Promise<void
 		});
 	}
 	await mkdir(output, { recursive: true });
-	const paths = possible.map(({ layout }) => join(output, layout.folder));
+	const paths = possible.map(({ layout }) => path.join(output, layout.folder));
 	work.progress.start(
 		`expanding for ${targets.length} hypervisors`,
 		possible.length * work.prepared.vm.disks.reduce((sum, { size }) => sum + size, 0),
@@ -74,7 +74,7 @@ async function run(name: string | undefined, given: ExpandOptions): Promise<void
 		work.prepared,
 		possible,
 		(delivery) =>
-			source.outputFolder(join(output, delivery.layout.folder), {
+			source.outputFolder(path.join(output, delivery.layout.folder), {
 				overwrite: given.force === true,
 			}),
 		{ now: work.now, level: given.level, onProgress: (bytes) => work.progress.advance(bytes) },

@@ -12,7 +12,7 @@ const legend = "● driver there when the kernel looks for its root   ○ on the
 /** The readiness matrix and what it is about, as a terminal shows it. */
 export function matrix(document: Inspection, stream: NodeJS.WriteStream = process.stdout): string {
 	const paint = painter(wantsColour(stream));
-	const width = stream.isTTY === true ? stream.columns : 120;
+	const width = stream.isTTY ? stream.columns : 120;
 	return `${summary(document, paint)}\n${readiness(document.verdicts, paint, width)}`;
 }
 
@@ -32,7 +32,7 @@ function summary({ source, disks, guest }: Inspection, paint: Paint): string {
 }
 
 /** One row a hypervisor: the devices that its package attaches; then the decisive reason of each. */
-export function readiness(verdicts: readonly Verdict[], paint: Paint, width: number): string {
+function readiness(verdicts: readonly Verdict[], paint: Paint, width: number): string {
 	const head = ["hypervisor", "verdict", "boot disk", "network", "video"];
 	const rows = verdicts.map((verdict): Cell[] => [
 		{ text: verdict.hypervisor },

@@ -1,4 +1,3 @@
-import { AnyvisorError } from "../bytes/errors.js";
 import { humanBytes, humanSeconds } from "./terminal.js";
 
 export const progressModes = ["auto", "json", "none"] as const;
@@ -14,17 +13,10 @@ export interface Progress {
 	finish(): void;
 }
 
-export function parseProgressMode(value: string): ProgressMode {
-	const mode = progressModes.find((candidate) => candidate === value);
-	if (mode === undefined)
-		throw new AnyvisorError("usage", `--progress takes ${progressModes.join(", ")}, not "${value}"`);
-	return mode;
-}
-
 /** `auto`: a line that rewrites itself where standard error is a terminal, nothing elsewhere. `json`: a line per event. */
 export function progress(mode: ProgressMode, stream: NodeJS.WriteStream = process.stderr): Progress {
 	if (mode === "json") return reporter(500, (state) => stream.write(`${JSON.stringify(state)}\n`));
-	if (mode === "none" || stream.isTTY !== true) return { start() {}, advance() {}, finish() {} };
+	if (mode === "none" || !stream.isTTY) return { start() {}, advance() {}, finish() {} };
 	return reporter(100, ({ step, done, total, rate, secondsLeft, finished }) => {
 		const share = total === 0 ? 1 : done / total;
 		const bar = "█".repeat(Math.round(share * 20)).padEnd(20, "░");

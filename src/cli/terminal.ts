@@ -6,7 +6,7 @@ export type Style = Parameters<typeof styleText>[0];
 export function wantsColour(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv = process.env): boolean {
 	if (env["NO_COLOR"]) return false;
 	if (env["FORCE_COLOR"]) return env["FORCE_COLOR"] !== "0";
-	return stream.isTTY === true && env["TERM"] !== "dumb";
+	return stream.isTTY && env["TERM"] !== "dumb";
 }
 
 /** Styles text for a stream, or leaves it plain. */

@@ -20,7 +20,7 @@ export async function openNamed(file: string, format?: string): Promise<OpenVm> 
 }
 
 /** A file of this computer; all that it leads to is closed with it. */
-async function openOrigin(file: string): Promise<{ origin: Origin; close(): Promise<void> }> {
+async function openOrigin(file: string): Promise<{ origin: Origin; close: () => Promise<void> }> {
 	const source = await openFile(file);
 	const opened: ByteSource[] = [source];
 	const open = folderNeighbours(path.dirname(file));
