@@ -12,6 +12,7 @@ import { WriteCache } from "./write-cache.js";
 /**
  * Edits ext2, ext3 and ext4 through libext2fs. Files that it creates are mapped block by block, and a directory that
  * gets new names loses its index: both are as good to the kernel, which searches such a directory from its beginning.
+ * The times of directories stay, but for those it creates.
  * `refused` where the file system first has to be mounted or checked, `unsupported` where it has a feature that libext2fs
  * would not keep in order.
  */

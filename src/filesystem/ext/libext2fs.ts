@@ -1,6 +1,7 @@
 import type ext2fs from "ext2fs/lib/libext2fs.js";
 import { AnyvisorError } from "../../bytes/errors.js";
 import type { ByteStore } from "../../bytes/source.js";
+import { inTurn } from "../in-turn.js";
 import { withLargeHeap } from "./heap.js";
 
 /** Flags of {@link LibExt2fs.open}, as musl has them. */
@@ -225,11 +226,5 @@ async function withoutNewListeners<T>(start: () => Promise<T>): Promise<T> {
 	return result;
 }
 
-let last: Promise<unknown> = Promise.resolve();
-
 /** Runs `work` when all that was given before it is done. */
-export function exclusively<T>(work: () => Promise<T>): Promise<T> {
-	const result = last.then(work);
-	last = result.catch(() => {});
-	return result;
-}
+export const exclusively = inTurn();

@@ -2,6 +2,7 @@ import { AnyvisorError, damaged, notFound, refused } from "../../bytes/errors.js
 import { type ByteStore, readBytes } from "../../bytes/source.js";
 import { claim } from "../claim.js";
 import type { Attributes, Editor } from "../filesystem.js";
+import { inTurn } from "../in-turn.js";
 import {
 	type Directory,
 	dateAndTime,
@@ -49,6 +50,7 @@ class FatEditor implements Editor {
 	/** Where to look for the next free cluster. */
 	#hint = 2;
 	readonly #release: () => void;
+	readonly #inTurn = inTurn();
 
 	constructor(volume: ByteStore, geometry: Geometry, table: AllocationTable, free: number, release: () => void) {
 		this.#volume = volume;
@@ -58,7 +60,11 @@ class FatEditor implements Editor {
 		this.#release = release;
 	}
 
-	async writeFile(path: string, contents: Uint8Array, attributes: Attributes): Promise<void> {
+	writeFile(path: string, contents: Uint8Array, attributes: Attributes): Promise<void> {
+		return this.#inTurn(() => this.#writeFile(path, contents, attributes));
+	}
+
+	async #writeFile(path: string, contents: Uint8Array, attributes: Attributes): Promise<void> {
 		const { directory, name, entry } = await this.#find(path);
 		const old = entry ? await this.#chain(this.#regular(path, entry)) : [];
 		this.#checkRoom(path, contents.length, old.length, entry ? 0 : this.#growth(directory, name));
@@ -72,7 +78,11 @@ class FatEditor implements Editor {
 		}
 	}
 
-	async appendFile(path: string, contents: Uint8Array, mtime: number): Promise<void> {
+	appendFile(path: string, contents: Uint8Array, mtime: number): Promise<void> {
+		return this.#inTurn(() => this.#appendFile(path, contents, mtime));
+	}
+
+	async #appendFile(path: string, contents: Uint8Array, mtime: number): Promise<void> {
 		const { directory, entry } = await this.#find(path);
 		if (!entry) throw notFound(`${this.#volume.name}:${path} does not exist`, { file: path });
 		const old = await this.#chain(this.#regular(path, entry));
@@ -89,7 +99,11 @@ class FatEditor implements Editor {
 		await this.#updateEntry(directory, entry, { cluster: chain[0] ?? 0, size, mtime });
 	}
 
-	async makeDirectory(path: string, attributes: Attributes): Promise<void> {
+	makeDirectory(path: string, attributes: Attributes): Promise<void> {
+		return this.#inTurn(() => this.#makeDirectory(path, attributes));
+	}
+
+	async #makeDirectory(path: string, attributes: Attributes): Promise<void> {
 		const { directory, name, entry } = await this.#find(path);
 		if (entry) {
 			if ((entry.attributes & attribute.directory) !== 0) return;
@@ -114,7 +128,11 @@ class FatEditor implements Editor {
 		await this.#addEntry(directory, name, attribute.directory, { cluster, size: 0, mtime });
 	}
 
-	async close(): Promise<void> {
+	close(): Promise<void> {
+		return this.#inTurn(() => this.#close());
+	}
+
+	async #close(): Promise<void> {
 		try {
 			await this.#table.flush();
 			await this.#updateInfo();
@@ -159,9 +177,9 @@ class FatEditor implements Editor {
 
 	/** All clusters of a file. */
 	async #chain(entry: Entry): Promise<number[]> {
-		const chain = await this.#table.chain(entry.cluster, this.#geometry.clusters);
+		const chain = await this.#table.chain(entry.cluster, Math.ceil(largestFile / this.#geometry.clusterSize));
 		if (!chain.complete) {
-			throw damaged(`${this.#volume.name}: the clusters of "${entry.name}" run in a circle`, {
+			throw damaged(`${this.#volume.name}: the clusters of "${entry.name}" have no end`, {
 				file: this.#volume.name,
 				hint: "Repair a copy with fsck.vfat.",
 			});
@@ -235,7 +253,7 @@ class FatEditor implements Editor {
 	async #grow(directory: Directory, clusters: number): Promise<Directory> {
 		if (clusters === 0) return directory;
 		const { clusterSize } = this.#geometry;
-		const chain = await this.#table.chain(directory.cluster, this.#geometry.clusters);
+		const chain = await this.#table.chain(directory.cluster, directory.bytes.length / clusterSize);
 		const all = chain.runs.flatMap(({ first, count }) => Array.from({ length: count }, (_, i) => first + i));
 		const grown = await this.#resize(all, (all.length + clusters) * clusterSize);
 		await this.#writeData(grown.slice(all.length), 0, new Uint8Array(clusters * clusterSize));
