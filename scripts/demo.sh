@@ -32,16 +32,16 @@ sha256sum --check --quiet demo/guest.sha256 && echo "demo/guest.raw is byte for 
 
 say "6. The packages themselves, booted under each hypervisor's device model:"
 mkdir demo/xva
-tar -xf demo/packages/xenserver/appliance.xva -C demo/xva
+tar -xf demo/packages/xenserver/guest.xva -C demo/xva
 xva-img -p disk-export demo/xva/Ref:* demo/xva.raw >/dev/null
 rm -rf demo/xva
 node scripts/boot.mjs \
-	vmdk:demo/packages/vmware-vmx/appliance.vmdk=vmware-pvscsi \
-	vmdk:demo/packages/vmware-ova/appliance.ova=vmware-nvme \
+	vmdk:demo/packages/vmware-vmx/guest.vmdk=vmware-pvscsi \
+	vmdk:demo/packages/vmware-ova/guest.ova=vmware-nvme \
 	raw:demo/xva.raw=xenserver-emulated \
-	vhdx:demo/packages/hyperv-gen1/appliance.vhdx=hyperv-gen1-emulated \
-	qcow2:demo/packages/kvm/appliance.qcow2=kvm-virtio-blk \
-	vmdk:demo/packages/virtualbox/appliance.ova=virtualbox-ahci
+	vhdx:demo/packages/hyperv-gen1/guest.vhdx=hyperv-gen1-emulated \
+	qcow2:demo/packages/kvm/guest.qcow2=kvm-virtio-blk \
+	vmdk:demo/packages/virtualbox/guest.ova=virtualbox-ahci
 rm demo/xva.raw
 
 say "Before:"

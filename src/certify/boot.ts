@@ -45,7 +45,8 @@ const signs: readonly { readonly result: BootResult; readonly pattern: RegExp }[
 	{ result: "panic", pattern: /Kernel panic[^\r\n]*/ },
 	{
 		result: "initramfs",
-		pattern: /ALERT![^\r\n]*|\(initramfs\)|Entering emergency mode[^\r\n]*|dracut:\/#|dracut Warning: Could not boot/,
+		pattern:
+			/ALERT![^\r\n]*[\r\n]|\(initramfs\)|Entering emergency mode[^\r\n]*|dracut:\/#|dracut Warning: Could not boot/,
 	},
 	{ result: "no-boot", pattern: /No bootable device[^\r\n]*|grub rescue>|No bootable option[^\r\n]*|Shell> / },
 ];

@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { mkdir, readdir } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -99,6 +99,13 @@ describe.skipIf(missing(...guestTools))(`boots ${because(...guestTools)}`, () =>
 			after = (await inspect(ova)).verdicts;
 		});
 
+		/** The one file of that kind in a package's folder. */
+		async function packaged(folder: string, suffix: string): Promise<string> {
+			const [name, ...others] = (await readdir(path.join(packages, folder))).filter((file) => file.endsWith(suffix));
+			if (name === undefined || others.length > 0) throw new Error(`${folder} has no single ${suffix}`);
+			return path.join(packages, folder, name);
+		}
+
 		it("every hypervisor but home is fixable before, and ready after", () => {
 			expect(before.map(({ verdict }) => verdict)).not.toContain("blocked");
 			expect(after.map(({ hypervisor, verdict }) => [hypervisor, verdict])).toEqual(
@@ -120,14 +127,14 @@ describe.skipIf(missing(...guestTools))(`boots ${because(...guestTools)}`, () =>
 		});
 
 		it("expanded for VMware, the .vmx folder's disk boots on PVSCSI with VMXNET3", async () => {
-			const file = path.join(packages, "vmware-vmx", "appliance.vmdk");
+			const file = await packaged("vmware-vmx", ".vmdk");
 			const seen = await bootAndCompare(generator, { format: "vmdk", file }, "vmware-pvscsi", after);
 			expect(seen.judged.works).toBe(true);
 			expectUp(seen);
 		});
 
 		it("expanded for KVM, the qcow2 boots on virtio-blk", async () => {
-			const file = path.join(packages, "kvm", "appliance.qcow2");
+			const file = await packaged("kvm", ".qcow2");
 			const seen = await bootAndCompare(generator, { format: "qcow2", file }, "kvm-virtio-blk", after);
 			expect(seen.judged.works).toBe(true);
 			expectUp(seen);
@@ -136,7 +143,7 @@ describe.skipIf(missing(...guestTools))(`boots ${because(...guestTools)}`, () =>
 		if (generator === "dracut") return;
 
 		it("expanded for VMware, the OVA's disk boots on NVMe under UEFI, by the fallback path", async () => {
-			const file = path.join(packages, "vmware-ova", "appliance.ova");
+			const file = await packaged("vmware-ova", ".ova");
 			const image: BootImage = { format: "vmdk", file, range: await memberRange(file, /\.vmdk$/) };
 			const seen = await bootAndCompare(generator, image, "vmware-nvme", after);
 			expect(seen.judged.works).toBe(true);
@@ -144,12 +151,12 @@ describe.skipIf(missing(...guestTools))(`boots ${because(...guestTools)}`, () =>
 		});
 
 		it("expanded for KVM, the qcow2 boots on virtio-scsi", async () => {
-			const file = path.join(packages, "kvm", "appliance.qcow2");
+			const file = await packaged("kvm", ".qcow2");
 			expectUp(await bootAndCompare(generator, { format: "qcow2", file }, "kvm-virtio-scsi", after));
 		});
 
 		it("expanded for VirtualBox, the OVA's disk boots on AHCI with E1000", async () => {
-			const file = path.join(packages, "virtualbox", "appliance.ova");
+			const file = await packaged("virtualbox", ".ova");
 			const image: BootImage = { format: "vmdk", file, range: await memberRange(file, /\.vmdk$/) };
 			const seen = await bootAndCompare(generator, image, "virtualbox-ahci", after);
 			expect(seen.judged.works).toBe(true);
@@ -157,12 +164,12 @@ describe.skipIf(missing(...guestTools))(`boots ${because(...guestTools)}`, () =>
 		});
 
 		it("expanded for Hyper-V, the VHDX boots on generation 1's emulated devices", async () => {
-			const file = path.join(packages, "hyperv-gen1", "appliance.vhdx");
+			const file = await packaged("hyperv-gen1", ".vhdx");
 			expectUp(await bootAndCompare(generator, { format: "vhdx", file }, "hyperv-gen1-emulated", after));
 		});
 
 		it("with Microsoft's identity ata_piix steps aside, as inspect says it will", async () => {
-			const file = path.join(packages, "hyperv-gen1", "appliance.vhdx");
+			const file = await packaged("hyperv-gen1", ".vhdx");
 			const seen = await bootAndCompare(generator, { format: "vhdx", file }, "hyperv-gen1-identity", after);
 			expect(seen.judged.works).toBe(false);
 			expect(seen.judged.note).toMatch(/hv_storvsc/);
@@ -173,9 +180,10 @@ describe.skipIf(missing(...guestTools))(`boots ${because(...guestTools)}`, () =>
 			`expanded for XenServer, the disk in the XVA boots on its emulated devices ${because("xva-img", "tar")}`,
 			async () => {
 				const folder = await temporaryFolder();
-				await run("tar", "-xf", path.join(packages, "xenserver", "appliance.xva"), "-C", folder);
+				await run("tar", "-xf", await packaged("xenserver", ".xva"), "-C", folder);
 				const raw = path.join(folder, "disk.raw");
-				await run("xva-img", "-p", "disk-export", `${folder}/Ref:1`, raw);
+				const [disk] = (await readdir(folder)).filter((name) => name.startsWith("Ref:"));
+				await run("xva-img", "-p", "disk-export", path.join(folder, disk ?? ""), raw);
 				expectUp(await bootAndCompare(generator, { format: "raw", file: raw }, "xenserver-emulated", after));
 			},
 		);
