@@ -14,26 +14,28 @@ const tools = ["e2fsck", "debugfs", "gzip", "bzip2"];
 const suite = path.join(corpus ?? "", "tytso+e2fsprogs/tests");
 const unpacked = { encoding: "buffer", maxBuffer: 256 << 20 } as const;
 
-/** The images of e2fsprogs' own tests, by the name of the test. */
+/** The images of e2fsprogs' own tests, each in a folder of its own. */
 const images =
-	corpus === undefined ? [] : readdirSync(suite, { withFileTypes: true }).filter((one) => one.isDirectory());
+	corpus === undefined
+		? []
+		: readdirSync(suite, { recursive: true, encoding: "utf8" }).filter((name) => /\/image\.(gz|bz2)$/.test(name));
 
 describe.skipIf(corpus === undefined || missing(...tools))(
 	`the images of e2fsprogs' tests ${corpusReason}${because(...tools)}`,
 	async () => {
 		const folder = await temporaryFolder();
 
-		const unpack = async (name: string) => {
-			const packed = readdirSync(path.join(suite, name)).find((file) => /^image\.(gz|bz2)$/.test(file)) ?? "";
+		const unpack = async (packed: string) => {
 			const command = packed.endsWith(".gz") ? "gzip" : "bzip2";
-			const { stdout } = await promisify(execFile)(command, ["-dc", path.join(suite, name, packed)], unpacked);
+			const { stdout } = await promisify(execFile)(command, ["-dc", path.join(suite, packed)], unpacked);
 			return stdout;
 		};
 
 		it("there are many", () => expect(images.length).toBeGreaterThan(20));
 
-		it.each(images.map(({ name }) => name))("%s", async (name) => {
-			const bytes = await unpack(name);
+		it.each(images)("%s", async (packed) => {
+			const name = path.dirname(packed);
+			const bytes = await unpack(packed);
 			const source = bytesSource(new Uint8Array(bytes), name);
 			const image = path.join(folder, `${name}.img`);
 			await writeFile(image, bytes);

@@ -131,7 +131,10 @@ export async function filesystemTree(filesystem: Filesystem): Promise<Tree> {
 		for (const { name, type } of await filesystem.list(folder || "/")) {
 			const at = `${folder}/${name}`;
 			const stat = await filesystem.stat(at);
-			if (stat?.type !== type) throw new Error(`${at} is listed as ${type}, but is ${stat?.type}`);
+			if (stat?.type !== type) {
+				tree[at] = `listed as ${type}, but is ${stat?.type}`;
+				continue;
+			}
 			if (type === "directory") pending.push(at);
 			const owner = `${stat.uid}:${stat.gid}`;
 			tree[at] = line(type, stat.mode, owner, stat.mtime, stat.target ?? "");
