@@ -25,7 +25,7 @@ const hints: Partial<Record<FailureKind, string>> = {
 };
 
 /** The operating system's answer as one of ours; what is not such an answer passes through. */
-export function osFailure(error: unknown, doing: string, file: string): unknown {
+function osFailure(error: unknown, doing: string, file: string): unknown {
 	const code = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 	if (error instanceof AnyvisorError || code === undefined || !/^E[A-Z0-9]+$/.test(code)) return error;
 	const kind = kinds[code] ?? "io";

@@ -28,7 +28,7 @@ export async function fileSink(target: string, options: OutputOptions = {}): Pro
 }
 
 /** @throws `refused` where there is anything under that name, a dangling link included */
-export async function refuseExisting(target: string): Promise<void> {
+async function refuseExisting(target: string): Promise<void> {
 	if (await exists(target)) {
 		throw refused(`${target} exists already`, {
 			file: target,

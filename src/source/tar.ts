@@ -2,7 +2,7 @@ import { damaged, refused, unsupported } from "../bytes/errors.js";
 import { type ByteSource, readBytes, readUpTo, slice } from "../bytes/source.js";
 import { isTar, TAR_BLOCK, TarHeader, type TarHeaderFields, untilNul } from "./tar-header.js";
 
-export { isTar, TAR_BLOCK, tarHeader } from "./tar-header.js";
+export { isTar, tarHeader } from "./tar-header.js";
 
 /** Something in a tar archive. */
 export interface TarMember {

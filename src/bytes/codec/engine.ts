@@ -113,6 +113,10 @@ function concat(pieces: readonly Uint8Array[], length: number): Uint8Array {
 	return all;
 }
 
+/** The first `length` bytes of `output`, without keeping a much larger buffer alive for them. */
+export const trimmed = (output: Uint8Array, length: number): Uint8Array =>
+	length < output.length / 2 ? output.slice(0, length) : output.subarray(0, length);
+
 /** Where a compressed stream begins. */
 export interface Place {
 	readonly file: string;

@@ -19,7 +19,8 @@ import { type Format, type Libdeflate, libdeflate } from "./libdeflate.js";
 const PIECE = 64 << 10;
 const DEFAULT_LEVEL = 6;
 
-const HINT = "Install libdeflate (Debian and Ubuntu: apt-get install libdeflate0) for two to three times the speed.";
+const HINT =
+	"Install libdeflate (Debian and Ubuntu: apt-get install libdeflate0) and keep the npm package koffi, for twice the speed.";
 
 /** Raw DEFLATE on Node's thread pool: libdeflate for buffers where this system has it, zlib for the rest. */
 export async function deflateEngine(): Promise<EncodingEngine> {

@@ -1,5 +1,5 @@
 import type { Decoded, DecodeOptions } from "../codec.js";
-import { broken, once, placeOf, tooLong } from "../engine.js";
+import { broken, once, placeOf, tooLong, trimmed } from "../engine.js";
 import { type NativeLibrary, Pool, pointer, systemLibrary, THREADS } from "./native.js";
 
 /** The two containers of DEFLATE that libdeflate is asked for. */
@@ -42,11 +42,11 @@ function bind(library: NativeLibrary): Libdeflate {
 			const taken = new BigUint64Array(1);
 			const made = new BigUint64Array(1);
 			const result = await decompressors.use((decompressor) =>
-				by[format].decompress.inBackground(decompressor, input, input.length, output, output.length, taken, made),
+				by[format].decompress.inBackground([decompressor, input, input.length, output, output.length, taken, made]),
 			);
 			if (result === INSUFFICIENT_SPACE) throw tooLong(format, options);
 			if (result !== SUCCESS) throw broken(format, placeOf(options), "it is corrupt or ends too early");
-			return { bytes: output.subarray(0, Number(made[0])), consumed: Number(taken[0]) };
+			return { bytes: trimmed(output, Number(made[0])), consumed: Number(taken[0]) };
 		},
 		async encode(format, input, level) {
 			let pool = compressors.get(level);
@@ -56,8 +56,8 @@ function bind(library: NativeLibrary): Libdeflate {
 			}
 			return pool.use(async (compressor) => {
 				const output = new Uint8Array(Number(by[format].bound(compressor, input.length)));
-				const length = await by[format].compress.inBackground(compressor, input, input.length, output, output.length);
-				return output.subarray(0, Number(length));
+				const length = await by[format].compress.inBackground([compressor, input, input.length, output, output.length]);
+				return trimmed(output, Number(length));
 			});
 		},
 	};

@@ -1,8 +1,12 @@
 /** A function of a native library. Arguments: numbers, pointers (bigint), and arrays of bytes, which it may fill. */
 export interface NativeFunction {
 	(...values: readonly NativeValue[]): NativeValue;
-	/** Calls it on a thread of libuv's pool. The arrays must not be touched before the promise resolves. */
-	inBackground(...values: readonly NativeValue[]): Promise<NativeValue>;
+	/**
+	 * Calls it on a thread of libuv's pool. The arrays must not be touched before the promise resolves.
+	 *
+	 * @param pointedAt arrays that the function reaches by their {@link NativeLibrary.address}
+	 */
+	inBackground(values: readonly NativeValue[], pointedAt?: readonly Uint8Array[]): Promise<NativeValue>;
 }
 
 export type NativeValue = number | bigint | string | Uint8Array | BigUint64Array | null;
@@ -10,7 +14,7 @@ export type NativeValue = number | bigint | string | Uint8Array | BigUint64Array
 export interface NativeLibrary {
 	/** @param definition as in C: `size_t ZSTD_compressBound(size_t size)` */
 	func(definition: string): NativeFunction;
-	/** Where the bytes of `array` lie; they do not move while the array is referenced. */
+	/** Where the bytes of `array` lie: as long as something refers to the array, of which an address is no part. */
 	address(array: Uint8Array): bigint;
 	/** What the last call on this thread left in errno. */
 	errno(): number;
@@ -52,16 +56,24 @@ interface KoffiFunction {
 	async(...values: readonly unknown[]): void;
 }
 
+/** What native code is working on. A variable that is not used any more does not keep its array from being collected. */
+const inUse = new Set<readonly unknown[]>();
+
 function wrap(call: KoffiFunction): NativeFunction {
-	const start = (values: readonly NativeValue[]) =>
+	const start = (values: readonly NativeValue[], pointedAt: readonly Uint8Array[]) =>
 		new Promise<NativeValue>((resolve, reject) => {
+			const arrays = [values, pointedAt];
+			inUse.add(arrays);
 			call.async(...values, (error: Error | null, result: NativeValue) => {
+				inUse.delete(arrays);
 				if (error === null) resolve(result);
 				else reject(error);
 			});
 		});
-	const inBackground = (...values: readonly NativeValue[]) => calls.use(() => start(values));
-	return Object.assign((...values: readonly NativeValue[]) => call(...values), { inBackground });
+	return Object.assign((...values: readonly NativeValue[]) => call(...values), {
+		inBackground: (values: readonly NativeValue[], pointedAt: readonly Uint8Array[] = []) =>
+			calls.use(() => start(values, pointedAt)),
+	});
 }
 
 /**

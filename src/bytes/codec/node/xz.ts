@@ -59,7 +59,7 @@ function bind(library: NativeLibrary): Engine {
 					for (;;) {
 						const bytes = new Uint8Array(OUTPUT_PIECE);
 						point(state, LzmaStream.offsets.next_out, library.address(bytes), bytes.length);
-						const result = Number(await code.inBackground(state, LZMA_RUN));
+						const result = Number(await code.inBackground([state, LZMA_RUN], [piece, bytes]));
 						const { avail_out, total_in } = LzmaStream.parse(state);
 						if (avail_out < bytes.length) yield bytes.subarray(0, bytes.length - avail_out);
 						if (result === LZMA_STREAM_END) return at + total_in;

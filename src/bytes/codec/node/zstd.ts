@@ -1,6 +1,6 @@
 import { readUpTo } from "../../source.js";
 import { flags64, struct, u64 } from "../../struct.js";
-import { broken, type EncodingEngine, placeOf, tooLong, truncated } from "../engine.js";
+import { broken, type EncodingEngine, placeOf, tooLong, trimmed, truncated } from "../engine.js";
 import { type NativeLibrary, Pool, pointer, systemLibrary, THREADS } from "./native.js";
 
 /** https://facebook.github.io/zstd/zstd_manual.html#Chapter8 on a 64-bit machine. */
@@ -50,7 +50,7 @@ function bind(library: NativeLibrary): EncodingEngine {
 					for (;;) {
 						const bytes = new Uint8Array(OUTPUT_PIECE);
 						const output = Buffer.build({ address: library.address(bytes), size: bytes.length });
-						const result = await decompress.inBackground(decoder, output, input);
+						const result = await decompress.inBackground([decoder, output, input], [bytes, piece]);
 						if (isError(result) !== 0) throw broken("zstd", place, String(errorName(result)));
 						const made = Buffer.parse(output).pos;
 						if (made > 0) yield bytes.subarray(0, made);
@@ -70,18 +70,18 @@ function bind(library: NativeLibrary): EncodingEngine {
 			if (isError(length) !== 0) throw broken("zstd", place, String(errorName(length)));
 			const output = new Uint8Array(options.limit);
 			const result = await decoders.use((decoder) =>
-				decompressFrame.inBackground(decoder, output, output.length, input, length),
+				decompressFrame.inBackground([decoder, output, output.length, input, length]),
 			);
-			if (isError(result) === 0) return { bytes: output.subarray(0, Number(result)), consumed: Number(length) };
+			if (isError(result) === 0) return { bytes: trimmed(output, Number(result)), consumed: Number(length) };
 			const reason = String(errorName(result));
 			throw reason === TOO_SMALL ? tooLong("zstd", options) : broken("zstd", place, reason);
 		},
 		encode: (input, level = DEFAULT_LEVEL) =>
 			encoders.use(async (encoder) => {
 				const output = new Uint8Array(Number(bound(input.length)));
-				const length = await compress.inBackground(encoder, output, output.length, input, input.length, level);
+				const length = await compress.inBackground([encoder, output, output.length, input, input.length, level]);
 				if (isError(length) !== 0) throw new RangeError(`libzstd cannot compress this: ${String(errorName(length))}`);
-				return output.subarray(0, Number(length));
+				return trimmed(output, Number(length));
 			}),
 	};
 }

@@ -21,6 +21,7 @@ const initialised = once(init);
 /** Decodes in JavaScript and encodes in WebAssembly, where there is no libzstd. */
 export const zstdEngine: EncodingEngine = {
 	implementation: "fzstd (JavaScript), zstd-wasm (WebAssembly)",
+	hint: "Install libzstd (Debian and Ubuntu: apt-get install libzstd1) and keep the npm package koffi, for five times the speed.",
 	async *stream(source, at) {
 		const place = { file: source.name, offset: at };
 		const header = await readHeader(source, at, place);
