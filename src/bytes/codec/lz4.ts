@@ -1,4 +1,4 @@
-import { createXXHash32 } from "hash-wasm";
+import type { IHasher } from "hash-wasm";
 import { unsupported } from "../errors.js";
 import { type ByteSource, readUpTo } from "../source.js";
 import { struct, u8, u32, u64 } from "../struct.js";
@@ -25,9 +25,7 @@ const DICTIONARY_ID = 0x01;
 /** Of a block's size: its data is stored as it is. */
 const UNCOMPRESSED = 0x8000_0000;
 
-type Hash = Awaited<ReturnType<typeof createXXHash32>>;
-
-const hashOf = (hash: Hash, bytes: Uint8Array) => Number.parseInt(hash.init().update(bytes).digest("hex"), 16);
+const hashOf = (hash: IHasher, bytes: Uint8Array) => Number.parseInt(hash.init().update(bytes).digest("hex"), 16);
 
 interface Frame {
 	/** Bytes of magic number and descriptor. */
@@ -40,7 +38,7 @@ interface Frame {
 	readonly largestBlock: number;
 }
 
-async function readFrame(source: ByteSource, at: number, place: Place, hash: Hash): Promise<Frame> {
+async function readFrame(source: ByteSource, at: number, place: Place, hash: IHasher): Promise<Frame> {
 	const head = await readUpTo(source, at, LONGEST_HEADER);
 	if (!matches(head)) throw broken("lz4", place, "it does not begin with an lz4 frame");
 	const { flg, bd } = FrameStart.parse(head, 0, source.name, at);
@@ -74,6 +72,8 @@ async function readFrame(source: ByteSource, at: number, place: Place, hash: Has
 
 async function* decodeFrame(source: ByteSource, at: number): AsyncGenerator<Uint8Array, number> {
 	const place = { file: source.name, offset: at };
+	// Not loaded with this file, which every command loads.
+	const { createXXHash32 } = await import("hash-wasm");
 	const [hash, contentHash] = [await createXXHash32(), await createXXHash32()];
 	const frame = await readFrame(source, at, place, hash);
 	const part = async (from: number, length: number) => {
