@@ -1,10 +1,9 @@
 import { Command } from "commander";
-import { options, withOptions } from "./options.js";
+import { withPreparingOptions } from "./options.js";
 import type { PreparingOptions } from "./preparing.js";
 
 interface ExpandOptions extends PreparingOptions {
 	readonly output?: string;
-	readonly force?: true;
 }
 
 export function expandCommand(): Command {
@@ -17,17 +16,7 @@ that holds the one command to type there. All of them are written in one pass ov
 		.argument("[vm]", "disk image, OVA, or descriptor beside its disks")
 		.requiredOption("--for <hypervisors>", 'ids or families, separated by commas; "all"; "list" explains them')
 		.option("-o, --output <folder>", "where the packages' folders go");
-	return withOptions(
-		command,
-		options.dryRun(),
-		options.skip(),
-		options.level(),
-		options.force(),
-		options.json(),
-		options.progress(),
-		options.models(),
-		options.format(),
-	).action(run);
+	return withPreparingOptions(command).action(run);
 }
 
 async function run(name: string | undefined, given: ExpandOptions): Promise<void> {

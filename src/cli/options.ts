@@ -38,3 +38,18 @@ export function withOptions(command: Command, ...all: readonly Option[]): Comman
 	for (const option of all) command.addOption(option);
 	return command;
 }
+
+/** Options of the commands that prepare a guest and write it out. */
+export function withPreparingOptions(command: Command): Command {
+	return withOptions(
+		command,
+		options.dryRun(),
+		options.skip(),
+		options.level(),
+		options.force(),
+		options.json(),
+		options.progress(),
+		options.models(),
+		options.format(),
+	);
+}

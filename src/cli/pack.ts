@@ -1,10 +1,9 @@
 import { Command } from "commander";
-import { options, withOptions } from "./options.js";
+import { withPreparingOptions } from "./options.js";
 import type { PreparingOptions } from "./preparing.js";
 
 interface PackOptions extends PreparingOptions {
 	readonly output?: string;
-	readonly force?: true;
 }
 
 export function packCommand(): Command {
@@ -18,17 +17,7 @@ programs are run.`,
 		.argument("<vm>", "disk image, OVA, or descriptor beside its disks")
 		.option("-o, --output <file>", "the OVA to write")
 		.option("--for <hypervisors>", "prepare only for these, separated by commas", "all");
-	return withOptions(
-		command,
-		options.dryRun(),
-		options.skip(),
-		options.level(),
-		options.force(),
-		options.json(),
-		options.progress(),
-		options.models(),
-		options.format(),
-	).action(run);
+	return withPreparingOptions(command).action(run);
 }
 
 async function run(name: string, given: PackOptions): Promise<void> {

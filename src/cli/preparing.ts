@@ -9,10 +9,11 @@ import { type Progress, type ProgressMode, progress } from "./progress.js";
 import { painter, table, wantsColour } from "./terminal.js";
 import { openNamed } from "./vm.js";
 
-/** Options of the commands that prepare a guest. */
+/** What {@link withPreparingOptions} gives. */
 export interface PreparingOptions {
 	readonly for: string;
 	readonly dryRun?: true;
+	readonly force?: true;
 	readonly json?: true;
 	readonly skip: readonly Rule[];
 	readonly models: readonly string[];
