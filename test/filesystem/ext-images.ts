@@ -139,8 +139,10 @@ export async function filesystemTree(filesystem: Filesystem): Promise<Tree> {
 			const owner = `${stat.uid}:${stat.gid}`;
 			tree[at] = line(type, stat.mode, owner, stat.mtime, stat.target ?? "");
 			if (type === "file") {
-				const contents = await readAll(await filesystem.open(at));
-				tree[at] = line(type, stat.mode, owner, stat.mtime, hash(contents));
+				const contents = await filesystem.open(at);
+				// Only a damaged inode claims more in these images, and then that is told.
+				const rest = contents.size > 1 << 29 ? `${contents.size}` : hash(await readAll(contents));
+				tree[at] = line(type, stat.mode, owner, stat.mtime, rest);
 			}
 		}
 	}

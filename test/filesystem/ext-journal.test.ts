@@ -141,7 +141,7 @@ describe.skipIf(missing(...tools))(`the journal of an unclean ext file system ${
 				if (hasChecksums && isHeader && type !== COMMIT) judged.fill(0, start, start + BLOCK);
 				expect((await read(damaged)).equals(await recovered(judged))).toBe(true);
 			}),
-			{ numRuns: 10 },
+			{ numRuns: 6 },
 		);
 	});
 
@@ -175,7 +175,7 @@ describe.skipIf(missing(...tools))(`the journal of an unclean ext file system ${
 					);
 				expect(outcome).toMatch(/^(read|error)$/);
 			}),
-			{ numRuns: 200 },
+			{ numRuns: 100 },
 		);
 	});
 

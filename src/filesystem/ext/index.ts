@@ -38,6 +38,8 @@ export async function openExt(source: ByteSource): Promise<ExtVolume | undefined
 	return { name: source.name, parameters: replayedParameters, source: current, metadata: cached(current) };
 }
 
+const REMEMBERED_INODES = 256;
+
 class ExtFilesystem implements Filesystem {
 	readonly kind: string;
 	readonly uuid: string;
@@ -45,6 +47,8 @@ class ExtFilesystem implements Filesystem {
 	readonly edit?: () => Promise<Editor>;
 	readonly #volume: ExtVolume;
 	readonly #directories: Directories;
+	/** The inodes of directories: every path leads through the same few. */
+	readonly #walked = new Map<number, Inode>();
 
 	constructor(volume: ExtVolume, edit: (() => Promise<Editor>) | undefined) {
 		if (edit) this.edit = edit;
@@ -74,8 +78,9 @@ class ExtFilesystem implements Filesystem {
 
 	async list(path: string): Promise<readonly DirectoryEntry[]> {
 		const inode = await this.#find(path);
-		if (inode?.type !== "directory")
+		if (inode?.type !== "directory") {
 			throw notFound(`${this.#named(path)} is not a directory`, { file: this.#named(path) });
+		}
 		const found: DirectoryEntry[] = [];
 		for (const { name, type, inode: number, at } of await this.#directories.list(inode, this.#named(path))) {
 			found.push({ name, type: type ?? (await readInode(this.#volume, number, at)).type });
@@ -101,13 +106,24 @@ class ExtFilesystem implements Filesystem {
 
 	/** The inode at `path`; links are not followed. */
 	async #find(path: string): Promise<Inode | undefined> {
-		let inode = await readInode(this.#volume, ROOT_INODE, SUPERBLOCK_AT);
+		let inode = await this.#inode(ROOT_INODE, SUPERBLOCK_AT);
 		for (const name of path.split("/")) {
 			if (name === "") continue;
 			if (inode.type !== "directory") return undefined;
 			const entry = await this.#directories.find(inode, name, this.#named(path));
 			if (entry === undefined) return undefined;
-			inode = await readInode(this.#volume, entry.inode, entry.at);
+			inode = await this.#inode(entry.inode, entry.at);
+		}
+		return inode;
+	}
+
+	async #inode(number: number, referrer: number): Promise<Inode> {
+		const known = this.#walked.get(number);
+		if (known !== undefined) return known;
+		const inode = await readInode(this.#volume, number, referrer);
+		if (inode.type === "directory") {
+			if (this.#walked.size >= REMEMBERED_INODES) this.#walked.clear();
+			this.#walked.set(number, inode);
 		}
 		return inode;
 	}

@@ -110,8 +110,8 @@ export function kindOf({ features: { compat, incompat, roCompat } }: ExtParamete
 	return incompat & Incompat.RECOVER ? "ext4" : "ext2";
 }
 
-/** Free bytes, as the superblock counts them. */
-export function freeBytes({ fields, features, blockSize }: ExtParameters): number {
+/** Free bytes, as the superblock counts them; never more than there are. */
+export function freeBytes({ fields, features, blockSize, blocks }: ExtParameters): number {
 	const high = features.incompat & Incompat["64BIT"] ? fields.s_free_blocks_count_hi * 2 ** 32 : 0;
-	return (fields.s_free_blocks_count_lo + high) * blockSize;
+	return Math.min(fields.s_free_blocks_count_lo + high, blocks) * blockSize;
 }
