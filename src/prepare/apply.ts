@@ -1,16 +1,19 @@
 import { AnyvisorError, damaged, unsupported } from "../bytes/errors.js";
 import type { Editor, Filesystem } from "../filesystem/filesystem.js";
-import type { GuestTree } from "../filesystem/tree.js";
+import type { GuestTree, Resolved } from "../filesystem/tree.js";
 import type { LinuxGuest } from "../guest/guest.js";
 import type { Change, ReplaceLines } from "./change.js";
+import { joinLines, splitLines } from "./lines.js";
 import { overlayArchive } from "./overlay-archive.js";
 
 const textLimit = 16 * 2 ** 20;
 const copyLimit = 64 * 2 ** 20;
 
+/** Bytes beside its contents that a new file or folder takes at most: a block or cluster begun, and a folder that grows. */
+const overhead = 128 * 1024;
+
 /** One file operation on one file system: what a change comes down to. */
 interface Edit {
-	readonly mount: string;
 	/** Folders that are to be made first, and the file's path, inside the file system. */
 	readonly folders: readonly string[];
 	readonly path: string;
@@ -19,6 +22,8 @@ interface Edit {
 	/** Permission bits of a file that is new. */
 	readonly mode: number;
 }
+
+type Editable = Filesystem & Required<Pick<Filesystem, "edit">>;
 
 /**
  * Carries out a plan: the one place that edits a guest. All contents are made before the first byte is written, and a
@@ -33,48 +38,47 @@ export async function apply(
 	tree: GuestTree,
 	now: number,
 ): Promise<void> {
-	const byMount = new Map<string, Edit[]>();
+	const edits = new Map<Editable, Edit[]>();
 	for (const change of changes) {
-		const edit = { ...(await destination(tree, change.path)), ...(await contentsOf(change, guest, tree)) };
-		byMount.set(edit.mount, [...(byMount.get(edit.mount) ?? []), edit]);
+		const { found, folders, path } = await destination(tree, change.path);
+		const filesystem = editable(found, change.path);
+		const edit = { folders, path, ...(await contentsOf(change, guest, tree)) };
+		edits.set(filesystem, [...(edits.get(filesystem) ?? []), edit]);
 	}
-	for (const [mount, edits] of byMount) await assertRoom(filesystemAt(tree, mount), mount, edits);
-	for (const [mount, edits] of byMount) {
-		const editor = await filesystemAt(tree, mount).edit();
-		try {
-			for (const edit of edits) await carryOut(edit, editor, now);
-		} finally {
-			await editor.close();
-		}
-	}
+	for (const { mount, filesystem } of tree.mounts)
+		await assertRoom(filesystem, mount, edits.get(filesystem as Editable));
+	for (const [filesystem, list] of edits) await carryOut(list, await filesystem.edit(), now);
 }
 
-type Editable = Filesystem & { edit(): Promise<Editor> };
-
-function filesystemAt(tree: GuestTree, mount: string): Editable {
-	const filesystem = tree.mounts.find((candidate) => candidate.mount === mount)?.filesystem;
-	if (!filesystem?.edit) {
-		throw unsupported(`The file system at ${mount} (${filesystem?.kind ?? "unknown"}) can be read but not yet edited`, {
-			file: mount,
-			hint: "Prepare this guest where it runs: add the drivers with its own initramfs generator, then pack it again.",
-		});
-	}
-	return filesystem as Editable;
+function editable({ mount, filesystem }: Resolved, path: string): Editable {
+	if (isEditable(filesystem)) return filesystem;
+	throw unsupported(`The file system at ${mount} (${filesystem.kind}) can be read but not yet edited`, {
+		file: path,
+		hint: "Prepare this guest where it runs: add the drivers with its own initramfs generator, then pack it again.",
+	});
 }
 
-async function assertRoom(filesystem: Filesystem, mount: string, edits: readonly Edit[]): Promise<void> {
-	const needed = edits.reduce((sum, { contents }) => sum + contents.length, 0);
+const isEditable = (filesystem: Filesystem): filesystem is Editable => filesystem.edit !== undefined;
+
+async function assertRoom(filesystem: Filesystem, mount: string, edits: readonly Edit[] = []): Promise<void> {
+	const needed = edits.reduce((sum, { contents, folders }) => {
+		return sum + contents.length + (1 + folders.length) * overhead;
+	}, 0);
 	const free = await filesystem.free?.();
 	if (free !== undefined && needed > free) {
-		throw new AnyvisorError("no-space", `${mount} in the guest has ${free} bytes free, but ${needed} are needed`, {
-			file: mount,
-			hint: `Free space on ${mount} in the guest (old kernels are the usual cause), then try again.`,
-		});
+		throw new AnyvisorError(
+			"no-space",
+			`${mount} in the guest has ${free} bytes free, but up to ${needed} are needed`,
+			{
+				file: mount,
+				hint: `Free space on ${mount} in the guest (old kernels are the usual cause), then try again.`,
+			},
+		);
 	}
 }
 
 /** Where `path` is or will be: its last existing ancestor decides the file system, links followed. */
-async function destination(tree: GuestTree, path: string): Promise<Pick<Edit, "mount" | "folders" | "path">> {
+async function destination(tree: GuestTree, path: string) {
 	const missing: string[] = [];
 	let known = path;
 	let found = await tree.resolveParent(known);
@@ -90,7 +94,7 @@ async function destination(tree: GuestTree, path: string): Promise<Pick<Edit, "m
 		folders.push(inside);
 		inside = `${inside}/${name}`;
 	}
-	return { mount: found.mount, folders, path: inside };
+	return { found, folders, path: inside };
 }
 
 async function contentsOf(
@@ -115,22 +119,34 @@ async function contentsOf(
 	}
 }
 
-/** Works on bytes: text in an unknown encoding comes out as it went in. */
 function replaceLines(contents: Uint8Array, { path, lines }: ReplaceLines): Uint8Array {
-	const latin1 = Array.from(contents, (byte) => String.fromCharCode(byte)).join("");
-	const all = latin1.split("\n");
-	const raw = (text: string) =>
-		Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join("");
+	const all = splitLines(contents);
 	for (const { line, from, to } of lines) {
-		if (all[line - 1] !== raw(from)) throw damaged(`${path} line ${line} is no longer "${from}"`, { file: path });
-		all[line - 1] = raw(to);
+		const now = all[line - 1];
+		const end = now?.endsWith("\r") ? "\r" : "";
+		if (now !== from + end) {
+			throw damaged(`${path} line ${line} is no longer "${from}"`, {
+				file: path,
+				hint: "Plan again: the guest has changed since.",
+			});
+		}
+		all[line - 1] = to + end;
 	}
-	return Uint8Array.from(all.join("\n"), (char) => char.charCodeAt(0));
+	return joinLines(all);
 }
 
-async function carryOut(edit: Edit, editor: Editor, now: number): Promise<void> {
+async function carryOut(edits: readonly Edit[], editor: Editor, now: number): Promise<void> {
 	const owner = { uid: 0, gid: 0, mtime: now };
-	for (const folder of edit.folders) await editor.makeDirectory(folder, { ...owner, mode: 0o755 });
-	if (edit.append) await editor.appendFile(edit.path, edit.contents, now);
-	else await editor.writeFile(edit.path, edit.contents, { ...owner, mode: edit.mode });
+	try {
+		for (const { folders, path, append, contents, mode } of edits) {
+			for (const folder of folders) await editor.makeDirectory(folder, { ...owner, mode: 0o755 });
+			if (append) await editor.appendFile(path, contents, now);
+			else await editor.writeFile(path, contents, { ...owner, mode });
+		}
+	} catch (error) {
+		// The first failure is the cause, whatever closing says.
+		await editor.close().catch(() => undefined);
+		throw error;
+	}
+	await editor.close();
 }

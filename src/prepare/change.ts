@@ -32,7 +32,10 @@ export interface WriteFile extends Common {
 /** Replaces lines of a text file; all other bytes stay. */
 export interface ReplaceLines extends Common {
 	readonly action: "replace-lines";
-	/** `line` counts from 1; `from` is what stands there now, without its line end. */
+	/**
+	 * `line` counts from 1; `from` is what stands there now, without its line end (`\n` or `\r\n`). Where a line is not
+	 * UTF-8, its bytes from 0x80 on stand as U+DC80 to U+DCFF.
+	 */
 	readonly lines: readonly { readonly line: number; readonly from: string; readonly to: string }[];
 }
 

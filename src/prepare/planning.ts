@@ -9,5 +9,5 @@ export interface Planning {
 	/** Hypervisors that the guest shall run on. */
 	readonly targets: readonly Hypervisor[];
 	/** Name that does not depend on the disk's controller, such as `UUID=…`, for a `/dev/sdX1`; `undefined`: no such volume. */
-	stableName(device: string): string | undefined;
+	readonly stableName: (device: string) => string | undefined;
 }

@@ -6,26 +6,29 @@ import type { Planning } from "../planning.js";
 const header = "# Written by Anyvisor: keeps the drivers of other hypervisors in the initramfs after kernel updates.\n";
 
 /** Where each generator looks for more modules, and how they are written there. */
-const dropIns: Record<Generator, { path: string; mode: number; contents(modules: string): string }> = {
+const dropIns: Record<Generator, { path: string; mode: number; contents: (modules: readonly string[]) => string }> = {
 	// A hook rather than a list in modules.d: that list is loaded unconditionally at every boot.
 	"initramfs-tools": {
 		path: "/etc/initramfs-tools/hooks/anyvisor",
 		mode: 0o755,
 		contents: (modules) => `#!/bin/sh
-${header}[ "$1" = prereqs ] && exit 0
+${header}if [ "$1" = prereqs ]; then
+	exit 0
+fi
 . /usr/share/initramfs-tools/hook-functions
-manual_add_modules ${modules}
+manual_add_modules ${modules.join(" ")}
 `,
 	},
 	dracut: {
 		path: "/etc/dracut.conf.d/anyvisor.conf",
 		mode: 0o644,
-		contents: (modules) => `${header}add_drivers+=" ${modules} "\n`,
+		contents: (modules) => `${header}add_drivers+=" ${modules.join(" ")} "\n`,
 	},
 	mkinitcpio: {
 		path: "/etc/mkinitcpio.conf.d/anyvisor.conf",
 		mode: 0o644,
-		contents: (modules) => `${header}MODULES+=(${modules})\n`,
+		// Without the question mark a module that another kernel lacks would fail its image.
+		contents: (modules) => `${header}MODULES+=(${modules.map((module) => `"${module}?"`).join(" ")})\n`,
 	},
 };
 
@@ -36,11 +39,11 @@ export async function planDropIns({ guest, tree, targets }: Planning): Promise<W
 	for (const generator of guest.generators) {
 		const { path, mode, contents } = dropIns[generator];
 		const current = (await tree.readText(path)) ?? "";
-		const words = new Set(current.split(/[\s"()]+/));
+		const words = new Set(current.split(/[\s"()?]+/));
 		const missing = [...wanted].filter((module) => !words.has(module));
 		if (missing.length === 0) continue;
 		const kept = [...words].filter((word) => guest.kernels.some((kernel) => kernel.modules.paths.has(word)));
-		const modules = [...new Set([...kept, ...wanted])].sort().join(" ");
+		const modules = [...new Set([...kept, ...wanted])].sort();
 		changes.push({
 			rule: "drop-in",
 			action: "write-file",

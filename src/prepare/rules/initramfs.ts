@@ -10,7 +10,7 @@ export async function planInitramfs({ guest, tree, targets }: Planning): Promise
 		if (!kernel.initramfs) continue;
 		const modules = modulesToAdd(guest, kernel, targets);
 		if (modules.length === 0) continue;
-		const { bytes } = await overlayFiles(tree, kernel, modules);
+		const { bytes } = await overlayFiles(tree, kernel, kernel.initramfs, modules);
 		changes.push({
 			rule: "initramfs",
 			action: "append-modules",
