@@ -3,7 +3,7 @@ import path from "node:path";
 import { AnyvisorError, refused } from "../bytes/errors.js";
 import type { ByteSink, OutputFolder } from "../bytes/sink.js";
 import { guarded } from "./failure.js";
-import { forgetPartial, partialPath, registerPartial } from "./partial.js";
+import { forgetPartial, partialPath, registerPartial, removeAbandoned } from "./partial.js";
 import { exists, type OutputOptions, sinkInto, syncFolder } from "./sink.js";
 
 /**
@@ -17,6 +17,7 @@ export async function outputFolder(target: string, { overwrite = false }: Output
 	const folder = partialPath(target);
 	await guarded("writing", target, async () => {
 		if (!overwrite) await refuseFilled(target);
+		await removeAbandoned(target);
 		await mkdir(folder);
 	});
 	registerPartial(folder, target);

@@ -3,7 +3,7 @@ import path from "node:path";
 import { refused } from "../bytes/errors.js";
 import type { ByteSink } from "../bytes/sink.js";
 import { guarded } from "./failure.js";
-import { forgetPartial, partialPath, registerPartial } from "./partial.js";
+import { forgetPartial, partialPath, registerPartial, removeAbandoned } from "./partial.js";
 
 export interface OutputOptions {
 	/** Replaces an output of that name, at the moment the new one is complete. Without it, one that exists is `refused`. */
@@ -20,6 +20,7 @@ export async function fileSink(target: string, options: OutputOptions = {}): Pro
 	const file = partialPath(target);
 	const checkFree = () => (options.overwrite === true ? Promise.resolve() : refuseExisting(target));
 	await checkFree();
+	await removeAbandoned(target);
 	return sinkInto(file, target, async () => {
 		await checkFree();
 		await rename(file, target);
