@@ -5,7 +5,7 @@ import { struct, text, u8, u16 } from "../bytes/struct.js";
  * ends with the same signature as an MBR, and what stands where an MBR has its partitions is program code.
  * Microsoft, "FAT: General Overview of On-Disk Format", section "Boot Sector and BPB".
  */
-export const BiosParameterBlock = struct("BIOS parameter block", "little", {
+const BiosParameterBlock = struct("BIOS parameter block", "little", {
 	BS_jmpBoot0: u8,
 	BS_jmpBoot1: u8,
 	BS_jmpBoot2: u8,

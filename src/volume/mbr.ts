@@ -6,7 +6,7 @@ import type { Volume, VolumeScheme } from "./volume.js";
 import { volumeSource } from "./window.js";
 
 /** https://uefi.org/specs/UEFI/2.10/05_GUID_Partition_Table_Format.html#legacy-master-boot-record-mbr */
-export const PartitionRecord = struct("MBR partition record", "little", {
+const PartitionRecord = struct("MBR partition record", "little", {
 	bootIndicator: u8,
 	startingChs: bytes(3),
 	osType: u8,

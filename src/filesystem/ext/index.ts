@@ -25,7 +25,7 @@ export const ext: FilesystemFormat = {
 };
 
 /** The volume behind {@link ext}; `undefined` where `source` is none. */
-export async function openExt(source: ByteSource): Promise<ExtVolume | undefined> {
+async function openExt(source: ByteSource): Promise<ExtVolume | undefined> {
 	const parameters = await readSuperblock(source);
 	if (parameters === undefined) return undefined;
 	const asStored = { name: source.name, parameters, source, metadata: cached(source) };

@@ -10,7 +10,7 @@ const DATA = [0x64, 0x61, 0x74, 0x61];
 const HEADER = 4;
 
 /** A part of an inode, and where it stands on the volume. */
-export interface InlinePart {
+interface InlinePart {
 	readonly bytes: Uint8Array;
 	readonly at: number;
 }

@@ -27,7 +27,7 @@ import { SUPERBLOCK_AT, Superblock } from "./layout.js";
 import { corrupt } from "./superblock.js";
 
 /** A block that the journal holds a newer copy of. */
-export interface Replacement {
+interface Replacement {
 	/** The block of the volume where the copy stands. */
 	readonly block: number;
 	/** The copy begins with zeros where the block begins with {@link JOURNAL_MAGIC}. */
@@ -37,8 +37,8 @@ export interface Replacement {
 /** By block number: what has to be read from elsewhere. */
 export type Replacements = ReadonlyMap<number, Replacement>;
 
-/** Ten times what mke2fs gives the largest file systems by default. */
-const LONGEST_LOG = 1 << 18;
+/** In bytes: what mke2fs gives the largest file systems for all of their journal. */
+const LONGEST_LOG = 1 << 30;
 
 interface Journal {
 	readonly volume: ExtVolume;
@@ -185,8 +185,8 @@ class Log {
 	/** Steps on in the log; returns the block of the volume where that block of the journal is. */
 	async #next(): Promise<number> {
 		const { map, end, superblock, volume, at } = this.#journal;
-		if (++this.#walked > LONGEST_LOG) {
-			throw refused(`${volume.name}: the journal holds more than ${LONGEST_LOG} blocks to be replayed`, {
+		if (++this.#walked * volume.parameters.blockSize > LONGEST_LOG) {
+			throw refused(`${volume.name}: the journal holds more than ${LONGEST_LOG} bytes to be replayed`, {
 				file: volume.name,
 				offset: at,
 				hint: 'Run "e2fsck -f" on a copy of this file system.',
