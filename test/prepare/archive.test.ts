@@ -1,0 +1,246 @@
+import { execFileSync } from "node:child_process";
+import { copyFile, mkdir, readFile, symlink } from "node:fs/promises";
+import path from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
+import { closure } from "../../src/driver/closure.js";
+import type { GuestTree } from "../../src/filesystem/tree.js";
+import type { Initramfs, LinuxKernel } from "../../src/guest/guest.js";
+import { cpio } from "../../src/prepare/cpio.js";
+import { overlayArchive, overlayFiles } from "../../src/prepare/overlay-archive.js";
+import { hostKernel, hostKernelReason } from "../guest/support/host.js";
+import { type Contents, memoryTree } from "../guest/support/memory.js";
+import { because, missing, run, temporaryFolder } from "../support/tools.js";
+import { type Compression, compress, compressions, compressorNames, concat, initramfsOf, kernelIn } from "./support.js";
+
+process.env["PATH"] += ":/usr/sbin:/sbin";
+const version = hostKernel ?? "";
+const directory = `/usr/lib/modules/${version}`;
+const indexes = ["modules.dep.bin", "modules.alias.bin"];
+
+/** Another program lists or unpacks an archive. */
+const cpioTool = (archive: Uint8Array, ...args: readonly string[]) =>
+	execFileSync("cpio", ["--quiet", ...args], { input: archive, encoding: "utf8", maxBuffer: 1 << 26 });
+
+describe.skipIf(missing("cpio"))(`cpio archives ${because("cpio")}`, () => {
+	const contents = new TextEncoder().encode("12345");
+	const archive = cpio([
+		{ name: "usr/lib" },
+		{ name: "usr/lib/ä", contents },
+		{ name: "usr/lib/empty", contents: new Uint8Array() },
+	]);
+
+	it("are what cpio(1) lists: root's, at the epoch, the contents as given", async () => {
+		expect(
+			cpioTool(archive, "-itvn")
+				.trimEnd()
+				.split("\n")
+				.map((line) => line.replace(/\s+/g, " ")),
+		).toEqual([
+			expect.stringMatching(/^drwxr-xr-x 1 0 0 0 Jan 1 1970 usr\/lib$/),
+			expect.stringMatching(/^-rw-r--r-- 1 0 0 5 Jan 1 1970 usr\/lib\//),
+			expect.stringMatching(/^-rw-r--r-- 1 0 0 0 Jan 1 1970 usr\/lib\/empty$/),
+		]);
+		const folder = await temporaryFolder();
+		cpioTool(archive, "-idum", "-D", folder);
+		expect(await readFile(path.join(folder, "usr/lib/ä"), "utf8")).toBe("12345");
+	});
+
+	it("can be followed by another one at once", () => {
+		expect(archive.length % 4).toBe(0);
+		expect(archive).toEqual(
+			cpio([
+				{ name: "usr/lib" },
+				{ name: "usr/lib/ä", contents },
+				{ name: "usr/lib/empty", contents: new Uint8Array() },
+			]),
+		);
+	});
+});
+
+const tools = ["cpio", "depmod", "modprobe", "modinfo", ...compressorNames];
+
+describe.skipIf(hostKernel === undefined || missing(...tools))(
+	`archives for initramfs ${because(...tools)}${hostKernelReason}`,
+	() => {
+		const files: Record<string, Contents> = {};
+		let tree: GuestTree;
+		let kernel: LinuxKernel;
+		/** Uncompressed. */
+		let base: Uint8Array = new Uint8Array();
+		let added: readonly string[] = [];
+		let folder = "";
+		const pvscsi = "pci:v000015ADd000007C0sv000015ADsd000007C0bc01sc00i00";
+
+		beforeAll(async () => {
+			folder = await temporaryFolder();
+			const home = `/lib/modules/${version}`;
+			for (const name of ["dep", "dep.bin", "alias", "alias.bin", "softdep", "builtin", "builtin.modinfo"]) {
+				files[`${directory}/modules.${name}`] = await readFile(`${home}/modules.${name}`);
+			}
+			kernel = await kernelIn(memoryTree(files), version, directory);
+			const pathOf = (module: string) => kernel.modules.paths.get(module) ?? "";
+			added = closure(["vmw_pvscsi", "virtio_blk"], kernel.modules).order;
+			const inBase = closure(["sd_mod"], kernel.modules).order;
+			for (const module of new Set([...added, ...inBase])) {
+				files[`${directory}/${pathOf(module)}`] = await readFile(`${home}/${pathOf(module)}`);
+			}
+			tree = memoryTree(files);
+
+			// As a generator leaves it: few modules, and indexes of these alone.
+			const root = path.join(folder, "root");
+			for (const module of inBase) {
+				const to = path.join(root, directory, pathOf(module));
+				await mkdir(path.dirname(to), { recursive: true });
+				await copyFile(`${home}/${pathOf(module)}`, to);
+			}
+			await symlink("usr/lib", path.join(root, "lib"));
+			for (const name of ["order", "builtin", "builtin.modinfo"]) {
+				await copyFile(`${home}/modules.${name}`, path.join(root, directory, `modules.${name}`));
+			}
+			await run("depmod", "-b", root, version);
+			base = new Uint8Array(
+				execFileSync("sh", ["-c", "find usr lib | cpio -o -H newc --quiet"], { cwd: root, maxBuffer: 1 << 27 }),
+			);
+			added = added.filter((module) => !inBase.includes(module));
+		});
+
+		/** Decompresses by the format's own tool. */
+		function decompress(compression: Compression, bytes: Uint8Array): Uint8Array {
+			if (compression === "none") return bytes.subarray(bytes.indexOf(0x30));
+			const command = compression === "lz4-legacy" ? "lz4" : compression;
+			return new Uint8Array(execFileSync(command, ["-d", "-c", "-q"], { input: bytes, maxBuffer: 1 << 27 }));
+		}
+
+		it.each(compressions)("behind %s: other tools unpack it, and modprobe finds the drivers", async (compression) => {
+			const first = compress(compression, base);
+			const before: Initramfs = { ...(await initramfsOf(first, version)), generator: "initramfs-tools" };
+			const overlay = await overlayArchive(tree, kernel, before, added);
+			const own =
+				({ xz: "gzip", bzip2: "gzip" } as Partial<Record<Compression, Compression>>)[compression] ?? compression;
+			const archive = decompress(own, overlay);
+
+			const names = cpioTool(archive, "-it").trimEnd().split("\n");
+			expect(names.filter((name) => !name.startsWith("usr/lib/modules"))).toEqual([]);
+			expect(names.filter((name) => name.endsWith(".ko")).length).toBe(added.length);
+			for (const [i, name] of names.entries()) {
+				const parent = path.dirname(name);
+				expect(parent === "usr/lib" || names.slice(0, i).includes(parent), `${name} before its folder`).toBe(true);
+			}
+
+			const root = path.join(folder, compression);
+			await mkdir(root);
+			cpioTool(base, "-idum", "-D", root);
+			const ask = (alias: string) => run("modprobe", "-d", root, "-S", version, "--show-depends", alias);
+			await expect(ask(pvscsi)).rejects.toThrow("not found");
+			cpioTool(archive, "-idum", "-D", root);
+			expect(await ask(pvscsi)).toMatch(/vmw_pvscsi\.ko/);
+			for (const line of (await ask("virtio_blk")).trim().split("\n")) {
+				expect((await readFile(line.split(" ")[1] ?? "")).subarray(0, 4).toString("latin1")).toBe("\x7fELF");
+			}
+
+			const after = await initramfsOf(concat(first, overlay), version);
+			expect(after.modules).toEqual(new Set([...before.modules, ...added]));
+			expect(after.aliases?.some(([, module]) => module === "vmw_pvscsi")).toBe(true);
+			expect(after.mergedUsr).toBe(true);
+		});
+
+		it.each([1, 2, 3, 4, 512])("fits behind %i zero bytes, also twice", async (zeros) => {
+			for (const compression of ["none", "zstd", "lz4-legacy"] as const) {
+				const first = concat(compress(compression, base), new Uint8Array(zeros));
+				const before = await initramfsOf(first, version);
+				const overlay = await overlayArchive(tree, kernel, before, ["vmw_pvscsi"]);
+				const after = await initramfsOf(concat(first, overlay, overlay), version);
+				expect(after.segments.length).toBe(3);
+				expect(after.modules).toContain("vmw_pvscsi");
+			}
+		});
+
+		it("without a link for /lib, the files go where the modules are", async () => {
+			const split = await initramfsOf(cpio([{ name: "lib" }, { name: "lib/modules" }]), version);
+			const archive = await overlayArchive(tree, kernel, split, ["vmw_pvscsi"]);
+			const names = cpioTool(archive, "-it").trimEnd().split("\n");
+			expect(names.slice(0, 2)).toEqual(["lib/modules", `lib/modules/${version}`]);
+			expect(names.every((name) => name.startsWith("lib/modules"))).toBe(true);
+		});
+
+		it("modules that are compressed on disk go in as the kernel takes them, named as the index names them", async () => {
+			// Debian's kmod, which judges here, knows no .ko.gz.
+			const endings = { ".xz": "xz", ".zst": "zstd" } as const;
+			for (const [ending, compression] of Object.entries(endings)) {
+				const packed: Record<string, Contents> = {};
+				for (const [name, contents] of Object.entries(files)) {
+					if (name.endsWith(".ko")) packed[name + ending] = compress(compression, contents as Uint8Array);
+					else if (name.endsWith("/modules.dep")) {
+						packed[name] = new TextDecoder().decode(contents as Uint8Array).replaceAll(/\.ko\b/g, `.ko${ending}`);
+					} else packed[name] = contents;
+				}
+				const packedTree = memoryTree(packed);
+				const packedKernel = await kernelIn(packedTree, version, directory);
+				const plain = await initramfsOf(base, version);
+
+				// initramfs-tools has decompressed what is in the base, so that the guest's index would miss it there.
+				const debian: Initramfs = { ...plain, generator: "initramfs-tools" };
+				const archive = await overlayArchive(packedTree, packedKernel, debian, ["vmw_pvscsi"]);
+				const names = cpioTool(archive, "-it").match(/\/sd_mod\.ko.*|\/vmw_pvscsi\.ko.*/g) ?? [];
+				expect(names.sort()).toEqual([`/sd_mod.ko${ending}`, `/vmw_pvscsi.ko${ending}`]);
+
+				// dracut keeps them as they are.
+				const fedora = await overlayArchive(packedTree, packedKernel, { ...plain, generator: "dracut" }, [
+					"vmw_pvscsi",
+				]);
+				expect(cpioTool(fedora, "-it")).not.toContain("sd_mod");
+
+				const root = path.join(folder, `packed${ending}`);
+				await mkdir(root);
+				cpioTool(archive, "-idum", "-D", root);
+				const module = path.join(root, directory, `${kernel.modules.paths.get("vmw_pvscsi")}${ending}`);
+				expect(await run("modinfo", "-F", "description", module)).toMatch(/PVSCSI/);
+				const original = files[`${directory}/${kernel.modules.paths.get("vmw_pvscsi")}`] as Uint8Array;
+				expect((await readFile(module)).equals(original)).toBe(true);
+			}
+		});
+
+		it("keeps all that mkinitcpio moved into one folder", async () => {
+			const plain = await initramfsOf(base, version);
+			const moved = await overlayFiles(tree, kernel, { ...plain, generator: "mkinitcpio" }, ["vmw_pvscsi"]);
+			expect(moved.paths).toEqual(
+				expect.arrayContaining([...plain.modules].map((module) => kernel.modules.paths.get(module))),
+			);
+			expect(moved.paths.slice(-2)).toEqual(indexes);
+		});
+
+		it("refuses a guest without depmod's indexes, naming the file and the remedy", async () => {
+			const { [`${directory}/modules.alias.bin`]: _, ...rest } = files;
+			await expect(
+				overlayFiles(memoryTree(rest), kernel, await initramfsOf(base, version), ["vmw_pvscsi"]),
+			).rejects.toMatchObject({
+				kind: "not-found",
+				file: `${directory}/modules.alias.bin`,
+				hint: expect.stringContaining("depmod") as string,
+			});
+		});
+
+		it.each(["../../../../../../init", "/init", "kernel//x.ko"])(
+			"never leaves the modules directory: %s",
+			async (escape) => {
+				const hostile = { ...kernel, modules: { ...kernel.modules, paths: new Map([["evil", escape]]) } };
+				const plain = await initramfsOf(base, version);
+				await expect(overlayFiles(tree, hostile, plain, ["evil"])).rejects.toMatchObject({ kind: "damaged" });
+			},
+		);
+
+		it("refuses modules of an absurd size before reading them", async () => {
+			const huge = { name: "huge", size: 2 ** 40, read: () => Promise.reject(new Error("read")) };
+			const large = memoryTree({ ...files, [`${directory}/${kernel.modules.paths.get("vmw_pvscsi")}`]: huge });
+			await expect(
+				overlayArchive(large, kernel, await initramfsOf(base, version), ["vmw_pvscsi"]),
+			).rejects.toMatchObject({ kind: "refused" });
+		});
+
+		it("writes the same bytes each time", async () => {
+			const plain = await initramfsOf(base, version);
+			const write = async () => Buffer.from(await overlayArchive(tree, kernel, plain, added));
+			expect((await write()).equals(await write())).toBe(true);
+		});
+	},
+);
