@@ -16,7 +16,7 @@ export interface Block {
 }
 
 /** Throws `interrupted` once the caller asked to stop. */
-export function checkSignal(signal: AbortSignal | undefined): void {
+function checkSignal(signal: AbortSignal | undefined): void {
 	if (signal?.aborted === true) throw new AnyvisorError("interrupted", "stopped on request");
 }
 

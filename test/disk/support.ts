@@ -24,7 +24,7 @@ function counted(source: ByteSource): ByteSource {
 	};
 }
 
-export const fileSource = async (file: string): Promise<ByteSource> => counted(await openFile(file));
+const fileSource = async (file: string): Promise<ByteSource> => counted(await openFile(file));
 
 export async function fileSink(file: string): Promise<ByteSink> {
 	const handle = await open(file, "w");
@@ -38,7 +38,7 @@ export async function fileSink(file: string): Promise<ByteSink> {
 	};
 }
 
-export const neighboursOf = (file: string): Neighbours => {
+const neighboursOf = (file: string): Neighbours => {
 	const open = folderNeighbours(path.dirname(file));
 	return confinedNeighbours(async (name) => counted(await open(name)));
 };

@@ -10,7 +10,7 @@ import { layoutsFor } from "../../src/target/registry.js";
 import type { Appliance, LayoutOptions, PlacedLayout } from "../../src/target/target.js";
 
 /** 2025-01-01, the time in every package of these tests. */
-export const NOW = 1_735_689_600;
+const NOW = 1_735_689_600;
 
 export const machine: Machine = {
 	name: "Web server №1",

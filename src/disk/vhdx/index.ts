@@ -2,8 +2,6 @@ import type { DiskFormat } from "../disk.js";
 import { isVhdx, openVhdx } from "./read.js";
 import { writeVhdx } from "./write.js";
 
-export type { VhdxWriteOptions } from "./write.js";
-
 /** Hyper-V's virtual disk; see `layout.ts` for the specification. */
 export const vhdx: DiskFormat = {
 	id: "vhdx",

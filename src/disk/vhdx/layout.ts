@@ -18,7 +18,7 @@ export const FILE_SIGNATURE = "vhdxfile";
 /** 2.2: the header section; the first MiB of the file. */
 export const HEADER_OFFSETS = [64 * KIB, 128 * KIB] as const;
 export const REGION_TABLE_OFFSETS = [192 * KIB, 256 * KIB] as const;
-export const HEADER_SECTION_SIZE = MIB;
+export const HEADER_SECTION_SIZE = 1 * MIB;
 
 /** 2.2.2; 4 KiB, the rest of which is reserved. The current one has the higher sequence number. */
 export const Header = struct("VHDX header", "little", {

@@ -2,7 +2,7 @@ import type { DiskFormat } from "../disk.js";
 import { isVmdk, openVmdk } from "./read.js";
 import { writeVmdk } from "./write.js";
 
-export { type AdapterType, type DescriptorOptions, flatDescriptor } from "./descriptor.js";
+export { flatDescriptor } from "./descriptor.js";
 export { contentId, type VmdkWriteOptions } from "./write.js";
 
 /** VMware's virtual disk; see `layout.ts` for the specification. */

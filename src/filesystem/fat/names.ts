@@ -23,13 +23,13 @@ export function shortName(raw: Uint8Array, ntRes: number): string {
 }
 
 /** Ties long name entries to their short one: specification, section "Checksum". */
-export function shortNameChecksum(raw: Uint8Array): number {
+function shortNameChecksum(raw: Uint8Array): number {
 	return raw.reduce((sum, byte) => (((sum & 1) << 7) + (sum >>> 1) + byte) & 0xff, 0);
 }
 
 const unitsPerEntry = 13;
 const lastFlag = 0x40;
-export const longestName = 255;
+const longestName = 255;
 
 /** Collects the long name entries that come before a short one, last part first. */
 export class LongName {
