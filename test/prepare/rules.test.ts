@@ -1,0 +1,391 @@
+import { execFileSync } from "node:child_process";
+import * as fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { GuestTree } from "../../src/filesystem/tree.js";
+import type { Generator, LinuxGuest } from "../../src/guest/guest.js";
+import { parseFstab } from "../../src/guest/linux/fstab.js";
+import { hypervisors } from "../../src/hypervisor/registry.js";
+import { vmware } from "../../src/hypervisor/vmware.js";
+import { type Change, type Planning, plan, type ReplaceLines, type Rule } from "../../src/prepare/index.js";
+import { joinLines, splitLines } from "../../src/prepare/lines.js";
+import { planDropIns } from "../../src/prepare/rules/drop-in.js";
+import { planEspFallback } from "../../src/prepare/rules/esp-fallback.js";
+import { planCommandLine, planFstab } from "../../src/prepare/rules/stable-names.js";
+import { guest as driverGuest } from "../driver/guests.js";
+import { type Contents, memoryFilesystem, memoryTree } from "../guest/support/memory.js";
+import { because, missing } from "../support/tools.js";
+import { guestWith } from "./support.js";
+
+/** Devices that hold a file system; swap, for one, does not. */
+const known: Readonly<Record<string, string>> = { "/dev/sda1": "UUID=1111-AAAA", "/dev/nvme0n1p2": "UUID=2222-bbbb" };
+
+function planning(facts: Partial<LinuxGuest>, files: Readonly<Record<string, Contents>>): Planning {
+	return {
+		guest: guestWith(facts),
+		tree: memoryTree(files),
+		targets: hypervisors,
+		stableName: (device) => known[device],
+	};
+}
+
+/** What the file holds when the change has been made, byte by byte. */
+function changed(contents: Uint8Array, lines: ReplaceLines["lines"]): Uint8Array {
+	const all = splitLines(contents);
+	for (const { line, from, to } of lines) {
+		const now = all[line - 1] ?? "";
+		expect(now.replace(/\r$/, "")).toBe(from);
+		all[line - 1] = to + now.slice(from.length);
+	}
+	return joinLines(all);
+}
+
+const encode = (text: string) => new TextEncoder().encode(text);
+const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+
+async function fstabAfter(text: string): Promise<string> {
+	const [change] = await planFstab(planning({ fstab: parseFstab(text) }, { "/etc/fstab": text }));
+	return change ? decode(changed(encode(text), change.lines)) : text;
+}
+
+/** The file at `path` after the rule, and what the rule found to change. */
+async function menuAfter(path: string, contents: string | Uint8Array, facts: Partial<LinuxGuest> = {}) {
+	const bytes = typeof contents === "string" ? encode(contents) : contents;
+	const changes = await planCommandLine(planning(facts, { [path]: bytes }));
+	return { changes, bytes: changes.reduce((now, { lines }) => changed(now, lines), bytes) };
+}
+
+describe("lines", () => {
+	it("come back byte by byte, whatever they are", () => {
+		fc.assert(
+			fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+				expect(joinLines(splitLines(bytes))).toEqual(bytes);
+			}),
+		);
+		fc.assert(
+			fc.property(fc.string({ unit: "grapheme" }), (text) => {
+				expect(splitLines(encode(text))).toEqual(text.split("\n"));
+			}),
+		);
+	});
+
+	it("shows what is not UTF-8 as lone surrogates, line by line", () => {
+		const latin1 = Uint8Array.of(0xe4, 0x0a, 0xc3, 0xa4, 0x0a, 0xef, 0xbb, 0xbf, 0x41);
+		expect(splitLines(latin1)).toEqual(["\udce4", "ä", "\ufeffA"]);
+	});
+});
+
+describe("fstab", () => {
+	it("is mounted by UUID, and nothing else of it changes", async () => {
+		const before = [
+			"# /dev/sda1 is the root",
+			"/dev/sda1\t/ \text4\terrors=remount-ro 0 1 # /dev/sda1",
+			"  /dev/nvme0n1p2 /mnt/a\\040b\text4 defaults",
+			"/dev/sda5 none swap sw 0 0",
+			"UUID=3 /home ext4 defaults 0 2",
+			"/dev/sda /whole ext4 defaults 0 2",
+			"/dev/sda1-snapshot /snap ext4 ro 0 0",
+			"/dev/mapper/sda1 /lv ext4 defaults 0 0",
+			"",
+		].join("\n");
+		const after = await fstabAfter(before);
+		expect(after).toBe(
+			before.replace("/dev/sda1\t/ ", "UUID=1111-AAAA\t/ ").replace("  /dev/nvme0n1p2 /mnt", "  UUID=2222-bbbb /mnt"),
+		);
+		expect(await fstabAfter(after)).toBe(after);
+	});
+
+	it("keeps line ends and other encodings", async () => {
+		const bytes = Uint8Array.from([...encode("/dev/sda1 / ext4 defaults 0 1 # "), 0xe4, 0x0d, 0x0a, 0xff, 0x0a]);
+		const [change] = await planFstab(planning({ fstab: parseFstab(decode(bytes)) }, { "/etc/fstab": bytes }));
+		expect(change?.lines).toEqual([
+			{
+				line: 1,
+				from: "/dev/sda1 / ext4 defaults 0 1 # \udce4",
+				to: "UUID=1111-AAAA / ext4 defaults 0 1 # \udce4",
+			},
+		]);
+		expect(changed(bytes, change?.lines ?? [])).toEqual(
+			Uint8Array.from([...encode("UUID=1111-AAAA / ext4 defaults 0 1 # "), 0xe4, 0x0d, 0x0a, 0xff, 0x0a]),
+		);
+	});
+
+	it("once changed stays as it is, and comments and other fields are never touched", async () => {
+		const space = fc.constantFrom(" ", "\t", "  \t");
+		const spec = fc.constantFrom(
+			"/dev/sda1",
+			"/dev/sda5",
+			"/dev/nvme0n1p2",
+			"UUID=x",
+			"LABEL=sda1",
+			"#/dev/sda1",
+			"proc",
+		);
+		const line = fc
+			.tuple(
+				fc.constantFrom("", " "),
+				spec,
+				space,
+				fc.constantFrom("/", "/dev/sda1", "none"),
+				space,
+				fc.constantFrom("ext4 x=/dev/sda1", "auto", ""),
+			)
+			.map((fields) => fields.join(""));
+		await fc.assert(
+			fc.asyncProperty(fc.array(line), fc.constantFrom("\n", "\r\n"), async (lines, end) => {
+				const before = lines.join(end);
+				const after = await fstabAfter(before);
+				expect(await fstabAfter(after)).toBe(after);
+				const rows = after.split("\n");
+				for (const [i, row] of before.split("\n").entries()) {
+					const first = /\S+/.exec(row)?.[0] ?? "";
+					const mounts = parseFstab(row).length > 0;
+					expect(rows[i]).toBe(mounts ? row.replace(first, known[first] ?? first) : row);
+				}
+			}),
+		);
+	});
+});
+
+describe("kernel command lines", () => {
+	it("name the root by UUID wherever boot loaders and their generators look", async () => {
+		const cases: readonly (readonly [path: string, before: string, after: string])[] = [
+			[
+				"/boot/grub/grub.cfg",
+				"submenu 'x' {\n\tmenuentry 'y' {\n\t\tlinux /vmlinuz root=/dev/sda1 ro quiet resume=/dev/sda5\r\n\t}\n}\n",
+				"submenu 'x' {\n\tmenuentry 'y' {\n\t\tlinux /vmlinuz root=UUID=1111-AAAA ro quiet resume=/dev/sda5\r\n\t}\n}\n",
+			],
+			[
+				"/boot/grub2/grub.cfg",
+				'set kernelopts="root=/dev/sda1 ro"\n# root=/dev/sda1\nlinux /v root=/dev/sda1 root=/dev/nvme0n1p2\n',
+				'set kernelopts="root=UUID=1111-AAAA ro"\n# root=/dev/sda1\nlinux /v root=UUID=1111-AAAA root=UUID=2222-bbbb\n',
+			],
+			[
+				"/etc/default/grub",
+				'GRUB_CMDLINE_LINUX="root=/dev/sda1 \\"root=/dev/sda1\\""\nGRUB_DISABLE_LINUX_UUID="true" # why\n#GRUB_DISABLE_LINUX_UUID=true\n',
+				'GRUB_CMDLINE_LINUX="root=UUID=1111-AAAA \\"root=UUID=1111-AAAA\\""\nGRUB_DISABLE_LINUX_UUID="false" # why\n#GRUB_DISABLE_LINUX_UUID=true\n',
+			],
+			[
+				"/etc/default/grub.d/50-cloud.cfg",
+				"GRUB_CMDLINE_LINUX=root=/dev/sda1",
+				"GRUB_CMDLINE_LINUX=root=UUID=1111-AAAA",
+			],
+			["/boot/loader/entries/a.conf", "options root='/dev/sda1' ro\n", "options root='UUID=1111-AAAA' ro\n"],
+			["/etc/kernel/cmdline", "root=/dev/sda1", "root=UUID=1111-AAAA"],
+		];
+		for (const [path, before, after] of cases) {
+			const once = await menuAfter(path, before);
+			expect(once.changes.map((change) => change.path)).toEqual([path]);
+			expect(decode(once.bytes)).toBe(after);
+			expect((await menuAfter(path, once.bytes)).changes).toEqual([]);
+		}
+	});
+
+	it("is left alone where it names anything else", async () => {
+		const text =
+			"linux /v root=/dev/sda10 root=/dev/sda root=/dev/sda1x cryptroot=/dev/sda1 root=UUID=/dev/sda1 set=root=hd0 xroot=/dev/sda1\n";
+		expect((await menuAfter("/boot/grub/grub.cfg", text)).changes).toEqual([]);
+	});
+
+	it("is left alone where the kernel finds its root without an initramfs, but not where one is damaged", async () => {
+		const bare = driverGuest({});
+		const text = "linux /v root=/dev/sda1\n";
+		expect((await menuAfter("/boot/grub/grub.cfg", text, { kernels: bare.kernels })).changes).toEqual([]);
+		const broken = { ...bare.kernels[0], problems: ["/boot/initrd.img cannot be read"] };
+		expect((await menuAfter("/boot/grub/grub.cfg", text, { kernels: [broken] })).changes.length).toBe(1);
+	});
+
+	it("of one file with several names is changed once, where the file is", async () => {
+		const config = "/boot/efi/EFI/fedora/grub.cfg";
+		const changes = await planCommandLine(
+			planning(
+				{
+					boot: { kind: "grub2", config: "/boot/grub2/grub.cfg", entries: [], default: -1 },
+					esp: { mount: "/boot/efi", fallback: true, loaders: ["/boot/efi/EFI/fedora/grubx64.efi"] },
+				},
+				{ "/boot/grub2/grub.cfg": { link: "../efi/EFI/fedora/grub.cfg" }, [config]: "linux /v root=/dev/sda1\n" },
+			),
+		);
+		expect(changes.map(({ path }) => path)).toEqual([config]);
+	});
+
+	it("once changed stays as it is, byte by byte beside the names", async () => {
+		const word = fc.constantFrom(
+			"root=/dev/sda1",
+			"root=/dev/sda9",
+			"resume=/dev/nvme0n1p2",
+			"ro",
+			'"',
+			"'",
+			"#",
+			"\\",
+			"=",
+			"ä",
+		);
+		const text = fc.array(fc.tuple(word, fc.constantFrom(" ", "\n", "", "\t", "\r\n")).map((parts) => parts.join("")));
+		await fc.assert(
+			fc.asyncProperty(text, async (parts) => {
+				const once = await menuAfter("/boot/grub/grub.cfg", parts.join(""));
+				expect((await menuAfter("/boot/grub/grub.cfg", once.bytes)).changes).toEqual([]);
+				const back = decode(once.bytes)
+					.replaceAll("UUID=1111-AAAA", "/dev/sda1")
+					.replaceAll("UUID=2222-bbbb", "/dev/nvme0n1p2");
+				expect(back).toBe(parts.join(""));
+			}),
+		);
+	});
+});
+
+describe("drop-ins", () => {
+	const files = {
+		"initramfs-tools": "/etc/initramfs-tools/hooks/anyvisor",
+		dracut: "/etc/dracut.conf.d/anyvisor.conf",
+		mkinitcpio: "/etc/mkinitcpio.conf.d/anyvisor.conf",
+	} as const satisfies Record<Generator, string>;
+	const generators = Object.keys(files) as Generator[];
+	const home = ["ata_piix", "sd_mod", "ext4"];
+
+	const dropIns = (present: Readonly<Record<string, string>>, list: readonly Generator[] = generators) =>
+		planDropIns({
+			...planning(driverGuest({ initramfs: home, guest: { generators: list } }), present),
+			targets: [{ ...vmware, boot: { ...vmware.boot, disk: ["pvscsi"] }, also: [] }],
+		});
+
+	it("are written in each generator's own words", async () => {
+		const changes = await dropIns({ "/etc/": "" });
+		expect(changes.map(({ path, mode, contents }) => ({ path, mode, contents }))).toEqual([
+			{
+				path: files["initramfs-tools"],
+				mode: 0o755,
+				contents: `#!/bin/sh
+# Written by Anyvisor: keeps the drivers of other hypervisors in the initramfs after kernel updates.
+if [ "$1" = prereqs ]; then
+	exit 0
+fi
+. /usr/share/initramfs-tools/hook-functions
+manual_add_modules vmw_pvscsi
+`,
+			},
+			{
+				path: files.dracut,
+				mode: 0o644,
+				contents: `# Written by Anyvisor: keeps the drivers of other hypervisors in the initramfs after kernel updates.
+add_drivers+=" vmw_pvscsi "
+`,
+			},
+			{
+				path: files.mkinitcpio,
+				mode: 0o644,
+				contents: `# Written by Anyvisor: keeps the drivers of other hypervisors in the initramfs after kernel updates.
+MODULES+=("vmw_pvscsi?")
+`,
+			},
+		]);
+	});
+
+	it.each(generators)("of %s are not asked for twice, and keep what an earlier one named", async (generator) => {
+		const [first] = await dropIns({ "/etc/": "" }, [generator]);
+		expect(await dropIns({ [files[generator]]: first?.contents ?? "" }, [generator])).toEqual([]);
+		const other = (first?.contents ?? "").replace("vmw_pvscsi", "hv_storvsc");
+		const [merged] = await dropIns({ [files[generator]]: other }, [generator]);
+		expect(merged?.contents).toMatch(/hv_storvsc.*vmw_pvscsi/);
+	});
+
+	it.skipIf(missing("dash", "bash"))(`are what shells take ${because("dash", "bash")}`, async () => {
+		const [hook, ...configurations] = await dropIns({ "/etc/": "" });
+		expect(execFileSync("dash", ["-eus", "prereqs"], { input: hook?.contents ?? "", encoding: "utf8" })).toBe("");
+		const [dracut, mkinitcpio] = configurations.map(({ contents }) => contents);
+		const bash = (script: string) => execFileSync("bash", ["-euc", script], { encoding: "utf8" });
+		expect(bash(`add_drivers=" x "\n${dracut}echo "$add_drivers"`).trim()).toBe("x  vmw_pvscsi");
+		expect(bash(`MODULES=(x)\nshopt -s nullglob\n${mkinitcpio}echo "\${MODULES[@]}"`)).toBe("x vmw_pvscsi?\n");
+	});
+
+	it("name no module that another one brings along, and all of every target's", async () => {
+		const changes = await planDropIns({
+			...planning(driverGuest({ initramfs: home, guest: { generators: ["dracut"] } }), { "/etc/": "" }),
+			targets: hypervisors,
+		});
+		const words = new Set(
+			/"(.*)"/
+				.exec(changes[0]?.contents ?? "")?.[1]
+				?.trim()
+				.split(" "),
+		);
+		for (const driver of ["nvme", "virtio_pci", "vmw_pvscsi"]) expect(words).toContain(driver);
+		for (const dependency of ["virtio", "virtio_ring", "scsi_mod", "nvme_core", "hv_vmbus"]) {
+			expect(words).not.toContain(dependency);
+		}
+	});
+});
+
+describe("the ESP's fallback loader", () => {
+	const esp = (loaders: readonly string[], facts: Partial<LinuxGuest> = {}) =>
+		planEspFallback(
+			planning(
+				{ esp: { mount: "/boot/efi", fallback: false, loaders: loaders.map((name) => `/boot/efi/${name}`) }, ...facts },
+				{
+					"/etc/": "",
+				},
+			),
+		);
+	const copies = async (...args: Parameters<typeof esp>) =>
+		(await esp(...args)).map((change) => `${change.from.slice(10)} > ${change.path.slice(10)}`);
+
+	it("is the guest's own, with what it starts beside it", async () => {
+		expect(await copies(["EFI/debian/grubx64.efi"])).toEqual(["EFI/debian/grubx64.efi > EFI/BOOT/BOOTX64.EFI"]);
+		expect(await copies(["EFI/systemd/systemd-bootx64.efi"])).toEqual([
+			"EFI/systemd/systemd-bootx64.efi > EFI/BOOT/BOOTX64.EFI",
+		]);
+		expect(await copies(["efi/Debian/SHIMX64.EFI", "efi/Debian/GrubX64.efi"])).toEqual([
+			"efi/Debian/SHIMX64.EFI > EFI/BOOT/BOOTX64.EFI",
+			"efi/Debian/GrubX64.efi > EFI/BOOT/grubx64.efi",
+		]);
+	});
+
+	it("is that of the installed system where there are several", async () => {
+		const loaders = [
+			"EFI/fedora/shimx64.efi",
+			"EFI/fedora/grubx64.efi",
+			"EFI/debian/shimx64.efi",
+			"EFI/debian/grubx64.efi",
+		];
+		expect((await copies(loaders))[0]).toBe("EFI/debian/shimx64.efi > EFI/BOOT/BOOTX64.EFI");
+	});
+
+	it("is never a shim that would find nothing to start, and replaces nothing", async () => {
+		expect(await copies(["EFI/a/shimx64.efi", "EFI/b/grubx64.efi"])).toEqual([
+			"EFI/b/grubx64.efi > EFI/BOOT/BOOTX64.EFI",
+		]);
+		expect(await copies(["EFI/a/shimx64.efi"])).toEqual([]);
+		expect(await copies(["EFI/a/shimx64.efi", "EFI/a/grubx64.efi", "EFI/Boot/GRUBX64.EFI"])).toEqual([
+			"EFI/a/shimx64.efi > EFI/BOOT/BOOTX64.EFI",
+		]);
+	});
+
+	it("is left alone where there is one, and where there is no ESP", async () => {
+		const there = { mount: "/boot/efi", fallback: true, loaders: ["/boot/efi/EFI/debian/grubx64.efi"] };
+		expect(await copies([], { esp: there })).toEqual([]);
+		expect(await planEspFallback(planning({}, { "/etc/": "" }))).toEqual([]);
+		expect(await copies(["EFI/debian/grubaa64.efi"], { arch: "aarch64" })).toEqual([]);
+	});
+});
+
+describe("a plan", () => {
+	it("leaves out the rules that are skipped", async () => {
+		const fstab = "/dev/sda1 / ext4 defaults 0 1\n";
+		const facts: Partial<LinuxGuest> = {
+			fstab: parseFstab(fstab),
+			esp: { mount: "/boot/efi", fallback: false, loaders: ["/boot/efi/EFI/debian/grubx64.efi"] },
+		};
+		const all = planning(facts, { "/etc/fstab": fstab, "/boot/grub/grub.cfg": "linux /v root=/dev/sda1\n" });
+		const rulesOf = (changes: readonly Change[]) => changes.map(({ rule }) => rule);
+		expect(rulesOf(await plan(all))).toEqual(["fstab", "cmdline", "esp-fallback"]);
+		for (const rule of ["fstab", "cmdline", "esp-fallback"] as const) {
+			expect(rulesOf(await plan(all, new Set<Rule>([rule])))).not.toContain(rule);
+		}
+	});
+
+	it("is empty for a guest without files", async () => {
+		const tree = new GuestTree([{ mount: "/", filesystem: memoryFilesystem({ "/etc/": "" }) }]);
+		expect(await plan({ ...planning({}, {}), tree })).toEqual([]);
+	});
+});
