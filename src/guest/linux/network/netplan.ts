@@ -5,7 +5,7 @@ import type { Configured } from "./network.js";
 export function parseNetplan(text: string): readonly Configured[] {
 	let document: unknown;
 	try {
-		document = parse(text);
+		document = parse(text, { logLevel: "error" });
 	} catch {
 		// Broken YAML, which netplan would not apply either.
 		return [];
