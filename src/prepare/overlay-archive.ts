@@ -109,7 +109,7 @@ async function readDecompressed(tree: GuestTree, path: string): Promise<Uint8Arr
  * https://github.com/torvalds/linux/blob/master/init/initramfs.c, unpack_to_rootfs
  * https://github.com/torvalds/linux/blob/master/lib/decompress_unlz4.c, unlz4
  */
-export async function joinedTo(
+async function joinedTo(
 	{ size, segments }: Pick<Initramfs, "size" | "segments">,
 	archive: Uint8Array,
 ): Promise<Uint8Array> {

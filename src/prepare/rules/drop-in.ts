@@ -1,4 +1,4 @@
-import { modulesToAdd } from "../../driver/index.js";
+import { modulesToAdd } from "../../driver/modules-to-add.js";
 import type { Generator, LinuxKernel } from "../../guest/guest.js";
 import type { WriteFile } from "../change.js";
 import type { Planning } from "../planning.js";
@@ -22,7 +22,13 @@ manual_add_modules ${modules.join(" ")}
 	dracut: {
 		path: "/etc/dracut.conf.d/anyvisor.conf",
 		mode: 0o644,
-		contents: (modules) => `${header}add_drivers+=" ${modules.join(" ")} "\n`,
+		// It gives up at the first driver that a kernel does not have, and with it all that follow.
+		contents: (modules) => `${header}for anyvisor_driver in ${modules.join(" ")}; do
+	if grep -q "/\${anyvisor_driver//_/[-_]}[.]ko" "/lib/modules/\${kernel:-$(uname -r)}/modules.dep"; then
+		add_drivers+=" $anyvisor_driver "
+	fi
+done
+`,
 	},
 	mkinitcpio: {
 		path: "/etc/mkinitcpio.conf.d/anyvisor.conf",
@@ -39,7 +45,7 @@ export async function planDropIns({ guest, tree, targets }: Planning): Promise<W
 	for (const generator of guest.generators) {
 		const { path, mode, contents } = dropIns[generator];
 		const current = (await tree.readText(path)) ?? "";
-		const words = new Set(current.split(/[\s"()?]+/));
+		const words = new Set(current.split(/[\s"()?;]+/));
 		const missing = [...wanted].filter((module) => !words.has(module));
 		if (missing.length === 0) continue;
 		const kept = [...words].filter((word) => guest.kernels.some((kernel) => kernel.modules.paths.has(word)));

@@ -1,4 +1,4 @@
-import { modulesToAdd } from "../../driver/index.js";
+import { modulesToAdd } from "../../driver/modules-to-add.js";
 import type { AppendModules } from "../change.js";
 import { overlayFiles } from "../overlay-archive.js";
 import type { Planning } from "../planning.js";
