@@ -5,7 +5,7 @@
  */
 export { AnyvisorError, type FailureKind } from "./bytes/errors.js";
 export { type Hypervisor, hypervisors, parseModels, withModels } from "./hypervisor/index.js";
-export { type Inspection, inspectionJsonSchema, inspectionSchema } from "./inspection.js";
+export { type Inspection, inspectionJsonSchema, inspectionSchema } from "./inspection-schema.js";
 export { type Origin, openVm } from "./open.js";
 export {
 	type Contents,

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { expect, it } from "vitest";
-import { inspectionJsonSchema } from "../src/inspection.js";
+import { inspectionJsonSchema } from "../src/inspection-schema.js";
 
 it("schemas/inspection.schema.json is the schema; npm run schemas writes it", async () => {
 	const file = "schemas/inspection.schema.json";

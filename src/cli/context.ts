@@ -1,11 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { AnyvisorError } from "../bytes/errors.js";
 import type { Hypervisor } from "../hypervisor/hypervisor.js";
-import { hypervisors, hypervisorsNamed, parseModels, withModels } from "../hypervisor/index.js";
+import { hypervisors, hypervisorsNamed, withModels } from "../hypervisor/registry.js";
 
 /** The built-in device models, with what the files of `--models` add to or replace in them. */
 export async function loadHypervisors(files: readonly string[]): Promise<readonly Hypervisor[]> {
 	let known = hypervisors;
+	if (files.length === 0) return known;
+	const { parseModels } = await import("../hypervisor/models.js");
 	for (const file of files) known = withModels(known, parseModels(await readJson(file), file));
 	return known;
 }

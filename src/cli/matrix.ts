@@ -1,4 +1,4 @@
-import type { Inspection } from "../inspection.js";
+import type { Inspection } from "../inspection-schema.js";
 import { type Cell, humanBytes, type Paint, painter, type Style, table, wantsColour } from "./terminal.js";
 
 type Verdict = Inspection["verdicts"][number];

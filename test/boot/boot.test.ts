@@ -6,7 +6,7 @@ import path from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BootImage, type BootOutcome, boot, bootModel } from "../../src/certify/index.js";
-import type { Inspection } from "../../src/inspection.js";
+import type { Inspection } from "../../src/inspection-schema.js";
 import { openFile } from "../../src/source/index.js";
 import { readTar } from "../../src/source/tar.js";
 import { guestFacts, guestMarker, guestTools, testGuest } from "../support/guests.js";

@@ -4,7 +4,7 @@ import path from "node:path";
 import { promisify } from "node:util";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { beforeAll, describe, expect, it } from "vitest";
-import type { Inspection } from "../../src/inspection.js";
+import type { Inspection } from "../../src/inspection-schema.js";
 import { guestTools, testGuest } from "../support/guests.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
 import { anyvisor } from "./support.js";

@@ -1,8 +1,9 @@
-import { parse } from "yaml";
 import type { Configured } from "./network.js";
 
 /** https://netplan.readthedocs.io/en/stable/netplan-yaml/. What is no such YAML configures nothing. */
-export function parseNetplan(text: string): readonly Configured[] {
+export async function parseNetplan(text: string): Promise<readonly Configured[]> {
+	// Few guests have netplan: the others do not wait for a YAML parser.
+	const { parse } = await import("yaml");
 	let document: unknown;
 	try {
 		document = parse(text, { logLevel: "error" });

@@ -15,7 +15,7 @@ interface Place {
 	readonly folder: string;
 	/** File names that are read there. */
 	readonly files: RegExp;
-	readonly parse: (text: string) => readonly Configured[];
+	readonly parse: (text: string) => readonly Configured[] | Promise<readonly Configured[]>;
 }
 
 const places: readonly Place[] = [
@@ -47,7 +47,7 @@ export async function readNetwork(tree: GuestTree, problems: string[]): Promise<
 		for (const name of names.sort().slice(0, mostFiles)) {
 			const file = `${folder}/${name}`;
 			const text = (await attempt(problems, () => tree.readText(file, largestFile))) ?? "";
-			for (const configured of parse(text)) facts.push({ by, file, ...configured });
+			for (const configured of await parse(text)) facts.push({ by, file, ...configured });
 		}
 	}
 	return facts;
