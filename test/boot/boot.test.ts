@@ -6,7 +6,11 @@ import path from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BootImage, type BootOutcome, boot, bootModel } from "../../src/certify/index.js";
+import { modaliasOf } from "../../src/device/index.js";
+import { openDisk } from "../../src/disk/index.js";
+import { hypervisorsNamed } from "../../src/hypervisor/index.js";
 import type { Inspection } from "../../src/inspection-schema.js";
+import { look } from "../../src/pipeline.js";
 import { openFile } from "../../src/source/index.js";
 import { readTar } from "../../src/source/tar.js";
 import { guestFacts, guestMarker, guestTools, testGuest } from "../support/guests.js";
@@ -140,6 +144,23 @@ describe.skipIf(missing(...guestTools))(`boots ${because(...guestTools)}`, () =>
 			expectUp(seen);
 		});
 
+		const unpackers = ["qemu-img", "debugfs", "zstd", "cpio", "modprobe"];
+		it.skipIf(missing(...unpackers))(
+			`expanded for Hyper-V, the initramfs resolves what VMBus announces, which cannot be booted here ${because(...unpackers)}`,
+			async () => {
+				const { root, version } = await unpackedInitramfs(await packaged("hyperv-gen2", ".vhdx"));
+				const wanted = hypervisorsNamed("hyperv")
+					.flatMap(({ devices }) => devices)
+					.filter(({ role, id }) => role === "bus" || id === "hyperv-ide" || id === "hyperv-scsi")
+					.flatMap(({ addresses }) => addresses.filter(({ bus }) => bus === "vmbus" || bus === "acpi"));
+				expect(wanted.length).toBeGreaterThan(2);
+				for (const address of wanted) {
+					const loaded = await run("modprobe", "-d", root, "-S", version, "--show-depends", modaliasOf(address));
+					expect(loaded).toMatch(address.bus === "acpi" ? /hv_vmbus\.ko/ : /hv_vmbus\.ko[^]*hv_storvsc\.ko/);
+				}
+			},
+		);
+
 		if (generator === "dracut") return;
 
 		it("expanded for VMware, the OVA's disk boots on NVMe under UEFI, by the fallback path", async () => {
@@ -193,6 +214,30 @@ describe.skipIf(missing(...guestTools))(`boots ${because(...guestTools)}`, () =>
 		});
 	});
 });
+
+/** The default kernel's initramfs out of a disk, each of its archives unpacked over the one before, by other tools. */
+async function unpackedInitramfs(disk: string): Promise<{ root: string; version: string }> {
+	const folder = await temporaryFolder();
+	const raw = path.join(folder, "disk.raw");
+	await run("qemu-img", "convert", "-O", "raw", disk, raw);
+	await using source = await openFile(raw);
+	const { guest, volumes } = await look({ name: raw, disks: [await openDisk(source, { format: "raw" })] });
+	const kernel = guest.kernels.find(({ version }) => version === guest.defaultKernel);
+	const at = volumes.find(({ mount }) => mount === "/")?.volume.at;
+	if (!kernel?.initramfs || at === undefined) throw new Error(`${disk} has no initramfs`);
+
+	const image = path.join(folder, "initrd");
+	await run("debugfs", "-R", `dump ${kernel.initramfs.path} ${image}`, `${raw}?offset=${at}`);
+	const root = path.join(folder, "root");
+	await mkdir(root);
+	for (const { at: from, length, compression } of kernel.initramfs.segments) {
+		const open = compression === "none" ? "cat" : `${compression} -dcq`;
+		// Each tool stops reading where the archive ends: what modprobe finds in the end is what counts.
+		const cut = `tail -c +${from + 1} ${image} | head -c ${length} | ${open} | cpio -idum --quiet -D ${root}`;
+		await run("sh", "-c", cut);
+	}
+	return { root, version: kernel.version };
+}
 
 async function memberRange(file: string, name: RegExp) {
 	await using source = await openFile(file);
