@@ -40,7 +40,9 @@ done
 
 /** The next kernel update builds a new initramfs: the generator's own configuration must name the drivers too. */
 export async function planDropIns({ guest, tree, targets }: Planning): Promise<WriteFile[]> {
-	const wanted = new Set(guest.kernels.flatMap((kernel) => topmost(kernel, modulesToAdd(guest, kernel, targets))));
+	const lacking = guest.kernels.flatMap((kernel) => topmost(kernel, modulesToAdd(guest, kernel, targets)));
+	// Whatever a guest calls its modules, its shell must not take a name for anything else.
+	const wanted = new Set(lacking.filter((module) => /^\w+$/.test(module)));
 	const changes: WriteFile[] = [];
 	for (const generator of guest.generators) {
 		const { path, mode, contents } = dropIns[generator];

@@ -11,6 +11,8 @@ const rootArgument = new RegExp(`(?<![^\\s"'=])(root|resume)=(\\\\?["']?)(${devi
 
 /** Bytes. */
 const largestFile = 16 * 2 ** 20;
+/** Far more menu entries than a guest has. */
+const mostFiles = 1000;
 
 /** fstab mounts by UUID. */
 export async function planFstab({ guest, tree, stableName }: Planning): Promise<ReplaceLines[]> {
@@ -66,8 +68,10 @@ const defaults = async (tree: GuestTree) => [
 	"/etc/kernel/cmdline",
 ];
 
-const filesIn = async (tree: GuestTree, folder: string, end: string) =>
-	(await tree.listIfExists(folder)).filter(({ name }) => name.endsWith(end)).map(({ name }) => `${folder}/${name}`);
+async function filesIn(tree: GuestTree, folder: string, end: string): Promise<string[]> {
+	const names = (await tree.listIfExists(folder)).map(({ name }) => name).filter((name) => name.endsWith(end));
+	return names.slice(0, mostFiles).map((name) => `${folder}/${name}`);
+}
 
 function stableCommandLine(text: string, stableName: Planning["stableName"]): string {
 	return text
