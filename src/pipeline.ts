@@ -143,13 +143,21 @@ export async function judgeAll(
 ): Promise<readonly Judgement[]> {
 	const judgements: Judgement[] = [];
 	for (const hypervisor of hypervisors) {
-		judgements.push({
-			hypervisor,
-			verdict: judgeMachine(vm, contents.guest, hypervisor),
-			changes: await planFor(contents, [hypervisor]),
-		});
+		judgements.push({ hypervisor, ...(await judgeOne(vm, contents, hypervisor)) });
 	}
 	return judgements;
+}
+
+async function judgeOne(vm: Vm, contents: Contents, hypervisor: Hypervisor): Promise<Omit<Judgement, "hypervisor">> {
+	const verdict = judgeMachine(vm, contents.guest, hypervisor);
+	try {
+		return { verdict, changes: await planFor(contents, [hypervisor]) };
+	} catch (error) {
+		// A guest that cannot be prepared, for want of an index of its modules for example, can still be judged.
+		if (!(error instanceof AnyvisorError)) throw error;
+		const outcome = verdict.verdict === "fixable" ? "blocked" : verdict.verdict;
+		return { verdict: { ...verdict, verdict: outcome, reasons: [...verdict.reasons, error.message] }, changes: [] };
+	}
 }
 
 /** The whole of `anyvisor inspect`, as a document. */
@@ -164,10 +172,11 @@ export function planFor(
 	targets: readonly Hypervisor[],
 	skip?: ReadonlySet<Rule>,
 ): Promise<readonly Change[]> {
-	const mountable = volumes.flatMap(({ volume, filesystem }) => (filesystem ? [{ volume, filesystem }] : []));
 	const stableName = (device: string) => {
-		const uuid = findVolume(device, mountable)?.filesystem.uuid;
-		return uuid ? `UUID=${uuid}` : undefined;
+		const found = findVolume(device, volumes);
+		if (found?.filesystem?.uuid) return `UUID=${found.filesystem.uuid}`;
+		// Swap, and what else has no UUID that can be read.
+		return found?.volume.partUuid && `PARTUUID=${found.volume.partUuid}`;
 	};
 	return plan({ guest, tree, targets, stableName }, skip);
 }

@@ -127,7 +127,7 @@ function makeTree() {
 	symlinkSync("../usr/lib/os-release", path.join(tree, "etc/os-release"));
 	writeFileSync(
 		path.join(tree, "etc/fstab"),
-		"# home hypervisor: IDE\n/dev/sda3 / ext4 defaults 0 1\n/dev/sda2 /boot/efi vfat umask=0077 0 1\n",
+		"# home hypervisor: IDE\n/dev/sda3 / ext4 defaults 0 1\n/dev/sda2 /boot/efi vfat umask=0077 0 1\n/dev/sda4 none swap sw 0 0\n",
 	);
 	mkdirSync(path.join(tree, "etc/network"));
 	writeFileSync(
@@ -203,11 +203,12 @@ function makeInitramfs() {
 	chmodSync(output, 0o600);
 }
 
-/** GPT with a BIOS boot partition, an ESP and the root; GRUB is embedded by hand as grub-bios-setup would. */
+/** GPT with a BIOS boot partition, an ESP, the root and some swap; GRUB is embedded by hand as grub-bios-setup would. */
 function assemble() {
 	const bios = { at: 2048, sectors: 2048 };
 	const esp = { at: 4096, sectors: 64 * 2048 };
-	const root = { at: esp.at + esp.sectors, sectors: Number(values.size) * 2048 - esp.at - esp.sectors - 2048 };
+	const swap = { at: (Number(values.size) - 17) * 2048, sectors: 16 * 2048 };
+	const root = { at: esp.at + esp.sectors, sectors: swap.at - esp.at - esp.sectors };
 	const disk = path.join(work, "disk.raw");
 	makeFile(disk, Number(values.size) * MiB);
 	run("sfdisk", ["-q", disk], {
@@ -216,6 +217,7 @@ label-id: ${uuid}
 start=${bios.at}, size=${bios.sectors}, type=21686148-6449-6E6F-744E-656564454649
 start=${esp.at}, size=${esp.sectors}, type=uefi
 start=${root.at}, size=${root.sectors}, type=linux
+start=${swap.at}, size=${swap.sectors}, type=swap
 `,
 	});
 
@@ -267,6 +269,10 @@ start=${root.at}, size=${root.sectors}, type=linux
 	run("mmd", ["-i", espImage, "::EFI", "::EFI/debian"]);
 	run("mcopy", ["-i", espImage, efi, "::EFI/debian/grubx64.efi"]);
 
+	const swapImage = path.join(work, "swap.img");
+	makeFile(swapImage, swap.sectors * SECTOR);
+	run("mkswap", ["-q", "-U", uuid, swapImage]);
+
 	const core = path.join(work, "core.img");
 	run("grub-mkimage", [
 		"-d",
@@ -299,6 +305,7 @@ start=${root.at}, size=${root.sectors}, type=linux
 	writeSync(file, coreBytes, 0, coreBytes.length, bios.at * SECTOR);
 	copySparse(espImage, file, esp.at * SECTOR);
 	copySparse(rootImage, file, root.at * SECTOR);
+	copySparse(swapImage, file, swap.at * SECTOR);
 	closeSync(file);
 	const partial = `${image}.partial-${process.pid}`;
 	run("cp", ["--sparse=always", disk, partial]);

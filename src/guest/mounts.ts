@@ -79,8 +79,14 @@ const rootOf = (cmdline: string): string | undefined =>
 		.findLast((word) => word.startsWith("root="))
 		?.slice("root=".length);
 
+/** A volume that may hold no file system that can be read, such as swap. */
+interface NamedVolume {
+	readonly volume: Volume;
+	readonly filesystem?: Filesystem | undefined;
+}
+
 /** The volume that a device of fstab or of `root=` means; `undefined` where that cannot be told. */
-export function findVolume(device: string, volumes: readonly MountableVolume[]): MountableVolume | undefined {
+export function findVolume<V extends NamedVolume>(device: string, volumes: readonly V[]): V | undefined {
 	const spec = withoutQuotes(device);
 	const tag = /^(UUID|LABEL|PARTUUID|PARTLABEL)=(.*)$/i.exec(spec);
 	const link = /^\/dev\/disk\/by-(uuid|label|partuuid|partlabel)\/(.*)$/.exec(spec);
@@ -89,9 +95,9 @@ export function findVolume(device: string, volumes: readonly MountableVolume[]):
 	const wanted = withoutQuotes(link ? unescapeDevlink(value) : value);
 	switch (kind.toLowerCase()) {
 		case "uuid":
-			return volumes.find(({ filesystem }) => same(filesystem.uuid, wanted));
+			return volumes.find(({ filesystem }) => same(filesystem?.uuid ?? "", wanted));
 		case "label":
-			return volumes.find(({ filesystem }) => filesystem.label === wanted);
+			return volumes.find(({ filesystem }) => filesystem?.label === wanted);
 		case "partuuid":
 			return volumes.find(({ volume }) => same(volume.partUuid ?? "", wanted));
 		default:
@@ -108,7 +114,7 @@ const unescapeDevlink = (name: string) =>
 	name.replace(/\\x([0-9a-f]{2})/gi, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)));
 
 /** `/dev/sda1` and its like: the letter or number counts the disks, the rest the partitions. */
-function findByName(device: string, volumes: readonly MountableVolume[]): MountableVolume | undefined {
+function findByName<V extends NamedVolume>(device: string, volumes: readonly V[]): V | undefined {
 	const [, letter, partition] = /^\/dev\/(?:s|v|xv|h)d([a-z])(\d*)$/.exec(device) ?? [];
 	const [, ordinal, nvmePartition] = /^\/dev\/(?:nvme|mmcblk)(\d+)(?:n1)?(?:p(\d+))?$/.exec(device) ?? [];
 	const disk = letter === undefined ? Number(ordinal) : letter.charCodeAt(0) - "a".charCodeAt(0);
@@ -120,8 +126,8 @@ function findByName(device: string, volumes: readonly MountableVolume[]): Mounta
 }
 
 /** Volumes of one disk stand together, their numbers rising. */
-function byDisk(volumes: readonly MountableVolume[]): readonly (readonly MountableVolume[])[] {
-	const disks: MountableVolume[][] = [];
+function byDisk<V extends NamedVolume>(volumes: readonly V[]): readonly (readonly V[])[] {
+	const disks: V[][] = [];
 	for (const candidate of volumes) {
 		const last = disks.at(-1);
 		const before = last?.at(-1);

@@ -92,6 +92,7 @@ describe.skipIf(missing(...guestTools))(`on the test guest ${because(...guestToo
 			[null, null],
 			["fat16", "/boot/efi"],
 			["ext4", "/"],
+			["Linux swap", null],
 		]);
 		expect(new Set(document.verdicts.map(({ verdict }) => verdict))).toEqual(new Set(["fixable"]));
 	});
@@ -129,8 +130,16 @@ describe.skipIf(missing(...guestTools))(`on the test guest ${because(...guestToo
 		]) {
 			expect(text).toContain(place);
 		}
-		const { changes } = JSON.parse(await ok("pack", guest, "--dry-run", "--json")) as { changes: { why: string }[] };
+		const { changes } = JSON.parse(await ok("pack", guest, "--dry-run", "--json")) as {
+			changes: { why: string; path: string; lines?: { to: string }[] }[];
+		};
 		expect(changes).toHaveLength(5);
+		const fstab = changes.find(({ path: place }) => place === "/etc/fstab")?.lines?.map(({ to }) => to.split(" ")[0]);
+		expect(fstab).toEqual([
+			expect.stringMatching(/^UUID=[\da-f-]{36}$/),
+			expect.stringMatching(/^UUID=[\dA-F]{4}-[\dA-F]{4}$/),
+			expect.stringMatching(/^PARTUUID=[\da-f-]{36}$/),
+		]);
 		for (const { why } of changes) expect(why).toMatch(/^[A-Z].*\.$/);
 		expect((await run("ls", "-A", folder)).includes("dry")).toBe(false);
 	});

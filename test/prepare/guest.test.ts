@@ -145,7 +145,8 @@ describe.skipIf(missing(...tools))(`a whole guest ${because(...tools)}`, () => {
 			expect(await readFile(own("after/etc/fstab"), "utf8")).toBe(
 				(await readFile(own("before/etc/fstab"), "utf8"))
 					.replace("/dev/sda3", `UUID=${uuid}`)
-					.replace("/dev/sda2", `UUID=${prepared.contents.volumes[1]?.filesystem?.uuid}`),
+					.replace("/dev/sda2", `UUID=${prepared.contents.volumes[1]?.filesystem?.uuid}`)
+					.replace("/dev/sda4", `PARTUUID=${prepared.contents.volumes[3]?.volume.partUuid}`),
 			);
 			expect(
 				(await readFile(own("after/boot/grub/grub.cfg"), "utf8")).replace(`root=UUID=${uuid}`, "root=/dev/sda3"),
