@@ -4,7 +4,15 @@ export default defineConfig({
 	test: {
 		reporters: ["default", "./test/support/skips.ts"],
 		projects: [
-			{ test: { name: "unit", include: ["test/**/*.test.ts"], exclude: ["test/boot/**"], testTimeout: 60_000 } },
+			{
+				test: {
+					name: "unit",
+					include: ["test/**/*.test.ts"],
+					exclude: ["test/boot/**"],
+					setupFiles: ["test/support/reproducible.ts"],
+					testTimeout: 60_000,
+				},
+			},
 			{
 				test: {
 					name: "boot",

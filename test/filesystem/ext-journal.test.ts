@@ -150,6 +150,8 @@ describe.skipIf(missing(...tools))(`the journal of an unclean ext file system ${
 		const [superblock = 0] = await journalBlocks();
 		await fc.assert(
 			fc.asyncProperty(fc.integer({ min: 0, max: 251 }), fc.integer({ min: 1, max: 255 }), async (at, flip) => {
+				// 4 becomes 3: a superblock of version 1, which has no checksum.
+				fc.pre(at !== 7 || flip !== 7);
 				const position = superblock * BLOCK + at;
 				const outcome = await openExtImage(mutated(bytes, [[position, (bytes[position] ?? 0) ^ flip]])).catch(
 					(error: unknown) => error,

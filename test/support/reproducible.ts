@@ -1,0 +1,7 @@
+import * as fc from "fast-check";
+
+/**
+ * Properties are tried on the same values every time, so that a change, not chance, decides whether tests pass. To look
+ * for what these values miss: `FC_SEED=$RANDOM npm run test:unit`.
+ */
+fc.configureGlobal({ seed: Number(process.env["FC_SEED"] ?? 20_261_122) });
