@@ -90,6 +90,7 @@ export const inspectionSchema = z.strictObject({
 			uuid: z.string(),
 			label: z.string(),
 			mount: z.string().nullable(),
+			problem: z.string().nullable().describe("why a file system that is there cannot be read"),
 		}),
 	),
 	guest: z.strictObject({

@@ -10,7 +10,7 @@ export function inspection(vm: Vm, machine: Machine, contents: Contents, verdict
 		source: { name: vm.name, size: vm.size, kind: vm.kind },
 		machine: structuredClone(machine) as Inspection["machine"],
 		disks: vm.disks.map(({ name, format, size, sectorSize }) => ({ name, format, size, sectorSize })),
-		volumes: contents.volumes.map(({ disk, volume, filesystem, recognised, mount }) => ({
+		volumes: contents.volumes.map(({ disk, volume, filesystem, recognised, problem, mount }) => ({
 			disk,
 			number: volume.number,
 			scheme: volume.scheme,
@@ -21,6 +21,7 @@ export function inspection(vm: Vm, machine: Machine, contents: Contents, verdict
 			uuid: filesystem?.uuid ?? "",
 			label: filesystem?.label ?? "",
 			mount: mount ?? null,
+			problem: problem?.message ?? null,
 		})),
 		guest: guestDocument(guest),
 		verdicts: verdicts.map(

@@ -70,8 +70,8 @@ export async function look(vm: Pick<Vm, "name" | "disks">): Promise<Contents> {
 	const readable = volumes.flatMap(({ volume, filesystem }) => (filesystem ? [{ volume, filesystem }] : []));
 	const tree = await assembleTree(readable);
 	const boot = vm.disks[0];
-	const guest =
-		tree && boot ? await detectGuest(tree, { volumes, diskHead: (length) => readUpTo(boot, 0, length) }) : undefined;
+	const diskHead = (length: number) => (boot ? readUpTo(boot, 0, length) : Promise.resolve(new Uint8Array()));
+	const guest = await detectGuest(tree, { volumes, diskHead });
 	if (!tree || !guest) throw nothingFound(vm.name, volumes);
 	const mounted = new Map(tree.mounts.map(({ filesystem, mount }) => [filesystem, mount]));
 	return {

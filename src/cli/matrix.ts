@@ -16,7 +16,7 @@ export function matrix(document: Inspection, stream: NodeJS.WriteStream = proces
 	return `${summary(document, paint)}\n${readiness(document.verdicts, paint, width)}`;
 }
 
-function summary({ source, disks, guest }: Inspection, paint: Paint): string {
+function summary({ source, disks, volumes, guest }: Inspection, paint: Paint): string {
 	const kernel = guest.kernels.find((candidate) => candidate.default) ?? guest.kernels[0];
 	const initramfs = kernel?.initramfs;
 	const disk = disks.map(({ format, size }) => `${format}, ${humanBytes(size)}`).join("; ");
@@ -26,7 +26,9 @@ function summary({ source, disks, guest }: Inspection, paint: Paint): string {
 		kernel
 			? `kernel ${kernel.version}, ${initramfs ? `${initramfs.generator} initramfs (${humanBytes(initramfs.size)}, ${initramfs.modules.length} modules)` : "no initramfs"}`
 			: "no kernel",
-		...[...guest.problems, ...(kernel?.problems ?? [])].map((problem) => paint("yellow", `! ${problem}`)),
+		...[...volumes.flatMap(({ problem }) => problem ?? []), ...guest.problems, ...(kernel?.problems ?? [])].map(
+			(problem) => paint("yellow", `! ${problem}`),
+		),
 	];
 	return `${lines.join("\n")}\n`;
 }

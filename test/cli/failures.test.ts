@@ -1,4 +1,4 @@
-import { chmod, copyFile, mkdir, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, open, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { exitCodes } from "../../src/cli/exit-codes.js";
@@ -66,6 +66,16 @@ describe("bad input ends with its own exit code, a next step, and no output", ()
 		const { code, stderr } = await packFails(await make("secret.raw", luks));
 		expect(code).toBe(exitCodes.refused);
 		expect(stderr).toMatch(/encrypted/i);
+	});
+
+	it.skipIf(missing("mkfs.vfat", "mmd"))(`a Windows guest is named ${because("mkfs.vfat", "mmd")}`, async () => {
+		const file = await make("windows.raw", new Uint8Array(8 * MiB));
+		await run("mkfs.vfat", file);
+		await run("mmd", "-i", file, "::EFI", "::EFI/Microsoft", "::EFI/Microsoft/Boot");
+		await run("mcopy", "-i", file, "package.json", "::EFI/Microsoft/Boot/bootmgfw.efi");
+		const { code, stderr } = await packFails(file);
+		expect(code).toBe(exitCodes.unsupported);
+		expect(stderr).toContain("Windows guest");
 	});
 
 	it.skipIf(missing("qemu-img"))(`a truncated image names the file and the offset ${because("qemu-img")}`, async () => {
@@ -154,6 +164,19 @@ describe.skipIf(missing(...guestTools))(`outputs are complete or absent ${becaus
 			}
 		},
 	);
+
+	it("a guest whose file system is damaged is told by volume and offset", async () => {
+		const damaged = path.join(folder, "damaged.raw");
+		await copyFile(guest, damaged);
+		const superblock = 135_168 * 512 + 1024;
+		const file = await open(damaged, "r+");
+		await file.write(Uint8Array.of(0xff, 0xff), 0, 2, superblock + 4);
+		await file.close();
+		const { code, stderr } = await anyvisor(["inspect", damaged]);
+		expect(code, stderr).toBe(exitCodes.damaged);
+		expect(stderr).toContain("damaged.raw:p3");
+		expect(stderr).toMatch(/Next: .*e2fsck/);
+	});
 
 	it("a guest without room for the drivers is refused before anything is written", async () => {
 		const full = path.join(folder, "full.raw");
