@@ -9,7 +9,7 @@ export default defineConfig({
 					name: "unit",
 					include: ["test/**/*.test.ts"],
 					exclude: ["test/boot/**"],
-					setupFiles: ["test/support/reproducible.ts"],
+					setupFiles: ["test/support/setup.ts"],
 					testTimeout: 60_000,
 				},
 			},

@@ -10,7 +10,6 @@ import { because, missing, run, temporaryFolder } from "../support/tools.js";
 import { fileStore, memoryStore } from "./store.js";
 
 const tools = ["mke2fs", "e2fsck", "debugfs"];
-process.env["PATH"] += ":/usr/sbin:/sbin";
 
 /** Everything mke2fs makes by default for some system, and what differs on the volume. */
 const variants: readonly (readonly [name: string, options: readonly string[]])[] = [

@@ -10,7 +10,6 @@ import { because, missing, run, temporaryFolder } from "../support/tools.js";
 import { fileStore } from "./store.js";
 
 const tools = ["mkfs.vfat", "fsck.vfat", "mcopy", "mdir", "minfo"];
-process.env["PATH"] += ":/usr/sbin:/sbin";
 process.env["MTOOLS_SKIP_CHECK"] = "1";
 const attributes: Attributes = { mode: 0o644, uid: 0, gid: 0, mtime: Date.UTC(2025, 5, 7, 8, 9, 10) / 1000 };
 

@@ -11,7 +11,6 @@ import { because, missing, run, temporaryFolder } from "../support/tools.js";
 import { fileStore } from "./store.js";
 
 const tools = ["mkfs.vfat", "mcopy", "mmd", "mdir"];
-process.env["PATH"] += ":/usr/sbin:/sbin";
 process.env["MTOOLS_SKIP_CHECK"] = "1";
 
 /** Size in KiB and mkfs.vfat's options: every width, small and large clusters, a large sector, one and three FATs. */

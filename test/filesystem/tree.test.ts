@@ -8,8 +8,6 @@ import { filesystems, GuestTree, openFilesystem } from "../../src/filesystem/ind
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
 import { fileStore } from "./store.js";
 
-process.env["PATH"] += ":/usr/sbin:/sbin";
-
 /** A file system from a list of paths: `/file` has its own path as contents, `/link -> target`, `/directory/`. */
 function made(...lines: string[]): Filesystem {
 	const stats = new Map<string, FileStat>();

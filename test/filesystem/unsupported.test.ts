@@ -6,8 +6,6 @@ import { openFilesystem, recogniseUnsupported } from "../../src/filesystem/index
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
 import { fileStore } from "./store.js";
 
-process.env["PATH"] += ":/usr/sbin:/sbin";
-
 const folder = await temporaryFolder();
 
 describe.each([

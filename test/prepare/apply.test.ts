@@ -9,7 +9,6 @@ import { memoryFilesystem, memoryTree } from "../guest/support/memory.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
 import { guestWith } from "./support.js";
 
-process.env["PATH"] += ":/usr/sbin:/sbin";
 const tools = ["mke2fs", "e2fsck", "debugfs", "mkfs.vfat", "fsck.vfat", "mtype", "mmd", "mcopy"];
 const now = 1_790_000_000;
 const why = "a test";

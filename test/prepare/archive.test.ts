@@ -12,7 +12,6 @@ import { type Contents, memoryTree } from "../guest/support/memory.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
 import { type Compression, compress, compressions, compressorNames, concat, initramfsOf, kernelIn } from "./support.js";
 
-process.env["PATH"] += ":/usr/sbin:/sbin";
 const version = hostKernel ?? "";
 const directory = `/usr/lib/modules/${version}`;
 const indexes = ["modules.dep.bin", "modules.alias.bin"];

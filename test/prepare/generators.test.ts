@@ -12,7 +12,6 @@ import { memoryTree } from "../guest/support/memory.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
 import { guestWith, initramfsOf, kernelIn } from "./support.js";
 
-process.env["PATH"] += ":/usr/sbin:/sbin";
 const version = hostKernel ?? "";
 const directory = `/lib/modules/${version}`;
 

@@ -13,7 +13,6 @@ import { openFile } from "../../src/source/index.js";
 import { guestTools, testGuest } from "../support/guests.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
 
-process.env["PATH"] += ":/usr/sbin:/sbin";
 const tools = [...guestTools, "debugfs", "e2fsck", "fsck.vfat", "sfdisk", "mtype"];
 const now = 1_790_000_000;
 const mebibyte = 2 ** 20;

@@ -7,7 +7,7 @@ import { temporaryFolder } from "../support/tools.js";
 
 it("what a killed run left of an output goes when the output is written anew; a living run's stays", async () => {
 	const folder = await temporaryFolder();
-	const dead = spawnSync("true").pid;
+	const dead = spawnSync(process.execPath, ["--version"]).pid;
 	const alive = process.ppid;
 	await writeFile(path.join(folder, `.disk.raw.partial-${dead}`), "half");
 	await mkdir(path.join(folder, `.packages.partial-${dead}`));

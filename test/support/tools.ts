@@ -24,10 +24,7 @@ export function missing(...commands: string[]): boolean {
 
 function onPath(command: string): boolean {
 	try {
-		execFileSync("sh", ["-c", `command -v "$1"`, "sh", command], {
-			stdio: "ignore",
-			env: { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` },
-		});
+		execFileSync("sh", ["-c", `command -v "$1"`, "sh", command], { stdio: "ignore" });
 		return true;
 	} catch {
 		return false;

@@ -92,7 +92,7 @@ describe.skipIf(missing("tar", "qemu-img"))(`an OVA ${because("tar", "qemu-img")
 	});
 });
 
-describe("the descriptor in an OVA", () => {
+describe.skipIf(missing("tar"))(`the descriptor in an OVA ${because("tar")}`, () => {
 	const cases = [
 		{ name: "vmware-pvscsi-uefi", hypervisor: "vmware", attach: { disk: "pvscsi", network: "vmxnet3" }, uefi: true },
 		{ name: "vmware-nvme-secure", hypervisor: "vmware", attach: { disk: "nvme", network: "e1000e" }, uefi: true },

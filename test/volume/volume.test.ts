@@ -13,8 +13,6 @@ import { memoryStore } from "../filesystem/store.js";
 import { because, corpus, corpusReason, missing, run, temporaryFolder } from "../support/tools.js";
 import { emptyImage, feed, patched, sparseSource } from "./images.js";
 
-process.env["PATH"] += ":/usr/sbin:/sbin";
-
 const mebibyte = 1 << 20;
 
 /** What sfdisk tells of a partition; starts and sizes in sectors. */
