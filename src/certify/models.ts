@@ -34,6 +34,16 @@ const vmwareIdentity = {
 
 const ide = "ide-hd,bus=ide.0,drive=boot,bootindex=0";
 
+const hypervGen1 = {
+	hypervisor: "hyperv-gen1",
+	disk: "ide",
+	network: "tulip",
+	firmware: "bios",
+	drivers: { disk: "ata_piix", network: "tulip" },
+	machine: "pc",
+	devices: [ide, "tulip,netdev=net"],
+} as const;
+
 /** https://www.qemu.org/docs/master/system/qemu-manpage.html */
 export const bootModels: readonly BootModel[] = [
 	{
@@ -73,28 +83,11 @@ export const bootModels: readonly BootModel[] = [
 		bare: true,
 		smbios: { manufacturer: "Xen", product: "HVM domU" },
 	},
+	{ ...hypervGen1, id: "hyperv-gen1-emulated", title: "Hyper-V Gen1: emulated IDE, DEC 21140", bare: true },
 	{
-		bare: true,
-		id: "hyperv-gen1-emulated",
-		title: "Hyper-V Gen1: emulated IDE, DEC 21140",
-		hypervisor: "hyperv-gen1",
-		disk: "ide",
-		network: "tulip",
-		firmware: "bios",
-		drivers: { disk: "ata_piix", network: "tulip" },
-		machine: "pc",
-		devices: [ide, "tulip,netdev=net"],
-	},
-	{
+		...hypervGen1,
 		id: "hyperv-gen1-identity",
 		title: "Hyper-V Gen1: the same with Microsoft's identity",
-		hypervisor: "hyperv-gen1",
-		disk: "ide",
-		network: "tulip",
-		firmware: "bios",
-		drivers: { disk: "ata_piix", network: "tulip" },
-		machine: "pc",
-		devices: [ide, "tulip,netdev=net"],
 		smbios: { manufacturer: "Microsoft Corporation", product: "Virtual Machine" },
 	},
 	{
