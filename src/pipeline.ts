@@ -218,9 +218,7 @@ export async function pack(
 	sink: ByteSink,
 	{ now, ...options }: LayoutOptions & { readonly now: number },
 ): Promise<void> {
-	const verdict = judgeMachine(prepared.vm, prepared.contents.guest, vmware);
-	const appliance = { ...applianceFor(prepared, { hypervisor: vmware, verdict }, now), attach: portable };
-	const { size } = await writeOva(appliance, sink, options);
+	const { size } = await writeOva(applianceFor(prepared, vmware, portable, now), sink, options);
 	await sink.commit(size);
 }
 
@@ -243,20 +241,26 @@ export function deliveries(prepared: Prepared, hypervisors: readonly Hypervisor[
 	return { possible, impossible };
 }
 
+/** The device models that the verdict chose. */
+function attachedBy({ hypervisor, verdict }: Delivery): Appliance["attach"] {
+	const attached = (role: "disk" | "network") =>
+		verdict.devices.find((device) => device.role === role && device.chosen)?.device ?? hypervisor.boot[role][0] ?? "";
+	return { disk: attached("disk"), network: attached("network") };
+}
+
 /** The prepared machine as `hypervisor` will see it. */
 function applianceFor(
 	{ vm, contents: { guest } }: Prepared,
-	{ hypervisor, verdict }: Pick<Delivery, "hypervisor" | "verdict">,
+	hypervisor: Hypervisor,
+	attach: Appliance["attach"],
 	now: number,
 	disks: readonly Disk[] = vm.disks,
 ): Appliance {
 	const machine = machineOf(vm, guest);
-	const attached = (role: "disk" | "network") =>
-		verdict.devices.find((device) => device.role === role && device.chosen)?.device ?? hypervisor.boot[role][0] ?? "";
 	return {
 		machine: { ...machine, firmware: firmwareFor(machine, guest, hypervisor) ?? machine.firmware },
 		disks,
-		attach: { disk: attached("disk"), network: attached("network") },
+		attach,
 		hypervisor,
 		guest: { system: guest.system, id: guest.id, version: guest.version, arch: guest.arch },
 		now,
@@ -279,7 +283,7 @@ function judgeMachine(vm: Vm, guest: LinuxGuest, hypervisor: Hypervisor): Verdic
 }
 
 /**
- * expand natively: every package in one pass over the disks. Either all folders appear, or none.
+ * expand natively: every package in one pass over the disks. No folder appears before all are written.
  *
  * @param folder makes the output folder of a delivery
  */
@@ -298,7 +302,8 @@ export async function expand(
 		try {
 			const output = await folder(delivery);
 			folders.push(output);
-			await delivery.layout.write(applianceFor(prepared, delivery, now, disks), output, { ...options, signal: either });
+			const appliance = applianceFor(prepared, delivery.hypervisor, attachedBy(delivery), now, disks);
+			await delivery.layout.write(appliance, output, { ...options, signal: either });
 		} catch (error) {
 			stop.abort();
 			throw error;

@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import type { Delivery } from "../pipeline.js";
 import { withPreparingOptions } from "./options.js";
 import type { PreparingOptions } from "./preparing.js";
 
@@ -54,26 +55,20 @@ async function run(name: string | undefined, given: ExpandOptions): Promise<void
 		});
 	}
 	await mkdir(output, { recursive: true });
-	const paths = possible.map(({ layout }) => path.join(output, layout.folder));
-	work.progress.start(
-		`expanding for ${targets.length} hypervisors`,
-		possible.length * work.prepared.vm.disks.reduce((sum, { size }) => sum + size, 0),
-	);
+	const place = ({ layout }: Delivery) => path.join(output, layout.folder);
+	work.progress.start(`expanding for ${targets.length} hypervisors`, possible.length * work.bytes);
 	await pipeline.expand(
 		work.prepared,
 		possible,
-		(delivery) =>
-			source.outputFolder(path.join(output, delivery.layout.folder), {
-				overwrite: given.force === true,
-			}),
+		(delivery) => source.outputFolder(place(delivery), { overwrite: given.force === true }),
 		{ now: work.now, level: given.level, onProgress: (bytes) => work.progress.advance(bytes) },
 	);
 	work.progress.finish();
 	work.tellResult(
-		possible.map(({ hypervisor, layout }, i) => ({
-			hypervisor: hypervisor.id,
-			layout: layout.id,
-			path: paths[i] ?? "",
+		possible.map((delivery) => ({
+			hypervisor: delivery.hypervisor.id,
+			layout: delivery.layout.id,
+			path: place(delivery),
 		})),
 		impossible,
 	);

@@ -40,10 +40,7 @@ async function run(name: string, given: PackOptions): Promise<void> {
 	if (output === undefined || given.dryRun) return work.tellPlan();
 
 	await using sink = await source.fileSink(output, { overwrite: given.force === true });
-	work.progress.start(
-		"packing",
-		work.prepared.vm.disks.reduce((sum, { size }) => sum + size, 0),
-	);
+	work.progress.start("packing", work.bytes);
 	await pipeline.pack(work.prepared, sink, {
 		now: work.now,
 		level: given.level,

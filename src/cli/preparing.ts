@@ -32,6 +32,8 @@ interface Output {
 export interface Work extends AsyncDisposable {
 	readonly prepared: Prepared;
 	readonly progress: Progress;
+	/** Virtual size of all disks: what one package passes through. */
+	readonly bytes: number;
 	/** Time stamp of everything that is written, seconds since 1970. */
 	readonly now: number;
 	/** For --dry-run: the plan on standard output. */
@@ -56,6 +58,7 @@ export async function prepareNamed(
 		return {
 			prepared,
 			progress: progress(given.progress),
+			bytes: prepared.vm.disks.reduce((sum, { size }) => sum + size, 0),
 			now,
 			tellPlan() {
 				const { changes } = prepared;
