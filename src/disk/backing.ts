@@ -1,4 +1,4 @@
-import type { Disk, Extent } from "./disk.js";
+import type { Disk, Extent, Stored } from "./disk.js";
 import { joined } from "./sparse.js";
 
 /** What an overlay's own tables say of a run; `absent` leaves it to the disk below. */
@@ -6,6 +6,7 @@ export interface OverlayExtent {
 	readonly at: number;
 	readonly length: number;
 	readonly kind: Extent["kind"] | "absent";
+	readonly stored?: Stored;
 }
 
 /** Reads from the disk below an overlay: what lies beyond its end, or has no disk below, is zero. */
@@ -21,16 +22,20 @@ export async function* extentsOver(own: AsyncIterable<OverlayExtent>, below: Dis
 }
 
 async function* absentIsZero(own: AsyncIterable<OverlayExtent>): AsyncGenerator<Extent> {
-	for await (const { at, length, kind } of own) yield { at, length, kind: kind === "data" ? "data" : "zero" };
+	for await (const extent of own) {
+		const { at, length, kind } = extent;
+		yield kind === "absent" ? { at, length, kind: "zero" } : { ...extent, kind };
+	}
 }
 
 async function* lookThrough(own: AsyncIterable<OverlayExtent>, below: Disk): AsyncGenerator<Extent> {
 	const lower = below.extents()[Symbol.asyncIterator]();
 	try {
 		let under: Extent = { at: 0, length: 0, kind: "zero" };
-		for await (const { at, length, kind } of own) {
+		for await (const extent of own) {
+			const { at, length, kind } = extent;
 			if (kind !== "absent") {
-				yield { at, length, kind };
+				yield { ...extent, kind };
 				continue;
 			}
 			const end = at + length;
@@ -43,11 +48,19 @@ async function* lookThrough(own: AsyncIterable<OverlayExtent>, below: Disk): Asy
 					continue;
 				}
 				const stop = Math.min(end, under.at + under.length);
-				yield { at: next, length: stop - next, kind: under.kind };
+				yield part(under, next, stop);
 				next = stop;
 			}
 		}
 	} finally {
 		await lower.return?.();
 	}
+}
+
+/** The part `[from, to)` of an extent. */
+export function part(extent: Extent, from: number, to: number): Extent {
+	const { at, kind, stored } = extent;
+	const piece = { at: from, length: to - from, kind };
+	if (stored === undefined) return piece;
+	return { ...piece, stored: stored.compressed === true ? stored : { ...stored, at: stored.at + from - at } };
 }

@@ -1,5 +1,6 @@
 import { overlay } from "../bytes/overlay.js";
 import type { ByteStore } from "../bytes/source.js";
+import { part } from "./backing.js";
 import type { Disk, Extent } from "./disk.js";
 
 /** A disk that can be edited without its source being touched: what is written stays in memory. */
@@ -34,12 +35,12 @@ async function* merged(
 		for (let range = changed[next]; range && range.at < end; range = changed[next]) {
 			const from = Math.max(range.at, at);
 			const to = Math.min(range.at + range.length, end);
-			if (from > at) yield { at, length: from - at, kind: extent.kind };
+			if (from > at) yield part(extent, at, from);
 			if (to > from) yield { at: from, length: to - from, kind: "data" };
 			at = Math.max(at, to);
 			if (range.at + range.length > end) break;
 			next++;
 		}
-		if (at < end) yield { at, length: end - at, kind: extent.kind };
+		if (at < end) yield part(extent, at, end);
 	}
 }

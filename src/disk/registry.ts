@@ -2,7 +2,7 @@ import { AnyvisorError, damaged, refused, unsupported } from "../bytes/errors.js
 import type { ByteSource } from "../bytes/source.js";
 import { readBytes, readUpTo } from "../bytes/source.js";
 import { viewOf } from "../bytes/struct.js";
-import type { Disk, DiskFormat, Neighbours } from "./disk.js";
+import type { Disk, DiskFormat, Neighbours, OpenOptions } from "./disk.js";
 import { foreignFormat } from "./foreign.js";
 import { qcow2 } from "./qcow2/index.js";
 import { raw } from "./raw/index.js";
@@ -35,7 +35,7 @@ const alone: Neighbours = {
 	openDisk: (name) => Promise.reject(noFolder(name)),
 };
 
-export interface OpenDiskOptions {
+export interface OpenDiskOptions extends OpenOptions {
 	/** Overrules what the content says: a {@link DiskFormat} id. */
 	readonly format?: string | undefined;
 	/** Where backing files, extents and parents are found; without it, a disk that needs one is `refused`. */
@@ -47,10 +47,16 @@ export interface OpenDiskOptions {
  */
 export async function openDisk(
 	source: ByteSource,
-	{ format, neighbours = alone }: OpenDiskOptions = {},
+	{ format, neighbours = alone, snapshot }: OpenDiskOptions = {},
 ): Promise<Disk> {
 	const chosen = format === undefined ? await recognise(source) : diskFormat(format);
-	return chosen.open(source, neighbours);
+	const disk = await chosen.open(source, neighbours, { snapshot });
+	if (snapshot === undefined || disk.snapshots !== undefined) return disk;
+	await disk[Symbol.asyncDispose]?.();
+	throw new AnyvisorError("usage", `${source.name} is a ${chosen.id} image, which has no snapshots inside`, {
+		file: source.name,
+		hint: "Leave out --snapshot; a snapshot in a file of its own is opened by that file's name.",
+	});
 }
 
 /** The format whose marks the file bears. What is no disk is a typed error that says what it seems to be. */

@@ -106,22 +106,29 @@ export async function* inOrder<T, R>(
 	}
 }
 
-/** Merges neighbouring extents of one kind and drops empty ones, for readers to pass what their tables say through. */
+/**
+ * Merges neighbouring extents that are alike and drops empty ones, for readers to pass what their tables say through.
+ * Data is merged where its bytes follow each other in one file, or are compressed in one file.
+ */
 export async function* joined(
 	extents: AsyncIterable<Extent> | Iterable<Extent>,
 ): AsyncGenerator<Extent, void, undefined> {
-	let at = 0;
-	let length = 0;
-	let kind: Extent["kind"] | undefined;
+	let pending: Extent | undefined;
 	for await (const extent of extents) {
 		if (extent.length === 0) continue;
-		if (kind !== undefined && kind !== extent.kind) {
-			yield { at, length, kind };
-			at += length;
-			length = 0;
+		if (pending !== undefined && continues(pending, extent)) {
+			pending = { ...pending, length: pending.length + extent.length };
+			continue;
 		}
-		length += extent.length;
-		kind = extent.kind;
+		if (pending !== undefined) yield pending;
+		pending = extent;
 	}
-	if (kind !== undefined) yield { at, length, kind };
+	if (pending !== undefined) yield pending;
+}
+
+function continues({ kind, stored, length }: Extent, next: Extent): boolean {
+	if (kind !== next.kind) return false;
+	if (stored === undefined || next.stored === undefined) return stored === next.stored;
+	if (stored.source !== next.stored.source || stored.compressed !== next.stored.compressed) return false;
+	return stored.compressed === true || next.stored.at === stored.at + length;
 }

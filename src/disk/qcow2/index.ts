@@ -12,6 +12,7 @@ export const qcow2: DiskFormat = {
 	extensions: [".qcow2"],
 	// Version 1 shares the magic; opening says that it is not supported.
 	matches: (head) => head.length >= 8 && viewOf(head).getUint32(0) === MAGIC,
+	variants: ["plain", "compressed"],
 	open: openQcow2,
 	write: writeQcow2,
 };

@@ -7,6 +7,7 @@ export const raw: DiskFormat = {
 	id: "raw",
 	extensions: [".img", ".raw"],
 	matches: () => true,
+	variants: ["plain"],
 	open: (source) => Promise.resolve(openRaw(source)),
 	write: writeRaw,
 };

@@ -32,10 +32,12 @@ export function openRaw(source: ByteSource, format = "raw", stored = source.size
 async function* extentsOf(source: ByteSource, stored: number, size: number): AsyncGenerator<Extent> {
 	if (isHoleAware(source)) {
 		for await (const { at, length, kind } of source.extents()) {
-			if (at < stored) yield { at, length: Math.min(length, stored - at), kind };
+			if (at >= stored) break;
+			const extent = { at, length: Math.min(length, stored - at), kind };
+			yield kind === "data" ? { ...extent, stored: { source, at } } : extent;
 		}
 	} else {
-		yield { at: 0, length: stored, kind: "data" };
+		yield { at: 0, length: stored, kind: "data", stored: { source, at: 0 } };
 	}
 	yield { at: stored, length: size - stored, kind: "zero" };
 }

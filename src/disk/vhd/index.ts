@@ -11,6 +11,7 @@ export const vhd: DiskFormat = {
 	id: "vhd",
 	extensions: [".vhd"],
 	matches: (head, tail) => beginsWithCookie(tail) || beginsWithCookie(head),
+	variants: ["dynamic", "fixed"],
 	open: openVhd,
 	write: writeVhd,
 };

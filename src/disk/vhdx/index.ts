@@ -7,6 +7,7 @@ export const vhdx: DiskFormat = {
 	id: "vhdx",
 	extensions: [".vhdx"],
 	matches: isVhdx,
+	variants: ["dynamic", "fixed"],
 	open: openVhdx,
 	write: writeVhdx,
 };

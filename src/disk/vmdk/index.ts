@@ -10,6 +10,7 @@ export const vmdk: DiskFormat = {
 	id: "vmdk",
 	extensions: [".vmdk"],
 	matches: isVmdk,
+	variants: ["streamOptimized", "monolithicSparse"],
 	open: openVmdk,
 	write: writeVmdk,
 };
