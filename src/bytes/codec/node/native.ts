@@ -21,8 +21,8 @@ export interface NativeLibrary {
 }
 
 /**
- * Opens a library of this system through koffi, an optional dependency; undefined where either is missing, or where
- * pointers are not 64 bits wide (the layouts that we hand over say so).
+ * Opens a library of this system through koffi, an optional dependency; undefined where either is missing, where
+ * pointers are not 64 bits wide (the layouts that we hand over say so), or where the environment has ANYVISOR_NATIVE=0.
  */
 export const systemLibrary = (...names: readonly string[]): Promise<NativeLibrary | undefined> => load(names);
 
@@ -30,6 +30,7 @@ export const systemLibrary = (...names: readonly string[]): Promise<NativeLibrar
 export const processLibrary = (): Promise<NativeLibrary | undefined> => load([null]);
 
 async function load(names: readonly (string | null)[]): Promise<NativeLibrary | undefined> {
+	if (process.env["ANYVISOR_NATIVE"] === "0") return undefined;
 	try {
 		const { default: koffi } = await import("koffi");
 		if (koffi.sizeof("void *") !== 8) return undefined;
