@@ -1,6 +1,9 @@
 import type { ByteSink } from "../bytes/sink.js";
-import type { Disk, WriteOptions } from "./disk.js";
-import { dataBlocks } from "./sparse.js";
+import { part } from "./backing.js";
+import type { Disk, Extent, Stored, WriteOptions } from "./disk.js";
+import { alignedStretches, type Chunk, ChunkReader, checkSignal, inOrder, joined, Reporter } from "./sparse.js";
+import { WritesUnderWay } from "./write-behind.js";
+import { isZero } from "./zero.js";
 
 /** How a format takes in a disk's data. */
 export interface Placing {
@@ -13,17 +16,176 @@ export interface Placing {
 	place(index: number): number | Promise<number>;
 }
 
+/** What is looked at for zeros, which stay holes of the file. */
 const PIECE = 64 * 1024;
+/** File systems share whole blocks; where theirs are larger, they say so by refusing. */
+const SHARED_BLOCK = 4096;
+const ITEMS_IN_FLIGHT = 3;
+
+/** A stretch of the disk and how it is to be taken in. */
+interface Item {
+	readonly at: number;
+	readonly length: number;
+	/** Where it lies, when it may be shared instead of copied. */
+	readonly shared?: Stored;
+}
 
 /**
- * Copies what `disk` holds to the places that the format gives; zeros inside a unit stay holes of the file. Reports
- * progress and honours the signal on the writer's behalf.
+ * Copies what `disk` holds to the places that the format gives. Where the sink can share blocks with the disk's own
+ * files, it does, and nothing is read; elsewhere zeros are looked for, and stay holes of the file. Reports progress and
+ * honours the signal on the writer's behalf.
  */
 export async function copyUnits(disk: Disk, sink: ByteSink, placing: Placing, options: WriteOptions): Promise<void> {
-	let current = { index: -1, at: 0 };
-	for await (const { at, bytes } of dataBlocks(disk, Math.min(PIECE, placing.unit), options)) {
-		const index = Math.floor(at / placing.unit);
-		if (index !== current.index) current = { index, at: await placing.place(index) };
-		await sink.write(current.at + (at % placing.unit), bytes);
+	const copy = new Copy(disk, sink, placing);
+	const report = new Reporter(options);
+	try {
+		const read = async (item: Item) => {
+			checkSignal(options.signal);
+			return { item, chunk: item.shared === undefined ? await copy.reader.read(item.at, item.length) : undefined };
+		};
+		for await (const { item, chunk } of inOrder(copy.items(), ITEMS_IN_FLIGHT, read)) {
+			if (chunk !== undefined) await copy.put(chunk);
+			else await copy.share(item);
+			report.reached(Math.min(disk.size, item.at + item.length));
+		}
+		await copy.writes.finish();
+	} finally {
+		await copy.writes.settle();
 	}
+	checkSignal(options.signal);
+	report.reached(disk.size);
+}
+
+class Copy {
+	readonly reader: ChunkReader;
+	readonly writes = new WritesUnderWay();
+	readonly #disk: Disk;
+	readonly #sink: ByteSink;
+	readonly #placing: Placing;
+	readonly #piece: number;
+	/** Whether the sink shares blocks: `unknown` until it was asked. */
+	#sharing: "unknown" | "works" | "off";
+	#unit = { index: -1, at: 0 };
+
+	constructor(disk: Disk, sink: ByteSink, placing: Placing) {
+		this.#disk = disk;
+		this.#sink = sink;
+		this.#placing = placing;
+		this.#piece = Math.min(PIECE, placing.unit);
+		this.reader = new ChunkReader(disk, this.#piece);
+		this.#sharing = sink.share === undefined ? "off" : "unknown";
+	}
+
+	async *items(): AsyncGenerator<Item> {
+		if (this.#sharing === "off") {
+			yield* alignedStretches(this.#disk.extents(), this.#piece, this.reader.step);
+			return;
+		}
+		for await (const extent of joined(this.#disk.extents())) {
+			if (extent.kind === "zero") continue;
+			const end = extent.at + extent.length;
+			for (let at = extent.at; at < end; ) {
+				const item = this.#item(part(extent, at, end));
+				yield item;
+				at = item.at + item.length;
+			}
+		}
+	}
+
+	/** What to begin a data extent with: pieces that must be read are read whole, from before its beginning even. */
+	#item({ at, length, stored }: Extent): Item {
+		const whole = length - (length % SHARED_BLOCK);
+		if (
+			this.#sharing !== "off" &&
+			whole > 0 &&
+			at % SHARED_BLOCK === 0 &&
+			stored !== undefined &&
+			stored.compressed !== true &&
+			stored.at % SHARED_BLOCK === 0
+		) {
+			// Until it is known to work, in stretches that can as well be copied.
+			return { at, length: this.#sharing === "works" ? whole : Math.min(whole, this.reader.step), shared: stored };
+		}
+		const start = at - (at % this.#piece);
+		const pieces = Math.ceil((at + length - start) / this.#piece) * this.#piece;
+		return { at: start, length: Math.min(this.reader.step, pieces) };
+	}
+
+	/** Writes what is not zero of a chunk, what lies together in one go, and releases the chunk afterwards. */
+	async put(chunk: Chunk, targetOf = (at: number) => this.#target(at)): Promise<void> {
+		this.writes.check();
+		const { at, bytes } = chunk;
+		const inside = Math.min(bytes.length, this.#disk.size - at);
+		const writes: Promise<void>[] = [];
+		let from = 0;
+		let to = 0;
+		let target = 0;
+		const flush = () => {
+			if (to > from) writes.push(this.#sink.write(target, bytes.subarray(from, to)));
+		};
+		for (let offset = 0; offset < inside; offset += this.#piece) {
+			const end = Math.min(inside, offset + this.#piece);
+			if (isZero(bytes.subarray(offset, end))) continue;
+			const placed = targetOf(at + offset);
+			const place = typeof placed === "number" ? placed : await placed;
+			if (to !== offset || place !== target + offset - from) {
+				flush();
+				from = offset;
+				target = place;
+			}
+			to = end;
+		}
+		flush();
+		if (writes.length === 0) chunk.release();
+		else this.writes.add(settled(writes).finally(chunk.release));
+	}
+
+	/** Shares a stretch, in as few calls as its places allow; copies it where that is refused. */
+	async share({ at, length, shared }: Item): Promise<void> {
+		if (shared === undefined) return;
+		const end = at + length;
+		for (let from = at; from < end; ) {
+			const target = await this.#target(from);
+			let to = Math.min(end, this.#unitEnd(from));
+			while (to < end && (await this.#target(to)) === target + to - from) to = Math.min(end, this.#unitEnd(to));
+			const works = this.#sharing !== "off" && (await this.#share(target, shared, from - at, to - from));
+			if (!works) await this.#copy(from, to, target);
+			from = to;
+		}
+	}
+
+	async #share(target: number, { source, at }: Stored, within: number, length: number): Promise<boolean> {
+		const works = (await this.#sink.share?.(target, source, at + within, length)) === true;
+		if (this.#sharing === "unknown") this.#sharing = works ? "works" : "off";
+		return works;
+	}
+
+	/** Copies `[from, end)`, which has its place already. */
+	async #copy(from: number, end: number, target: number): Promise<void> {
+		for (let at = from; at < end; at += this.reader.step) {
+			await this.put(await this.reader.read(at, Math.min(this.reader.step, end - at)), (byte) => target + byte - from);
+		}
+	}
+
+	#unitEnd(at: number): number {
+		return at - (at % this.#placing.unit) + this.#placing.unit;
+	}
+
+	/** Where byte `at` of the disk goes, in ascending order; the last unit may be asked for again. */
+	#target(at: number): number | Promise<number> {
+		const index = Math.floor(at / this.#placing.unit);
+		const within = at - index * this.#placing.unit;
+		if (index === this.#unit.index) return this.#unit.at + within;
+		const keep = (place: number) => {
+			this.#unit = { index, at: place };
+			return place + within;
+		};
+		const place = this.#placing.place(index);
+		return typeof place === "number" ? keep(place) : place.then(keep);
+	}
+}
+
+/** Resolves when all are done; fails as the first of them that failed. */
+async function settled(writes: readonly Promise<void>[]): Promise<void> {
+	for (const result of await Promise.allSettled(writes)) if (result.status === "rejected") throw result.reason;
 }

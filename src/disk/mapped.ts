@@ -185,21 +185,24 @@ async function* ownExtents(mapping: Mapping): AsyncGenerator<OverlayExtent> {
 
 /** Joins neighbours of one kind, data only where it goes on in its file; compressed units stay by themselves. */
 async function* joinedRuns(runs: AsyncIterable<Run>): AsyncGenerator<Run> {
-	let pending: Run | undefined;
+	let first: Run | undefined;
+	let length = 0;
 	for await (const run of runs) {
 		if (run.length === 0) continue;
-		if (pending !== undefined && continues(pending, run)) {
-			pending = { ...pending, length: pending.length + run.length };
+		if (first !== undefined && continues(first, length, run)) {
+			length += run.length;
 			continue;
 		}
-		if (pending !== undefined) yield pending;
-		pending = run;
+		if (first !== undefined) yield { ...first, length };
+		first = run;
+		length = run.length;
 	}
-	if (pending !== undefined) yield pending;
+	if (first !== undefined) yield { ...first, length };
 }
 
-function continues(run: Run, next: Run): boolean {
+/** Whether `next` goes on where the first `length` bytes of `run` end. */
+function continues(run: Run, length: number, next: Run): boolean {
 	if (run.kind === "compressed" || next.kind === "compressed") return false;
 	if (run.kind !== "data" || next.kind !== "data") return run.kind === next.kind;
-	return next.source === run.source && next.offset === run.offset + run.length;
+	return next.source === run.source && next.offset === run.offset + length;
 }

@@ -1,6 +1,82 @@
 import { AnyvisorError } from "../bytes/errors.js";
+import { Buffers } from "./buffers.js";
 import type { Disk, Extent, WriteOptions } from "./disk.js";
 import { isZero } from "./zero.js";
+
+/** Throws `interrupted` once the caller asked to stop. */
+export function checkSignal(signal: AbortSignal | undefined): void {
+	if (signal?.aborted === true) throw new AnyvisorError("interrupted", "stopped on request");
+}
+
+/** What a writer may be asked to do meanwhile. */
+export type Watching = Pick<WriteOptions, "onProgress" | "signal">;
+
+/** Reports how far a writer has got, each byte of the disk once. */
+export class Reporter {
+	readonly #onProgress: WriteOptions["onProgress"];
+	#reported = 0;
+
+	constructor({ onProgress }: Watching) {
+		this.#onProgress = onProgress;
+	}
+
+	reached(at: number): void {
+		if (at <= this.#reported) return;
+		this.#onProgress?.(at - this.#reported);
+		this.#reported = at;
+	}
+}
+
+/** Enough for reads, the writer's own work and writes to go on at once. */
+const CHUNKS = 8;
+const CHUNK = 1 << 20;
+const READS_IN_FLIGHT = 3;
+
+/** A stretch of a disk in memory, of whole units. Past the end of the disk it is zero. */
+export interface Chunk {
+	readonly at: number;
+	readonly bytes: Uint8Array;
+	/** Gives its memory back; nothing may look at `bytes` afterwards. */
+	readonly release: () => void;
+}
+
+/** Reads stretches of a disk into memory that is used again; who has {@link CHUNKS} of them unreleased waits. */
+export class ChunkReader {
+	/** Most bytes of a chunk: whole units. */
+	readonly step: number;
+	readonly #disk: Disk;
+	readonly #buffers: Buffers;
+
+	/** @param unit in bytes: chunks are made of whole ones */
+	constructor(disk: Disk, unit: number) {
+		this.#disk = disk;
+		this.step = Math.max(unit, CHUNK - (CHUNK % unit));
+		// Large units are few: memory is bounded, not the number of chunks.
+		this.#buffers = new Buffers(Math.max(2, Math.min(CHUNKS, Math.floor((CHUNKS * CHUNK * 4) / this.step))), this.step);
+	}
+
+	async read(at: number, length: number): Promise<Chunk> {
+		const buffer = await this.#buffers.take();
+		const inside = Math.min(length, this.#disk.size - at);
+		try {
+			await this.#disk.read(at, buffer.subarray(0, inside));
+		} catch (error) {
+			this.#buffers.give(buffer);
+			throw error;
+		}
+		buffer.fill(0, inside, length);
+		return { at, bytes: buffer.subarray(0, length), release: () => this.#buffers.give(buffer) };
+	}
+
+	/** The chunks that hold all data of the disk, ascending; read ahead. */
+	async *chunks(unit: number, signal: AbortSignal | undefined): AsyncGenerator<Chunk, void, undefined> {
+		const stretches = alignedStretches(this.#disk.extents(), unit, this.step);
+		yield* inOrder(stretches, READS_IN_FLIGHT, ({ at, length }) => {
+			checkSignal(signal);
+			return this.read(at, length);
+		});
+	}
+}
 
 /** A block of a disk, on its way into another format. */
 export interface Block {
@@ -8,23 +84,9 @@ export interface Block {
 	readonly index: number;
 	/** Byte offset on the disk, a multiple of the block size. */
 	readonly at: number;
-	/**
-	 * Exactly one block; past the end of the disk it is zero. Its memory may be shared with the neighbouring blocks, but
-	 * is not reused: it may be kept while later blocks are read.
-	 */
+	/** Exactly one block; past the end of the disk it is zero. Only valid until the next block is asked for. */
 	readonly bytes: Uint8Array;
 }
-
-/** Throws `interrupted` once the caller asked to stop. */
-function checkSignal(signal: AbortSignal | undefined): void {
-	if (signal?.aborted === true) throw new AnyvisorError("interrupted", "stopped on request");
-}
-
-/** How many blocks a writer lets {@link inOrder} compress at a time: enough for every core, a few MiB of memory. */
-export const ENCODES_IN_FLIGHT = 8;
-
-const CHUNK = 1024 * 1024;
-const READS_IN_FLIGHT = 2;
 
 /**
  * The blocks of `disk` that are not zero, ascending, each once. Reads ahead, asks the disk for nothing but its data
@@ -35,47 +97,100 @@ const READS_IN_FLIGHT = 2;
 export async function* dataBlocks(
 	disk: Disk,
 	blockSize: number,
-	{ onProgress, signal }: Pick<WriteOptions, "onProgress" | "signal"> = {},
+	watching: Watching = {},
 ): AsyncGenerator<Block, void, undefined> {
-	let reported = 0;
-	const report = (upTo: number) => {
-		if (upTo > reported) onProgress?.(upTo - reported);
-		reported = Math.max(reported, upTo);
-	};
-	const chunks = inOrder(alignedChunks(disk, blockSize), READS_IN_FLIGHT, async ({ at, length }) => {
-		checkSignal(signal);
-		const bytes = new Uint8Array(length);
-		await disk.read(at, bytes.subarray(0, Math.min(length, disk.size - at)));
-		return { at, bytes };
-	});
-	for await (const chunk of chunks) {
-		for (let offset = 0; offset < chunk.bytes.length; offset += blockSize) {
-			const at = chunk.at + offset;
-			const bytes = chunk.bytes.subarray(offset, offset + blockSize);
-			report(at);
-			if (isZero(bytes)) continue;
-			yield { index: at / blockSize, at, bytes };
-			checkSignal(signal);
+	const report = new Reporter(watching);
+	for await (const { at: start, bytes: chunk, release } of new ChunkReader(disk, blockSize).chunks(
+		blockSize,
+		watching.signal,
+	)) {
+		try {
+			for (let offset = 0; offset < chunk.length; offset += blockSize) {
+				const at = start + offset;
+				const bytes = chunk.subarray(offset, offset + blockSize);
+				report.reached(at);
+				if (isZero(bytes)) continue;
+				yield { index: at / blockSize, at, bytes };
+				checkSignal(watching.signal);
+			}
+		} finally {
+			release();
 		}
 	}
-	report(disk.size);
+	report.reached(disk.size);
 }
 
-/** The data extents widened to whole blocks, joined where they touch, and cut into pieces worth a read each. */
-async function* alignedChunks(disk: Disk, blockSize: number): AsyncGenerator<{ at: number; length: number }> {
-	const step = Math.max(blockSize, CHUNK - (CHUNK % blockSize));
-	let done = 0;
-	for await (const { at, length, kind } of joined(disk.extents())) {
-		if (kind === "zero") continue;
-		const end = Math.ceil((at + length) / blockSize) * blockSize;
-		let start = Math.max(done, Math.floor(at / blockSize) * blockSize);
-		while (start < end) {
-			const piece = Math.min(step, end - start);
-			yield { at: start, length: piece };
-			start += piece;
+/** A unit of a disk that is not zero, and what became of it. */
+export interface Encoded<T> {
+	readonly index: number;
+	/** The unit itself, until the next one is asked for. */
+	readonly bytes: Uint8Array;
+	readonly result: T;
+}
+
+/** Chunks whose units are being encoded: enough for every thread to have the next one waiting. */
+const ENCODES_IN_FLIGHT = 4;
+
+/**
+ * The units of `disk` that are not zero, ascending, each put through `encode`, many at a time. Reports progress and
+ * honours the signal.
+ *
+ * @param unit in bytes
+ */
+export async function* encodedUnits<T>(
+	disk: Disk,
+	unit: number,
+	encode: (bytes: Uint8Array, index: number) => Promise<T>,
+	watching: Watching,
+): AsyncGenerator<Encoded<T>, void, undefined> {
+	const report = new Reporter(watching);
+	const started = async (chunk: Chunk) => {
+		const units: { index: number; bytes: Uint8Array; encoding: Promise<T> }[] = [];
+		for (let offset = 0; offset < chunk.bytes.length; offset += unit) {
+			const bytes = chunk.bytes.subarray(offset, offset + unit);
+			if (isZero(bytes)) continue;
+			const index = (chunk.at + offset) / unit;
+			const encoding = encode(bytes, index);
+			// A later unit may fail while an earlier one is still awaited; its own turn reports it.
+			encoding.catch(() => {});
+			units.push({ index, bytes, encoding });
 		}
-		done = Math.max(done, end);
+		// All of them are done when the chunk's turn comes, however it ends.
+		await Promise.allSettled(units.map(({ encoding }) => encoding));
+		return { chunk, units };
+	};
+	const chunks = new ChunkReader(disk, unit).chunks(unit, watching.signal);
+	for await (const { chunk, units } of inOrder(chunks, ENCODES_IN_FLIGHT, started)) {
+		try {
+			for (const { index, bytes, encoding } of units) yield { index, bytes, result: await encoding };
+		} finally {
+			chunk.release();
+		}
+		checkSignal(watching.signal);
+		report.reached(Math.min(disk.size, chunk.at + chunk.bytes.length));
 	}
+	report.reached(disk.size);
+}
+
+/** The data extents widened to whole units, joined where they touch, and cut into stretches worth a read each. */
+export async function* alignedStretches(
+	extents: AsyncIterable<Extent>,
+	unit: number,
+	step: number,
+): AsyncGenerator<{ readonly at: number; readonly length: number }> {
+	let start = 0;
+	let end = 0;
+	for await (const { at, length, kind } of extents) {
+		if (kind === "zero") continue;
+		const first = Math.floor(at / unit) * unit;
+		if (first > end) {
+			if (end > start) yield { at: start, length: end - start };
+			start = first;
+		}
+		end = Math.max(end, Math.ceil((at + length) / unit) * unit);
+		for (; end - start >= step; start += step) yield { at: start, length: step };
+	}
+	if (end > start) yield { at: start, length: end - start };
 }
 
 /**
@@ -113,20 +228,23 @@ export async function* inOrder<T, R>(
 export async function* joined(
 	extents: AsyncIterable<Extent> | Iterable<Extent>,
 ): AsyncGenerator<Extent, void, undefined> {
-	let pending: Extent | undefined;
+	let first: Extent | undefined;
+	let length = 0;
 	for await (const extent of extents) {
 		if (extent.length === 0) continue;
-		if (pending !== undefined && continues(pending, extent)) {
-			pending = { ...pending, length: pending.length + extent.length };
+		if (first !== undefined && continues(first, length, extent)) {
+			length += extent.length;
 			continue;
 		}
-		if (pending !== undefined) yield pending;
-		pending = extent;
+		if (first !== undefined) yield { ...first, length };
+		first = extent;
+		length = extent.length;
 	}
-	if (pending !== undefined) yield pending;
+	if (first !== undefined) yield { ...first, length };
 }
 
-function continues({ kind, stored, length }: Extent, next: Extent): boolean {
+/** Whether `next` goes on where the first `length` bytes of an extent end. */
+function continues({ kind, stored }: Extent, length: number, next: Extent): boolean {
 	if (kind !== next.kind) return false;
 	if (stored === undefined || next.stored === undefined) return stored === next.stored;
 	if (stored.source !== next.stored.source || stored.compressed !== next.stored.compressed) return false;

@@ -2,10 +2,11 @@ import { codec } from "../../bytes/codec/index.js";
 import { refused } from "../../bytes/errors.js";
 import type { ByteSink } from "../../bytes/sink.js";
 import { viewOf } from "../../bytes/struct.js";
+import { copyUnits } from "../copy.js";
 import type { Disk, WriteOptions, Written } from "../disk.js";
-import type { Block } from "../sparse.js";
-import { dataBlocks, ENCODES_IN_FLIGHT, inOrder } from "../sparse.js";
+import { encodedUnits } from "../sparse.js";
 import { variantOf } from "../variant.js";
+import { Appender } from "../write-behind.js";
 import {
 	COMPRESSION_TYPES,
 	compressedDescriptor,
@@ -53,22 +54,36 @@ export async function writeQcow2(disk: Disk, sink: ByteSink, options: WriteOptio
 		l1.set(l2.index, ownedEntry(at));
 	};
 
-	const encode = async (block: Block) => ({ block, packed: await compress?.(block.bytes) });
-	const blocks = dataBlocks(disk, CLUSTER, options);
-	for await (const { block, packed } of inOrder(blocks, compress === undefined ? 1 : ENCODES_IN_FLIGHT, encode)) {
-		const index = Math.floor(block.index / ENTRIES);
+	const tableOf = async (cluster: number) => {
+		const index = Math.floor(cluster / ENTRIES);
 		if (l2?.index !== index) {
 			await finishL2();
 			l2 = { index, table: new Table(ENTRIES) };
 		}
-		if (packed !== undefined && packed.length < CLUSTER) {
-			const at = file.pack(packed.length);
-			await sink.write(at, packed);
-			l2.table.set(block.index % ENTRIES, compressedDescriptor(at, packed.length, CLUSTER_BITS));
-		} else {
+		return l2.table;
+	};
+	if (compress === undefined) {
+		const place = async (cluster: number) => {
+			const table = await tableOf(cluster);
 			const at = file.allocate(CLUSTER);
-			await sink.write(at, block.bytes);
-			l2.table.set(block.index % ENTRIES, ownedEntry(at));
+			table.set(cluster % ENTRIES, ownedEntry(at));
+			return at;
+		};
+		await copyUnits(disk, sink, { unit: CLUSTER, place }, options);
+	} else {
+		const clusters = new Appender(sink);
+		try {
+			for await (const { index, bytes, result: packed } of encodedUnits(disk, CLUSTER, compress, options)) {
+				const table = await tableOf(index);
+				const whole = packed.length >= CLUSTER;
+				const at = whole ? file.allocate(CLUSTER) : file.pack(packed.length);
+				if (at !== clusters.position) clusters.skipTo(at);
+				await clusters.append(whole ? bytes : packed);
+				table.set(index % ENTRIES, whole ? ownedEntry(at) : compressedDescriptor(at, packed.length, CLUSTER_BITS));
+			}
+			await clusters.finish();
+		} finally {
+			await clusters.settle();
 		}
 	}
 	await finishL2();

@@ -1,15 +1,14 @@
 import type { ByteSink } from "../../bytes/sink.js";
+import { copyUnits } from "../copy.js";
 import type { Disk, WriteOptions, Written } from "../disk.js";
-import { dataBlocks } from "../sparse.js";
 import { variantOf } from "../variant.js";
 
-const BLOCK = 64 * 1024;
+/** Every place is its own; this is only how finely zeros are looked for. */
+const UNIT = 64 * 1024;
 
 /** Writes the bytes as they are; runs of zeros, looked for in 64 KiB, become holes of the file. */
 export async function writeRaw(disk: Disk, sink: ByteSink, options: WriteOptions): Promise<Written> {
 	variantOf("raw", options, ["plain"]);
-	for await (const { at, bytes } of dataBlocks(disk, BLOCK, options)) {
-		await sink.write(at, bytes.subarray(0, Math.min(BLOCK, disk.size - at)));
-	}
+	await copyUnits(disk, sink, { unit: UNIT, place: (index) => index * UNIT }, options);
 	return { size: disk.size };
 }

@@ -1,9 +1,9 @@
 import { refused } from "../../bytes/errors.js";
 import type { ByteSink } from "../../bytes/sink.js";
 import { viewOf } from "../../bytes/struct.js";
+import { copyUnits } from "../copy.js";
 import type { Disk, WriteOptions, Written } from "../disk.js";
 import { writeRaw } from "../raw/write.js";
-import { dataBlocks } from "../sparse.js";
 import { variantOf } from "../variant.js";
 import { geometryOf } from "./geometry.js";
 import {
@@ -18,14 +18,11 @@ import {
 	MAX_SIZE,
 	NO_OFFSET,
 	SECTOR,
-	UNALLOCATED,
 	VERSION,
 } from "./layout.js";
 
 const BLOCK = 2 * 1024 * 1024;
 const BITMAP = bitmapSize(BLOCK);
-/** Data is copied in pieces of this size, so that zeros inside a block stay holes of the file. */
-const PIECE = 64 * 1024;
 /** Block data begins at multiples of a 4 KiB sector, which real storage has. */
 const ALIGNMENT = 4096;
 /** Time stamps count seconds since 2000-01-01 UTC. */
@@ -60,18 +57,15 @@ async function writeDynamic(disk: Disk, sink: ByteSink, options: WriteOptions): 
 	const entries = viewOf(bat);
 	const bitmap = new Uint8Array(BITMAP).fill(0xff);
 	let end = tableOffset + bat.length;
-	let dataAt = 0;
 
-	for await (const { at, bytes } of dataBlocks(disk, PIECE, options)) {
-		const block = Math.floor(at / BLOCK);
-		if (entries.getUint32(block * 4) === UNALLOCATED) {
-			dataAt = Math.ceil((end + BITMAP) / ALIGNMENT) * ALIGNMENT;
-			end = dataAt + BLOCK;
-			entries.setUint32(block * 4, (dataAt - BITMAP) / SECTOR);
-			await sink.write(dataAt - BITMAP, bitmap);
-		}
-		await sink.write(dataAt + (at % BLOCK), bytes);
-	}
+	const place = async (block: number) => {
+		const dataAt = Math.ceil((end + BITMAP) / ALIGNMENT) * ALIGNMENT;
+		end = dataAt + BLOCK;
+		entries.setUint32(block * 4, (dataAt - BITMAP) / SECTOR);
+		await sink.write(dataAt - BITMAP, bitmap);
+		return dataAt;
+	};
+	await copyUnits(disk, sink, { unit: BLOCK, place }, options);
 
 	const footer = buildFooter(disk.size, DiskType.dynamic);
 	await sink.write(tableOffset, bat);

@@ -3,8 +3,8 @@ import { AnyvisorError, unsupported } from "../../bytes/errors.js";
 import type { ByteSink } from "../../bytes/sink.js";
 import { readUpTo } from "../../bytes/source.js";
 import { viewOf } from "../../bytes/struct.js";
+import { copyUnits } from "../copy.js";
 import type { Disk, WriteOptions, Written } from "../disk.js";
-import { dataBlocks } from "../sparse.js";
 import {
 	BAT_ENTRY,
 	BLOCK_SIZES,
@@ -51,7 +51,7 @@ const METADATA_AT = 2 * MIB;
 const BAT_AT = 3 * MIB;
 const REGION_UNIT = MIB;
 const PHYSICAL_SECTOR = 4096;
-/** What is looked at for zeros, and left out as a hole of a block. */
+/** What the identifiers are made from. */
 const PIECE = 64 * KIB;
 const BAT_PAGE = 64 * KIB;
 
@@ -83,21 +83,18 @@ export async function writeVhdx(disk: Disk, sink: ByteSink, options: VhdxWriteOp
 
 	const bat = new BatWriter(sink);
 	let end = BAT_AT + batLength;
-	let current = { block: -1, at: 0 };
+	let next = 0;
 	/** Gives `block` its place; in a fixed file, every block before it as well. */
-	const allocate = async (block: number) => {
-		for (let next = fixed ? current.block + 1 : block; next <= block; next++) {
-			current = { block: next, at: end };
+	const place = async (block: number) => {
+		if (!fixed) next = block;
+		for (; next <= block; next++) {
+			await bat.set(next + Math.floor(next / ratio), end);
 			end += blockSize;
-			await bat.set(next + Math.floor(next / ratio), current.at);
 		}
+		return end - blockSize;
 	};
-	for await (const { at, bytes } of dataBlocks(disk, PIECE, options)) {
-		const block = Math.floor(at / blockSize);
-		if (current.block < block) await allocate(block);
-		await sink.write(current.at + (at % blockSize), bytes);
-	}
-	if (fixed && current.block < blocks - 1) await allocate(blocks - 1);
+	await copyUnits(disk, sink, { unit: blockSize, place }, options);
+	if (fixed && next < blocks) await place(blocks - 1);
 	await bat.finish();
 	return { size: end };
 }

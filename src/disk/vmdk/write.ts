@@ -4,8 +4,10 @@ import { AnyvisorError, unsupported } from "../../bytes/errors.js";
 import type { ByteSink } from "../../bytes/sink.js";
 import { readUpTo } from "../../bytes/source.js";
 import { viewOf } from "../../bytes/struct.js";
+import { copyUnits } from "../copy.js";
 import type { Disk, WriteOptions, Written } from "../disk.js";
-import { dataBlocks, ENCODES_IN_FLIGHT, inOrder } from "../sparse.js";
+import { encodedUnits } from "../sparse.js";
+import { Appender } from "../write-behind.js";
 import { type AdapterType, buildDescriptor } from "./descriptor.js";
 import {
 	COMPRESSION_DEFLATE,
@@ -35,6 +37,7 @@ const DESCRIPTOR_OFFSET = 1;
 /** Room for a descriptor of 10 KiB: VirtualBox rewrites it in place and adds lines of its own. */
 const DESCRIPTOR_SECTORS = 20;
 const DEFAULT_LEVEL = 6;
+const PADDING = new Uint8Array(SECTOR);
 /** Grain tables point at sectors in 32 bits. */
 const FILE_LIMIT = 2 ** 32 * SECTOR;
 
@@ -69,12 +72,12 @@ export async function contentId(disk: Disk): Promise<number> {
 async function writeStreamOptimized(disk: Disk, sink: ByteSink, options: VmdkWriteOptions): Promise<Written> {
 	const { level = DEFAULT_LEVEL } = options;
 	const zlib = codec("zlib");
-	let position = 0;
-	const append = async (bytes: Uint8Array) => {
-		if (position + bytes.length > FILE_LIMIT) throw tooLarge(sink);
-		await sink.write(position, bytes);
-		position += bytes.length;
+	const stream = new Appender(sink);
+	const append = (bytes: Uint8Array) => {
+		if (stream.position + bytes.length > FILE_LIMIT) throw tooLarge(sink);
+		return stream.append(bytes);
 	};
+	const sector = () => stream.position / SECTOR;
 	const header = {
 		...commonHeader(disk),
 		version: 3,
@@ -93,27 +96,28 @@ async function writeStreamOptimized(disk: Disk, sink: ByteSink, options: VmdkWri
 		await append(content);
 	};
 	const tables = new GrainTables(async (index, table) => {
-		viewOf(directory).setUint32(index * 4, position / SECTOR + 1, true);
+		viewOf(directory).setUint32(index * 4, sector() + 1, true);
 		await appendMetadata(MARKER.grainTable, table);
 	});
-	const records = inOrder(dataBlocks(disk, GRAIN_BYTES, options), ENCODES_IN_FLIGHT, async ({ index, bytes }) => {
-		const data = await zlib.encode(bytes, level);
-		const record = new Uint8Array(padded(GrainMarker.size + data.length));
-		record.set(GrainMarker.build({ val: index * GRAIN_SECTORS, size: data.length }));
-		record.set(data, GrainMarker.size);
-		return { index, record };
-	});
-	for await (const { index, record } of records) {
-		await tables.place(index, () => position / SECTOR);
-		await append(record);
-	}
-	await tables.finish();
+	const encode = (bytes: Uint8Array) => zlib.encode(bytes, level);
+	try {
+		for await (const { index, result: data } of encodedUnits(disk, GRAIN_BYTES, encode, options)) {
+			await tables.place(index, sector);
+			await append(GrainMarker.build({ val: index * GRAIN_SECTORS, size: data.length }));
+			await append(data);
+			await append(PADDING.subarray(0, padded(stream.position) - stream.position));
+		}
+		await tables.finish();
 
-	const gdOffset = BigInt(position / SECTOR + 1);
-	await appendMetadata(MARKER.grainDirectory, directory);
-	await appendMetadata(MARKER.footer, SparseExtentHeader.build({ ...header, gdOffset }));
-	await append(MetadataMarker.build({ type: MARKER.endOfStream }));
-	return { size: position };
+		const gdOffset = BigInt(sector() + 1);
+		await appendMetadata(MARKER.grainDirectory, directory);
+		await appendMetadata(MARKER.footer, SparseExtentHeader.build({ ...header, gdOffset }));
+		await append(MetadataMarker.build({ type: MARKER.endOfStream }));
+		await stream.finish();
+	} finally {
+		await stream.settle();
+	}
+	return { size: stream.position };
 }
 
 /** Header, descriptor, redundant and primary directory each followed by all its grain tables, then the grains. */
@@ -152,12 +156,14 @@ async function writeMonolithicSparse(disk: Disk, sink: ByteSink, options: VmdkWr
 		}
 	});
 	let position = overHead * SECTOR;
-	for await (const { index, bytes } of dataBlocks(disk, GRAIN_BYTES, options)) {
-		if (position + GRAIN_BYTES > FILE_LIMIT) throw tooLarge(sink);
-		await tables.place(index, () => position / SECTOR);
-		await sink.write(position, bytes);
+	const place = async (grain: number) => {
+		const at = position;
+		if (at + GRAIN_BYTES > FILE_LIMIT) throw tooLarge(sink);
+		await tables.place(grain, () => at / SECTOR);
 		position += GRAIN_BYTES;
-	}
+		return at;
+	};
+	await copyUnits(disk, sink, { unit: GRAIN_BYTES, place }, options);
 	await tables.finish();
 	return { size: position };
 }
