@@ -1,9 +1,8 @@
-import { AnyvisorError } from "../bytes/errors.js";
-import type { Disk, WriteOptions } from "./disk.js";
-import { inOrder } from "./sparse.js";
+import type { Disk } from "./disk.js";
+import { checkSignal, inOrder, Reporter, type Watching } from "./sparse.js";
 import { isZero } from "./zero.js";
 
-export interface CompareOptions extends Pick<WriteOptions, "onProgress" | "signal"> {
+export interface CompareOptions extends Watching {
 	/** Disks of different sizes differ even where the rest of the larger one is zero. */
 	readonly strict?: boolean | undefined;
 }
@@ -24,31 +23,24 @@ const PIECES_IN_FLIGHT = 6;
  * Whether two disks of any formats hold the same bytes; beyond its end, a disk counts as zero. Only what is data in
  * either of them is read, several pieces at a time.
  */
-export async function compareDisks(
-	first: Disk,
-	second: Disk,
-	{ strict = false, onProgress, signal }: CompareOptions = {},
-): Promise<Comparison> {
+export async function compareDisks(first: Disk, second: Disk, options: CompareOptions = {}): Promise<Comparison> {
 	const sameSize = first.size === second.size;
 	const smaller = Math.min(first.size, second.size);
-	if (strict && !sameSize) return { identical: false, sameSize, firstDifference: smaller, compared: 0 };
+	if (options.strict === true && !sameSize)
+		return { identical: false, sameSize, firstDifference: smaller, compared: 0 };
 
 	let compared = 0;
-	let reported = 0;
-	const report = (upTo: number) => {
-		if (upTo > reported) onProgress?.(upTo - reported);
-		reported = Math.max(reported, upTo);
-	};
+	const report = new Reporter(options);
 	const results = inOrder(pieces(first, second), PIECES_IN_FLIGHT, async (piece) => {
-		if (signal?.aborted === true) throw new AnyvisorError("interrupted", "stopped on request");
+		checkSignal(options.signal);
 		return { piece, difference: await differenceIn(piece) };
 	});
 	for await (const { piece, difference } of results) {
 		compared += piece.length;
 		if (difference >= 0) return { identical: false, sameSize, firstDifference: piece.at + difference, compared };
-		report(piece.at + piece.length);
+		report.reached(piece.at + piece.length);
 	}
-	report(Math.max(first.size, second.size));
+	report.reached(Math.max(first.size, second.size));
 	return { identical: true, sameSize, compared };
 }
 
@@ -60,9 +52,8 @@ interface Piece {
 }
 
 async function* pieces(first: Disk, second: Disk): AsyncGenerator<Piece> {
-	await using cursors = new AsyncDisposableStack();
-	const one = cursors.use(new Cursor(first));
-	const other = cursors.use(new Cursor(second));
+	await using one = new Cursor(first);
+	await using other = new Cursor(second);
 	const size = Math.max(first.size, second.size);
 	for (let at = 0; at < size; ) {
 		const [a, b] = [await one.runAt(at), await other.runAt(at)];
