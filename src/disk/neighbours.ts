@@ -1,5 +1,6 @@
 import { refused, unsupported } from "../bytes/errors.js";
 import type { ByteSource } from "../bytes/source.js";
+import { leadOf, type OpenNeighbour, outside } from "../source/confine.js";
 import type { Neighbours } from "./disk.js";
 import { holding } from "./holding.js";
 import { diskFormats, openDisk } from "./registry.js";
@@ -7,18 +8,23 @@ import { diskFormats, openDisk } from "./registry.js";
 const DEEPEST = 10;
 
 /**
- * Neighbours out of one folder and those inside it. `open` gets a name relative to that folder, with "/" between its
- * parts and never a ".." among them.
- *
- * @param depth how many files refer to each other so far, 0 for the one the user named; more than 10 are `refused`, and
- * so is a circle.
- * @param folder of the file that mentions the names, relative to the one the user named; "" is the same.
+ * Neighbours out of one folder and those inside it. Names that lead out of it are `refused`, unless `open` has a way to
+ * what the user allows; so are more than 10 files that refer to each other, and with that a circle.
  */
-export function confinedNeighbours(open: (name: string) => Promise<ByteSource>, depth = 0, folder = ""): Neighbours {
+export const confinedNeighbours = (open: OpenNeighbour): Neighbours => neighboursAt(open, 0, "");
+
+/**
+ * @param depth how many files refer to each other so far, 0 for the one the user named
+ * @param folder of the file that mentions the names, relative to the one the user named; "" is the same
+ */
+function neighboursAt(open: OpenNeighbour, depth: number, folder: string): Neighbours {
+	const openAt = async ({ path, inside }: ReturnType<typeof leadOf>, mention: string): Promise<ByteSource> => {
+		if (inside) return open(path);
+		if (open.elsewhere === undefined) throw outside(mention, "the image's folder", path);
+		return open.elsewhere(path, mention);
+	};
 	return {
-		async open(name) {
-			return open(resolve(folder, name));
-		},
+		open: async (name) => openAt(leadOf(folder, name), name),
 		openDisk: (name, format) =>
 			holding(async (hold) => {
 				if (depth >= DEEPEST) {
@@ -33,27 +39,9 @@ export function confinedNeighbours(open: (name: string) => Promise<ByteSource>, 
 						hint: "Merge the image with the file it refers to: qemu-img convert.",
 					});
 				}
-				const path = resolve(folder, name);
-				const neighbours = confinedNeighbours(open, depth + 1, path.slice(0, path.lastIndexOf("/") + 1));
-				return openDisk(hold(await open(path)), { format, neighbours });
+				const lead = leadOf(folder, name);
+				const neighbours = neighboursAt(open, depth + 1, lead.path.slice(0, lead.path.lastIndexOf("/") + 1));
+				return openDisk(hold(await openAt(lead, name)), { format, neighbours });
 			}),
 	};
-}
-
-function resolve(folder: string, name: string): string {
-	const leaves = (what: string) =>
-		refused(`the image refers to "${name}", ${what}`, {
-			file: name,
-			hint: "Put the file beside the image and name it without a folder (qemu-img rebase -u), or merge both first.",
-		});
-	// A drive, a URL or a QEMU pseudo-protocol ("json:", "nbd:") comes before a colon.
-	if (/^[\\/]|^[\w+.-]+:/.test(name) || name.includes("\0")) throw leaves("which is not a name in its own folder");
-	const parts: string[] = [];
-	for (const part of `${folder}${name}`.split(/[\\/]/)) {
-		if (part === "" || part === ".") continue;
-		if (part !== "..") parts.push(part);
-		else if (parts.pop() === undefined) throw leaves("which is outside of its folder");
-	}
-	if (parts.length === 0) throw leaves("which is not a file");
-	return parts.join("/");
 }

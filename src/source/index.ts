@@ -1,6 +1,12 @@
+export { type Contained, type ContainedOptions, type Likeness, openContained } from "./archive.js";
+export type { OpenNeighbour } from "./confine.js";
 export { type LocalFile, openFile } from "./file.js";
 export { outputFolder } from "./folder.js";
-export { folderNeighbours } from "./neighbours.js";
+export { type HttpOptions, openUrl, type RemoteFile } from "./http.js";
+export { type Location, type LocationOptions, openLocation } from "./location.js";
+export { folderNeighbours, type NeighbourOptions } from "./neighbours.js";
 export { removePartialOutputs } from "./partial.js";
-export { fileSink, type OutputOptions } from "./sink.js";
+export { type FileOutput, fileSink, type OutputOptions } from "./sink.js";
+export { type SpooledFile, type SpoolOptions, spool } from "./spool.js";
+export { openStdin } from "./stdin.js";
 export { isTar, readTar, safeMemberName, type TarMember, tarHeader } from "./tar.js";
