@@ -1,40 +1,44 @@
 import { AnyvisorError, type FailureKind } from "../bytes/errors.js";
 
-const kinds: Readonly<Record<string, FailureKind>> = {
-	ENOENT: "not-found",
-	ENOTDIR: "not-found",
-	EACCES: "permission",
-	EPERM: "permission",
-	EROFS: "permission",
-	ENOSPC: "no-space",
-	EDQUOT: "no-space",
-	EFBIG: "no-space",
-	EEXIST: "refused",
-	ENOTEMPTY: "refused",
-	ELOOP: "refused",
-	ENAMETOOLONG: "usage",
+const LOOK_AT_RIGHTS = "Check who may read and write it: ls -l shows it, chmod and chown change it.";
+const ANOTHER_NAME = "Remove it or choose another name.";
+const CHECK_PATH = "Check the path for typing errors.";
+
+/** What the operating system's answers mean, and what can be done about them. */
+const answers: Readonly<Record<string, readonly [FailureKind, hint: string]>> = {
+	ENOENT: ["not-found", CHECK_PATH],
+	ENOTDIR: ["not-found", CHECK_PATH],
+	EACCES: ["permission", LOOK_AT_RIGHTS],
+	EPERM: ["permission", LOOK_AT_RIGHTS],
+	EROFS: ["permission", "Nothing can be written to that file system: choose an output elsewhere."],
+	ENOSPC: ["no-space", "Free some space there, or choose an output on another disk."],
+	EDQUOT: ["no-space", "Your quota there is used up: free some space, or choose an output on another disk."],
+	EFBIG: [
+		"no-space",
+		"No file may be that large there, for the file system (FAT32) or for a limit (ulimit -f): choose another one.",
+	],
+	EEXIST: ["refused", ANOTHER_NAME],
+	ENOTEMPTY: ["refused", ANOTHER_NAME],
+	EISDIR: ["refused", ANOTHER_NAME],
+	ELOOP: ["refused", ANOTHER_NAME],
+	ENAMETOOLONG: ["usage", "Choose a shorter name."],
+	EMFILE: ["io", "Too many files are open: raise the limit (ulimit -n)."],
+	EPIPE: ["io", "Whoever was to read it has ended: see what it says."],
 };
 
-const hints: Partial<Record<FailureKind, string>> = {
-	"not-found": "Check the path for typing errors.",
-	permission: "Check who may read and write it: ls -l shows it, chmod and chown change it.",
-	"no-space": "Free some space there, or choose an output on another disk.",
-	refused: "Remove it or choose another name.",
-	io: "Check the disk, the cable or the network share that it is on; the system's log says more (dmesg).",
-	usage: "Choose a shorter name.",
-};
+const SEE_THE_LOG = "Check the disk, the cable or the network share that it is on; the system's log says more (dmesg).";
 
 /** The operating system's answer as one of ours; what is not such an answer passes through. */
-function osFailure(error: unknown, doing: string, file: string): unknown {
-	const code = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+export function osFailure(error: unknown, doing: string, file: string): unknown {
+	const code = codeOf(error);
 	if (error instanceof AnyvisorError || code === undefined || !/^E[A-Z0-9]+$/.test(code)) return error;
-	const kind = kinds[code] ?? "io";
-	const hint = hints[kind];
-	return new AnyvisorError(kind, `${doing} ${file} failed: ${reasonOf(error as Error)}`, {
-		file,
-		cause: error,
-		...(hint === undefined ? {} : { hint }),
-	});
+	const [kind, hint] = answers[code] ?? ["io", SEE_THE_LOG];
+	return new AnyvisorError(kind, `${doing} ${file} failed: ${reasonOf(error as Error)}`, { file, cause: error, hint });
+}
+
+/** `ENOENT` and the like; undefined for errors of another kind. */
+export function codeOf(error: unknown): string | undefined {
+	return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }
 
 /** "ENOENT: no such file or directory, open 'x'" without its code and without its call. */

@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { AnyvisorError, unsupported } from "../bytes/errors.js";
 import type { HoleAware } from "../bytes/holes.js";
-import { checkRange } from "../bytes/source.js";
+import { type ByteSource, checkRange } from "../bytes/source.js";
 import { dataExtents } from "./extents.js";
 import { guarded } from "./failure.js";
 
@@ -24,7 +24,9 @@ export async function openFile(path: string): Promise<LocalFile> {
 		try {
 			const stats = await handle.stat();
 			checkKind(stats, path);
-			return localFile(path, handle, stats.isFile() ? stats.size : await lengthByReading(handle));
+			const file = localFile(path, handle, stats.isFile() ? stats.size : await lengthByReading(handle));
+			openFiles.set(file, { fd: handle.fd, device: stats.dev });
+			return file;
 		} catch (error) {
 			await handle.close();
 			throw error;
@@ -56,10 +58,25 @@ function localFile(path: string, handle: FileHandle, size: number): LocalFile {
 			});
 		},
 		extents: () => dataExtents(handle.fd, size),
-		[Symbol.asyncDispose]: () => handle.close(),
+		[Symbol.asyncDispose]() {
+			openFiles.delete(file);
+			return handle.close();
+		},
 	};
 	return file;
 }
+
+/** What the kernel knows of a file that is open. */
+interface OpenFile {
+	readonly fd: number;
+	/** Of the file system that it lies on. */
+	readonly device: number;
+}
+
+const openFiles = new WeakMap<ByteSource, OpenFile>();
+
+/** Undefined for a source that {@link openFile} did not open, or that is closed. */
+export const openFileOf = (source: ByteSource): OpenFile | undefined => openFiles.get(source);
 
 const shrunk = (path: string, offset: number) =>
 	new AnyvisorError("io", `${path} became shorter while it was being read`, {

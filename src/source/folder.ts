@@ -1,10 +1,11 @@
 import { mkdir, readdir, rename, rm, rmdir } from "node:fs/promises";
 import path from "node:path";
-import { AnyvisorError, refused } from "../bytes/errors.js";
+import { refused } from "../bytes/errors.js";
 import type { ByteSink, OutputFolder } from "../bytes/sink.js";
 import { guarded } from "./failure.js";
-import { forgetPartial, partialPath, registerPartial, removeAbandoned } from "./partial.js";
-import { exists, type OutputOptions, sinkInto, syncFolder } from "./sink.js";
+import { forgetPartial, partialPath, removeAbandoned, startPartial } from "./partial.js";
+import { exists, PartialFile, syncFolder } from "./partial-file.js";
+import { checkPlain, type OutputOptions } from "./sink.js";
 
 /**
  * Writes a folder that appears under its name only when all of its files are complete. An empty folder of that name is
@@ -18,9 +19,8 @@ export async function outputFolder(target: string, { overwrite = false }: Output
 	await guarded("writing", target, async () => {
 		if (!overwrite) await refuseFilled(target);
 		await removeAbandoned(target);
-		await mkdir(folder);
+		await startPartial(folder, target, () => mkdir(folder));
 	});
-	registerPartial(folder, target);
 	return new PartialFolder(folder, target, overwrite);
 }
 
@@ -47,10 +47,8 @@ class PartialFolder implements OutputFolder {
 	}
 
 	async file(name: string): Promise<ByteSink> {
-		if (name === "" || name === "." || name === ".." || /[/\\\0]/.test(name)) {
-			throw new AnyvisorError("usage", `"${name}" is not a plain file name`, { file: name });
-		}
-		return sinkInto(path.join(this.#folder, name), path.join(this.name, name), () => Promise.resolve());
+		checkPlain(name);
+		return PartialFile.create(path.join(this.#folder, name), path.join(this.name, name));
 	}
 
 	async commit(): Promise<void> {

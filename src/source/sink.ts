@@ -1,126 +1,113 @@
-import { type FileHandle, lstat, open, rename, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import path from "node:path";
-import { refused } from "../bytes/errors.js";
+import { AnyvisorError } from "../bytes/errors.js";
 import type { ByteSink } from "../bytes/sink.js";
+import type { ByteSource } from "../bytes/source.js";
 import { guarded } from "./failure.js";
-import { forgetPartial, partialPath, registerPartial, removeAbandoned } from "./partial.js";
+import { partialPath, removeAbandoned, startPartial } from "./partial.js";
+import { checkFree, PartialFile, syncFolder } from "./partial-file.js";
 
 export interface OutputOptions {
 	/** Replaces an output of that name, at the moment the new one is complete. Without it, one that exists is `refused`. */
 	readonly overwrite?: boolean | undefined;
 }
 
+/** A file, and those beside it that it refers to: the extents of a descriptor. */
+export interface FileOutput extends ByteSink {
+	/**
+	 * Starts another file in the same folder. Its own commit completes it; it appears under its name just before this
+	 * output does, when that is committed.
+	 *
+	 * @param name a plain file name
+	 * @throws `usage` for a name that is not plain, or is in use; and what {@link fileSink} throws
+	 */
+	readonly sibling: (name: string) => Promise<ByteSink>;
+}
+
 /**
  * Writes a file that appears under its name only when it is complete and on the disk. Until then it is called
- * `.NAME.partial-PID`, in the same folder.
+ * `.NAME.partial-PID`, in the same folder. What a killed run left of an output of that name is removed.
  *
- * @throws `refused` where it exists, `permission`, `not-found` (the folder), `no-space`, `io`
+ * @throws `refused` where it exists, or is a folder or a device; `permission`, `not-found` (the folder), `no-space`, `io`
  */
-export async function fileSink(target: string, options: OutputOptions = {}): Promise<ByteSink> {
-	const file = partialPath(target);
-	const checkFree = () => (options.overwrite === true ? Promise.resolve() : refuseExisting(target));
-	await checkFree();
-	await removeAbandoned(target);
-	return sinkInto(file, target, async () => {
-		await checkFree();
-		await rename(file, target);
-		await syncFolder(path.dirname(target));
+export async function fileSink(target: string, { overwrite = false }: OutputOptions = {}): Promise<FileOutput> {
+	await guarded("writing", target, async () => {
+		await checkFree(target, overwrite);
+		await removeAbandoned(target);
 	});
+	return new FileSink(await start(partialPath(target), target), overwrite);
 }
 
-/** @throws `refused` where there is anything under that name, a dangling link included */
-async function refuseExisting(target: string): Promise<void> {
-	if (await exists(target)) {
-		throw refused(`${target} exists already`, {
-			file: target,
-			hint: "Choose another name, or allow it to be replaced.",
-		});
-	}
-}
-
-export async function exists(target: string): Promise<boolean> {
-	try {
-		await lstat(target);
-		return true;
-	} catch (error) {
-		if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
-		throw error;
-	}
-}
-
-/**
- * Creates `file` and writes into it.
- *
- * @param publish called once its bytes are on the disk and it is closed, to put it under its name
- */
-export async function sinkInto(file: string, name: string, publish: () => Promise<void>): Promise<ByteSink> {
-	const handle = await guarded("writing", name, () => open(file, "wx"));
-	registerPartial(file, name);
-	return new FileSink(handle, file, name, publish);
-}
-
-class FileSink implements ByteSink {
+/** The last step of an output of one or more files. */
+class FileSink implements FileOutput {
 	readonly name: string;
-	readonly #handle: FileHandle;
-	readonly #file: string;
-	readonly #publish: () => Promise<void>;
-	#state: "open" | "closed" | "done" = "open";
+	readonly #file: PartialFile;
+	readonly #overwrite: boolean;
+	readonly #siblings: PartialFile[] = [];
 
-	constructor(handle: FileHandle, file: string, name: string, publish: () => Promise<void>) {
-		this.name = name;
-		this.#handle = handle;
+	constructor(file: PartialFile, overwrite: boolean) {
+		this.name = file.name;
 		this.#file = file;
-		this.#publish = publish;
+		this.#overwrite = overwrite;
 	}
 
-	async write(at: number, bytes: Uint8Array): Promise<void> {
-		await guarded("writing", this.name, async () => {
-			for (let done = 0; done < bytes.length; ) {
-				const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, at + done);
-				done += bytesWritten;
-			}
-		});
+	write(at: number, bytes: Uint8Array): Promise<void> {
+		return this.#file.write(at, bytes);
 	}
+
+	share(at: number, source: ByteSource, from: number, length: number): Promise<boolean> {
+		return this.#file.share(at, source, from, length);
+	}
+
+	reserve(size: number): Promise<boolean> {
+		return this.#file.reserve(size);
+	}
+
+	readonly sibling = async (name: string): Promise<ByteSink> => {
+		checkPlain(name);
+		const target = path.join(path.dirname(this.name), name);
+		if ([this.#file, ...this.#siblings].some((file) => path.resolve(file.name) === path.resolve(target))) {
+			throw new AnyvisorError("usage", `two files of one output cannot both be ${target}`, { file: target });
+		}
+		await guarded("writing", target, () => checkFree(target, this.#overwrite));
+		const file = await start(partialPath(this.name, this.#siblings.length + 1), target);
+		this.#siblings.push(file);
+		return file;
+	};
 
 	async commit(size: number): Promise<void> {
-		await guarded("writing", this.name, async () => {
-			await this.#handle.truncate(size);
-			await this.#handle.sync();
-			await this.#close();
-			await this.#publish();
-		});
-		forgetPartial(this.#file);
-		this.#state = "done";
+		await this.#file.commit(size);
+		const published: string[] = [];
+		try {
+			for (const file of this.#siblings) {
+				await file.publish(this.#overwrite);
+				published.push(file.name);
+			}
+			// Whoever finds this file finds its siblings, even after a power cut.
+			if (published.length > 0) await this.#syncFolder();
+			await this.#file.publish(this.#overwrite);
+		} catch (error) {
+			if (!this.#overwrite) await Promise.allSettled(published.map((name) => rm(name)));
+			throw error;
+		}
+		await this.#syncFolder();
+	}
+
+	#syncFolder(): Promise<void> {
+		return guarded("writing", this.name, () => syncFolder(path.dirname(this.name)));
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
-		if (this.#state === "done") return;
-		await this.#close();
-		this.#state = "done";
-		await rm(this.#file, { force: true });
-		forgetPartial(this.#file);
-	}
-
-	async #close(): Promise<void> {
-		if (this.#state !== "open") return;
-		this.#state = "closed";
-		await this.#handle.close();
+		for (const file of [this.#file, ...this.#siblings]) await file.discard();
 	}
 }
 
-/** A rename is on the disk when its folder is; not every system lets a folder be synced. */
-export async function syncFolder(folder: string): Promise<void> {
-	let handle: FileHandle;
-	try {
-		handle = await open(folder, "r");
-	} catch {
-		return;
-	}
-	try {
-		await handle.sync();
-	} catch {
-		// The file system has no such thing; the rename itself succeeded.
-	} finally {
-		await handle.close();
+const start = (partial: string, target: string) =>
+	startPartial(partial, target, () => PartialFile.create(partial, target));
+
+/** @throws `usage` for anything but a plain file name */
+export function checkPlain(name: string): void {
+	if (name === "" || name === "." || name === ".." || /[/\\\0]/.test(name)) {
+		throw new AnyvisorError("usage", `"${name}" is not a plain file name`, { file: name });
 	}
 }
