@@ -1,6 +1,6 @@
-import { bytes, flags64, struct, u8, u32, u64 } from "../../bytes/struct.js";
+import { bytes, flags64, struct, u8, u16, u32, u64 } from "../../bytes/struct.js";
 
-// Layouts and names as in https://gitlab.com/qemu-project/qemu/-/blob/master/docs/interop/qcow2.txt; all big-endian.
+// Layouts and names as in https://gitlab.com/qemu-project/qemu/-/blob/master/docs/interop/qcow2.rst; all big-endian.
 
 /** "QFI" and 0xfb */
 export const MAGIC = 0x514649fb;
@@ -45,26 +45,89 @@ export const Incompatible = {
 	extendedL2: 1n << 4n,
 } as const;
 
+export const Compatible = { lazyRefcounts: 1n << 0n } as const;
+
+export const Autoclear = { bitmaps: 1n << 0n, rawExternalData: 1n << 1n } as const;
+
 export const COMPRESSION_TYPES = ["deflate", "zstd"] as const;
+
+export const CRYPT_METHODS = ["none", "AES", "LUKS"] as const;
 
 export const Extension = struct("qcow2 header extension", "big", { type: u32, length: u32 });
 
 export const ExtensionType = {
 	end: 0,
 	backingFormat: 0xe2792aca,
+	bitmaps: 0x23852875,
+	encryptionHeader: 0x0537be77,
 	externalDataFile: 0x44415441,
 } as const;
+
+export const BitmapsExtension = struct("qcow2 bitmaps extension", "big", {
+	nb_bitmaps: u32,
+	reserved: u32,
+	bitmap_directory_size: u64,
+	bitmap_directory_offset: u64,
+});
+
+export const EncryptionHeaderExtension = struct("qcow2 encryption header pointer", "big", { offset: u64, length: u64 });
+
+/** The fixed part of an entry; extra data, id and name follow, and padding to a multiple of {@link ENTRY_ALIGNMENT}. */
+export const SnapshotEntry = struct("qcow2 snapshot table entry", "big", {
+	l1_table_offset: u64,
+	l1_size: u32,
+	id_size: u16,
+	name_size: u16,
+	date_sec: u32,
+	date_nsec: u32,
+	vm_clock_nsec: flags64,
+	vm_state_size: u32,
+	extra_data_size: u32,
+});
+
+/** The beginning of a snapshot's extra data; how much of it there is, `extra_data_size` says. */
+export const SnapshotExtra = struct("qcow2 snapshot extra data", "big", {
+	vm_state_size: u64,
+	disk_size: u64,
+});
+
+/** The fixed part of an entry; extra data and name follow, and padding to a multiple of {@link ENTRY_ALIGNMENT}. */
+export const BitmapEntry = struct("qcow2 bitmap directory entry", "big", {
+	bitmap_table_offset: u64,
+	bitmap_table_size: u32,
+	flags: u32,
+	type: u8,
+	granularity_bits: u8,
+	name_size: u16,
+	extra_data_size: u32,
+});
+
+/** Of entries in the snapshot table and in the bitmap directory. */
+export const ENTRY_ALIGNMENT = 8;
 
 /** Smallest and, in every implementation, largest `cluster_bits`: 512 bytes and 2 MiB. */
 export const CLUSTER_BITS = { min: 9, max: 21 } as const;
 
-/** QEMU's own limit for the L1 table, in bytes. */
+/** Smallest `cluster_bits` with extended L2 entries. */
+export const EXTENDED_CLUSTER_BITS = 14;
+
+/** QEMU's own limits for tables, in bytes. */
 export const L1_LIMIT = 32 * 1024 * 1024;
+export const REFCOUNT_TABLE_LIMIT = 8 * 1024 * 1024;
+export const SNAPSHOT_TABLE_LIMIT = 64 * 1024 * 1024;
+export const SNAPSHOT_LIMIT = 65_536;
+export const BITMAP_LIMIT = 65_535;
+
+/** `refcount_order` of refcounts of 64 bits, the largest; version 2 always has refcounts of 16. */
+export const REFCOUNT_ORDER = { max: 6, version2: 4 } as const;
 
 export const BACKING_NAME_LIMIT = 1023;
 
 // L1 and L2 entries are 64 bits: flags, and an offset in bits 9 to 55. They are handled as their two 32-bit halves.
 export const ENTRY_SIZE = 8;
+/** An L2 entry with subclusters: 32 bits more say which of them read as zero, and the last 32 which are allocated. */
+export const EXTENDED_ENTRY_SIZE = 16;
+export const SUBCLUSTERS = 32;
 /** L1, L2: the refcount of what is pointed at is exactly one. */
 export const COPIED_HIGH = 0x8000_0000;
 /** L2: a compressed cluster descriptor. */

@@ -1,0 +1,209 @@
+import { damaged } from "../../bytes/errors.js";
+import { type ByteSource, checkRange, readBytes } from "../../bytes/source.js";
+import { viewOf } from "../../bytes/struct.js";
+import { cached } from "../cache.js";
+import type { Run } from "../mapped.js";
+import type { L1Place, Qcow2Header } from "./header.js";
+import { COMPRESSED_HIGH, COPIED_HIGH, compressedRun, ENTRY_SIZE, offsetOf, SUBCLUSTERS, ZERO_LOW } from "./layout.js";
+
+/** Bytes of L2 tables that one open disk keeps. */
+const L2_CACHE = 8 * 1024 * 1024;
+
+const HINT = "Look at it with qemu-img check, or fetch the file again.";
+
+/** A state of the disk that the image holds: the current one, or a snapshot. */
+interface State {
+	readonly size: number;
+	readonly l1: L1Place;
+}
+
+/** The two levels of tables that say where each cluster of one state lies. */
+export class ClusterMap {
+	readonly #source: ByteSource;
+	readonly #header: Qcow2Header;
+	readonly #l1: DataView;
+	readonly #data: ByteSource;
+	readonly #l2: (offset: number) => Promise<DataView>;
+
+	private constructor(source: ByteSource, header: Qcow2Header, l1: DataView, data: ByteSource) {
+		const { clusterSize } = header;
+		this.#source = source;
+		this.#header = header;
+		this.#l1 = l1;
+		this.#data = data;
+		const room = Math.max(4, Math.floor(L2_CACHE / clusterSize));
+		this.#l2 = cached(room, async (offset) => viewOf(await readBytes(source, offset, clusterSize)));
+	}
+
+	/** @param data where the clusters of data lie: `source` itself, or the external data file */
+	static async open(
+		source: ByteSource,
+		header: Qcow2Header,
+		{ size, l1 }: State,
+		data: ByteSource,
+	): Promise<ClusterMap> {
+		const { name } = source;
+		const { clusterSize, tableSpan } = header;
+		// A table may be longer: a snapshot's goes on with the state of the machine. Or shorter: the rest is absent.
+		const entries = Math.min(l1.entries, Math.ceil(size / tableSpan));
+		if (l1.at % clusterSize !== 0) {
+			throw damaged(`${name}: the L1 table at ${l1.at} is not at the start of a cluster`, {
+				file: name,
+				offset: l1.at,
+				hint: HINT,
+			});
+		}
+		const table = viewOf(await readBytes(source, l1.at, entries * ENTRY_SIZE));
+		checkL1(table, source, l1.at, clusterSize);
+		return new ClusterMap(source, header, table, data);
+	}
+
+	/** Runs as {@link Mapping.runs} wants them, those of one table joined. */
+	async *runs(start: number, end: number): AsyncGenerator<Run> {
+		const { tableSpan } = this.#header;
+		for (let at = start; at < end; ) {
+			const tableEnd = Math.min(end, at - (at % tableSpan) + tableSpan);
+			const offset = tableAt(this.#l1, Math.floor(at / tableSpan));
+			if (offset === 0) yield { kind: "absent", at, length: tableEnd - at };
+			else yield* joined(this.#tableRuns(await this.#l2(offset), at, tableEnd));
+			at = tableEnd;
+		}
+	}
+
+	*#tableRuns(table: DataView, start: number, end: number): Generator<Run> {
+		const { clusterSize, extendedL2 } = this.#header;
+		for (let at = start; at < end; ) {
+			const next = Math.min(end, at - (at % clusterSize) + clusterSize);
+			if (extendedL2) yield* this.#subclusters(table, at, next);
+			else yield this.#cluster(table, at, next - at);
+			at = next;
+		}
+	}
+
+	#cluster(table: DataView, at: number, length: number): Run {
+		const { entrySize, clusterSize, version } = this.#header;
+		const entry = (Math.floor(at / clusterSize) * entrySize) % clusterSize;
+		const high = table.getUint32(entry);
+		const low = table.getUint32(entry + 4);
+		if ((high & COMPRESSED_HIGH) !== 0) return this.#compressed(high, low, at, length);
+		if ((low & ZERO_LOW) !== 0) {
+			if (version === 2) throw this.#damagedAt(at, "has a flag that version 2 does not know");
+			return { kind: "zero", at, length };
+		}
+		const offset = this.#allocated(high, low, at);
+		if (offset === undefined) return { kind: "absent", at, length };
+		return { kind: "data", at, length, source: this.#data, offset: offset + (at % clusterSize) };
+	}
+
+	/** The part `[start, end)` of one cluster whose entry also says which of its subclusters are there. */
+	*#subclusters(table: DataView, start: number, end: number): Generator<Run> {
+		const { entrySize, clusterSize } = this.#header;
+		const entry = (Math.floor(start / clusterSize) * entrySize) % clusterSize;
+		const high = table.getUint32(entry);
+		const low = table.getUint32(entry + 4);
+		if ((high & COMPRESSED_HIGH) !== 0) {
+			yield this.#compressed(high, low, start, end - start);
+			return;
+		}
+		const zero = table.getUint32(entry + 8);
+		const allocated = table.getUint32(entry + 12);
+		const offset = this.#allocated(high, low, start);
+		if ((zero & allocated) !== 0) throw this.#damagedAt(start, "has subclusters that are both allocated and zero");
+		if (offset === undefined && allocated !== 0) {
+			throw this.#damagedAt(start, "has allocated subclusters, but no place for them");
+		}
+		const size = clusterSize / SUBCLUSTERS;
+		for (let at = start; at < end; ) {
+			const bit = 1 << (Math.floor(at / size) % SUBCLUSTERS);
+			const length = Math.min(end, at - (at % size) + size) - at;
+			if ((zero & bit) !== 0) yield { kind: "zero", at, length };
+			else if ((allocated & bit) === 0 || offset === undefined) yield { kind: "absent", at, length };
+			else yield { kind: "data", at, length, source: this.#data, offset: offset + (at % clusterSize) };
+			at += length;
+		}
+	}
+
+	#compressed(high: number, low: number, at: number, length: number): Run {
+		const { clusterSize, clusterBits, dataFile } = this.#header;
+		if (dataFile !== undefined) throw this.#damagedAt(at, "is compressed in an external data file");
+		const { offset, length: stored } = compressedRun(high, low, clusterBits);
+		// The length counts whole sectors, so the last cluster of a file may claim more than the file has.
+		checkRange(this.#source, offset, 1);
+		const unit = { at: at - (at % clusterSize), length: clusterSize };
+		return { kind: "compressed", at, length, source: this.#source, offset, stored, unit };
+	}
+
+	/** Where a standard cluster lies, if anywhere. */
+	#allocated(high: number, low: number, at: number): number | undefined {
+		const { clusterSize, dataFile } = this.#header;
+		const offset = offsetOf(high, low);
+		if (dataFile === undefined) {
+			if (offset === 0) return undefined;
+			if (offset % clusterSize !== 0) throw this.#damagedAt(at, `points into the middle of a cluster (${offset})`);
+			return offset;
+		}
+		// An external data file may hold guest data at its very start, where the image itself has its header.
+		if (offset === 0 && (high & COPIED_HIGH) === 0) return undefined;
+		if (offset !== at - (at % clusterSize)) {
+			throw this.#damagedAt(at, `lies elsewhere in the external data file (${offset})`);
+		}
+		return offset;
+	}
+
+	#damagedAt(guest: number, what: string) {
+		const { name } = this.#source;
+		return damaged(`${name}: the cluster for byte ${guest} of the virtual disk ${what}`, { file: name, hint: HINT });
+	}
+}
+
+const tableAt = (l1: DataView, index: number) =>
+	index * ENTRY_SIZE < l1.byteLength
+		? offsetOf(l1.getUint32(index * ENTRY_SIZE), l1.getUint32(index * ENTRY_SIZE + 4))
+		: 0;
+
+/**
+ * Each L1 entry must point at a table of its own inside the file: this finds most truncations when opening, and bounds
+ * the tables by the file's size.
+ */
+function checkL1(l1: DataView, source: ByteSource, at: number, clusterSize: number): void {
+	const file = source.name;
+	const offsets = Float64Array.from({ length: l1.byteLength / ENTRY_SIZE }, (_, i) => tableAt(l1, i));
+	const wrong = (offset: number, what: string) =>
+		damaged(`${file}: the L2 table at ${offset} ${what}`, {
+			file,
+			offset: at + offsets.indexOf(offset) * ENTRY_SIZE,
+			hint: HINT,
+		});
+	for (const offset of offsets) {
+		if (offset === 0) continue;
+		checkRange(source, offset, clusterSize);
+		if (offset % clusterSize !== 0) throw wrong(offset, "is not at the start of a cluster");
+	}
+	let last = 0;
+	for (const offset of offsets.toSorted()) {
+		if (offset !== 0 && offset === last) throw wrong(offset, "is used twice");
+		last = offset;
+	}
+}
+
+/** Joins neighbours that {@link mappedDisk} would join as well, without a promise for each of them. */
+function* joined(runs: Iterable<Run>): Generator<Run> {
+	let first: Run | undefined;
+	let length = 0;
+	for (const run of runs) {
+		if (first !== undefined && continues(first, length, run)) {
+			length += run.length;
+			continue;
+		}
+		if (first !== undefined) yield { ...first, length };
+		first = run;
+		length = run.length;
+	}
+	if (first !== undefined) yield { ...first, length };
+}
+
+function continues(first: Run, length: number, next: Run): boolean {
+	if (first.kind === "compressed" || next.kind === "compressed") return false;
+	if (first.kind === "data" && next.kind === "data") return next.offset === first.offset + length;
+	return first.kind === next.kind;
+}
