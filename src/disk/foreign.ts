@@ -20,7 +20,6 @@ const ARCHIVE = "Name it as the machine instead of as a disk, or unpack it first
 
 const FOREIGN: readonly Foreign[] = [
 	{ what: "a QED image", in: "head", at: 0, magic: "QED\0", hint: convert("qed") },
-	{ what: "a VirtualBox VDI image", in: "head", at: 64, magic: [0x7f, 0x10, 0xda, 0xbe], hint: convert("vdi") },
 	{ what: "a Parallels image", in: "head", at: 0, magic: "WithoutFreeSpace", hint: convert("parallels") },
 	{ what: "a Parallels image", in: "head", at: 0, magic: "WithouFreSpacExt", hint: convert("parallels") },
 	{ what: "a Bochs image", in: "head", at: 0, magic: "Bochs Virtual HD Image", hint: convert("bochs") },

@@ -6,12 +6,13 @@ import type { Disk, DiskFormat, Neighbours, OpenOptions } from "./disk.js";
 import { foreignFormat } from "./foreign.js";
 import { qcow2 } from "./qcow2/index.js";
 import { raw } from "./raw/index.js";
+import { vdi } from "./vdi/index.js";
 import { vhd } from "./vhd/index.js";
 import { vhdx } from "./vhdx/index.js";
 import { vmdk } from "./vmdk/index.js";
 
 /** In the order they are asked; raw claims whatever is left. */
-export const diskFormats: readonly DiskFormat[] = [qcow2, vmdk, vhdx, vhd, raw];
+export const diskFormats: readonly DiskFormat[] = [qcow2, vmdk, vhdx, vdi, vhd, raw];
 
 const SECTOR = 512;
 

@@ -53,6 +53,8 @@ const written: readonly { id: string; variant: string; options?: Pick<WriteOptio
 		{ id: "vhd", variant: "fixed", judge: "vpc" },
 		{ id: "vhdx", variant: "dynamic", judge: "vhdx" },
 		{ id: "vhdx", variant: "fixed", judge: "vhdx" },
+		{ id: "vdi", variant: "dynamic", judge: "vdi" },
+		{ id: "vdi", variant: "static", judge: "vdi" },
 	];
 
 const ARCHIVERS: Readonly<Record<string, { readonly type: string; readonly unable?: string }>> = {
@@ -60,6 +62,7 @@ const ARCHIVERS: Readonly<Record<string, { readonly type: string; readonly unabl
 	qcow2: { type: "qcow" },
 	vmdk: { type: "vmdk" },
 	vhd: { type: "vhd" },
+	vdi: { type: "vdi" },
 	vhdx: { type: "vhdx", unable: "(skipped: 7zz opens no VHDX of a size that is not whole MiB, qemu-img's included)" },
 };
 
@@ -76,6 +79,8 @@ const made: readonly { id: string; judge: string; options: string; compressed?: 
 	{ id: "vhd", judge: "vpc", options: "subformat=fixed,force_size=on" },
 	{ id: "vhdx", judge: "vhdx", options: "subformat=dynamic,block_size=1048576" },
 	{ id: "vhdx", judge: "vhdx", options: "subformat=fixed" },
+	{ id: "vdi", judge: "vdi", options: "" },
+	{ id: "vdi", judge: "vdi", options: "static=on" },
 	{ id: "vmdk", judge: "vmdk", options: "subformat=monolithicSparse" },
 	{ id: "vmdk", judge: "vmdk", options: "subformat=streamOptimized" },
 	{ id: "vmdk", judge: "vmdk", options: "subformat=monolithicFlat" },
@@ -172,7 +177,7 @@ describe("every disk format", () => {
 				expect(blocks * 512).toBeLessThan(id === "vmdk" || variant === "compressed" ? 8 * MIB : 12 * MIB);
 			});
 
-			const checkable = ["qcow2", "vhdx", "vmdk"].includes(judge);
+			const checkable = ["qcow2", "vhdx", "vmdk", "vdi"].includes(judge);
 			const uncheckable = checkable ? "" : `(skipped: qemu-img check does not support ${judge})`;
 			it.skipIf(!checkable)(`that qemu-img check finds clean ${uncheckable}`, async () => {
 				await expect(run("qemu-img", "check", "-f", judge, file)).resolves.toMatch(/No errors/);
@@ -229,6 +234,7 @@ describe("every disk format", () => {
 				["qcow2", "8T", ""],
 				["qcow2", "32T", "cluster_size=2097152"],
 				["vhdx", "8T", ""],
+				["vdi", "8T", ""],
 				["vpc", "2000G", "force_size=on"],
 				["vmdk", "128G", "subformat=monolithicSparse"],
 			] as const) {

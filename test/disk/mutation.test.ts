@@ -25,6 +25,7 @@ const images: readonly {
 	{ id: "vhd", judge: "vpc", options: "subformat=dynamic,force_size=on" },
 	{ id: "vhd", judge: "vpc", options: "subformat=fixed,force_size=on" },
 	{ id: "vhdx", judge: "vhdx", options: "subformat=dynamic,block_size=1048576" },
+	{ id: "vdi", judge: "vdi", options: "static=off" },
 	{ id: "vmdk", judge: "vmdk", options: "subformat=monolithicSparse" },
 	{ id: "vmdk", judge: "vmdk", options: "subformat=streamOptimized" },
 ];

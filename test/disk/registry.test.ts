@@ -36,6 +36,7 @@ describe("the registry of disk formats", () => {
 			["vmdk", bytes("KDMV")],
 			["vmdk", bytes("# Disk DescriptorFile\nversion=1\n")],
 			["vhdx", bytes("vhdxfile")],
+			["vdi", bytes("\x7f\x10\xda\xbe", 64)],
 			["vhd", new Uint8Array(), Buffer.concat([bytes("conectix"), Buffer.alloc(504)])],
 			["vhd", bytes("conectix"), new Uint8Array()],
 			["raw", bytes("\xeb\x63\x90")],
@@ -49,7 +50,6 @@ describe("the registry of disk formats", () => {
 	it("names what is no disk, or none that it reads", async () => {
 		const foreign: [RegExp, string, Uint8Array, Uint8Array?][] = [
 			[/QED/, "unsupported", bytes("QED\0")],
-			[/VDI/, "unsupported", bytes("\x7f\x10\xda\xbe", 64)],
 			[/Parallels/, "unsupported", bytes("WithoutFreeSpace")],
 			[/Parallels/, "unsupported", bytes("WithouFreSpacExt")],
 			[/dmg/, "unsupported", new Uint8Array(), Buffer.concat([bytes("koly"), Buffer.alloc(508)])],

@@ -1,0 +1,75 @@
+import { AnyvisorError, damaged, notFound } from "../../bytes/errors.js";
+import type { ByteSource } from "../../bytes/source.js";
+import { viewOf } from "../../bytes/struct.js";
+import type { Disk, DiskDetails, Neighbours } from "../disk.js";
+import { holding } from "../holding.js";
+import { mappedDisk } from "../mapped.js";
+import { BlockMap } from "./block-map.js";
+import { readHeader, type VdiHeader } from "./header.js";
+import { Header, PreHeader, SECTOR, SIGNATURE } from "./layout.js";
+
+export const isVdi = (head: Uint8Array): boolean =>
+	head.length >= PreHeader.size && viewOf(head).getUint32(PreHeader.offsets.u32Signature, true) === SIGNATURE;
+
+/**
+ * Opens a dynamic, static or differencing VDI. A differencing one names its parent by its UUID alone: it is looked for
+ * as `{UUID}.vdi` beside it, which is how VirtualBox names all but the first disk of a chain.
+ */
+export function openVdi(source: ByteSource, neighbours: Neighbours): Promise<Disk> {
+	return holding(async (hold) => {
+		const header = await readHeader(source);
+		const { type, size, parentUuid } = header;
+		const below = parentUuid === undefined ? undefined : hold(await openParent(source.name, parentUuid, neighbours));
+		const map = new BlockMap(source, header);
+		return mappedDisk({
+			name: source.name,
+			size,
+			format: `vdi/${type}`,
+			sectorSize: SECTOR,
+			details: detailsOf(header),
+			below,
+			runs: (start, end) => map.runs(start, end),
+		});
+	});
+}
+
+function detailsOf({ blockSize, blocksAllocated, uuid, parentUuid, creator, comment }: VdiHeader): DiskDetails {
+	return {
+		blockSize,
+		blocksAllocated,
+		uuid,
+		...(parentUuid !== undefined && { parentUuid }),
+		...(creator !== "" && { creator }),
+		...(comment !== "" && { comment }),
+	};
+}
+
+async function openParent(file: string, uuid: string, neighbours: Neighbours): Promise<Disk> {
+	const name = `{${uuid}}.vdi`;
+	try {
+		const parent = await neighbours.open(name);
+		try {
+			await checkUuid(parent, uuid);
+		} finally {
+			await parent[Symbol.asyncDispose]?.();
+		}
+	} catch (error) {
+		if (!(error instanceof AnyvisorError) || error.kind !== "not-found") throw error;
+		throw notFound(`${file} continues the disk ${uuid}, which is not beside it as ${name}`, {
+			file: name,
+			hint: `Put the disk there that \`VBoxManage showmediuminfo ${uuid}\` shows, or merge both: VBoxManage clonemedium.`,
+			cause: error,
+		});
+	}
+	return neighbours.openDisk(name, "vdi");
+}
+
+async function checkUuid(parent: ByteSource, uuid: string): Promise<void> {
+	const header = await readHeader(parent);
+	if (header.uuid === uuid) return;
+	throw damaged(`${parent.name} is the disk ${header.uuid}, not ${uuid}, as its name and its child have it`, {
+		file: parent.name,
+		offset: PreHeader.size + Header.offsets.uuidCreate,
+		hint: "Put the disk of that UUID in its place.",
+	});
+}
