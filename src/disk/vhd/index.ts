@@ -1,17 +1,20 @@
 import type { DiskFormat } from "../disk.js";
+import { checkVhd } from "./check.js";
 import { FOOTER_COOKIE } from "./layout.js";
 import { openVhd } from "./read.js";
 import { writeVhd } from "./write.js";
 
 const COOKIE = new TextEncoder().encode(FOOTER_COOKIE);
-const beginsWithCookie = (bytes: Uint8Array) => COOKIE.every((byte, i) => bytes[i] === byte);
+const hasCookie = (bytes: Uint8Array, at: number) => COOKIE.every((byte, i) => bytes[at + i] === byte);
 
 /** Virtual PC's and Hyper-V's first format. Variants to write: `dynamic` (the default) and `fixed`. */
 export const vhd: DiskFormat = {
 	id: "vhd",
 	extensions: [".vhd"],
-	matches: (head, tail) => beginsWithCookie(tail) || beginsWithCookie(head),
+	// Before Virtual PC 2004, footers had 511 bytes.
+	matches: (head, tail) => hasCookie(tail, 0) || hasCookie(tail, 1) || hasCookie(head, 0),
 	variants: ["dynamic", "fixed"],
 	open: openVhd,
 	write: writeVhd,
+	check: checkVhd,
 };

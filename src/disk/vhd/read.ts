@@ -1,168 +1,176 @@
-import { damaged, unsupported } from "../../bytes/errors.js";
-import type { ByteSource } from "../../bytes/source.js";
-import { checkRange, readBytes } from "../../bytes/source.js";
-import type { Value } from "../../bytes/struct.js";
-import { viewOf } from "../../bytes/struct.js";
-import type { Disk, Extent } from "../disk.js";
+import { damaged } from "../../bytes/errors.js";
+import { type ByteSource, readBytes } from "../../bytes/source.js";
+import { cached } from "../cache.js";
+import type { Disk, DiskDetails, Neighbours } from "../disk.js";
+import { holding } from "../holding.js";
+import { mappedDisk, type Run } from "../mapped.js";
+import { openParent, type ParentLink } from "../parent.js";
 import { openRaw } from "../raw/read.js";
-import { joined } from "../sparse.js";
+import { sectorRuns } from "../sector-bitmap.js";
+import { footerDetails } from "./details.js";
 import {
-	bitmapSize,
-	checksum,
-	DiskType,
-	DYNAMIC_COOKIE,
-	DynamicHeader,
-	FOOTER_COOKIE,
-	Footer,
-	MAX_GEOMETRY,
-	SECTOR,
-	UNALLOCATED,
-} from "./layout.js";
+	type DynamicDisk,
+	type DynamicHeaderFields,
+	type FooterFields,
+	isDifferencing,
+	parentPaths,
+	readDynamicDisk,
+	readFooter,
+	sizeOf,
+	unsupportedType,
+} from "./header.js";
+import { bitmapSize, DiskType, SECTOR, UNALLOCATED } from "./layout.js";
 
-/** Far above the 4 MiB that the largest disk needs with its usual blocks of 2 MiB. */
-const BAT_LIMIT = 64 * 1024 * 1024;
+/** Bytes of sector bitmaps that one open disk keeps. */
+const BITMAP_CACHE = 4 * 1024 * 1024;
 
-const HINT = "Fetch the file again, or repair a copy with the hypervisor that made it.";
-
-export async function openVhd(source: ByteSource): Promise<Disk> {
+/** Opens a fixed, dynamic or differencing VHD; the last together with its parent. */
+export async function openVhd(source: ByteSource, neighbours: Neighbours): Promise<Disk> {
 	const footer = await readFooter(source);
-	const size = sizeOf(footer);
+	const details = footerDetails(footer);
 	switch (footer.diskType) {
 		case DiskType.fixed:
-			return openRaw(source, "vhd/fixed", size);
+			return Object.assign(openRaw(source, "vhd/fixed", sizeOf(footer)), { details });
 		case DiskType.dynamic:
-			return openDynamic(source, footer, size);
 		case DiskType.differencing:
-			throw unsupported(`${source.name}: a differencing VHD holds only what changed since its parent`, {
-				file: source.name,
-				hint: "Merge it into its parent first: on Hyper-V with Merge-VHD, on VirtualBox with clonemedium.",
-			});
+			return openDynamic(source, neighbours, await readDynamicDisk(source, footer), details);
 		default:
-			throw unsupported(`${source.name}: VHD type ${footer.diskType} is not supported`, {
-				file: source.name,
-				hint: "Convert it to a dynamic VHD with the hypervisor that made it.",
-			});
+			throw unsupportedType(source, footer);
 	}
 }
 
-/**
- * The footer at the end of the file; where it is damaged or cut off, its copy at the start, which all but fixed disks
- * have.
- */
-async function readFooter(source: ByteSource): Promise<Value<typeof Footer>> {
-	for (const at of [source.size - Footer.size, 0]) {
-		if (at < 0 || source.size < Footer.size) continue;
-		const bytes = await readBytes(source, at, Footer.size);
-		const footer = Footer.parse(bytes, 0, source.name, at);
-		const intact = footer.checksum === checksum(bytes, Footer.offsets.checksum);
-		if (footer.cookie === FOOTER_COOKIE && intact) return footer;
-	}
-	throw damaged(`${source.name}: its VHD footer is damaged: the checksum is wrong`, {
-		file: source.name,
-		offset: Math.max(0, source.size - Footer.size),
-		hint: HINT,
+function openDynamic(
+	source: ByteSource,
+	neighbours: Neighbours,
+	dynamic: DynamicDisk,
+	footerDetails: DiskDetails,
+): Promise<Disk> {
+	return holding(async (hold) => {
+		const { footer, header, size } = dynamic;
+		const blocks = new BlockMap(source, dynamic);
+		blocks.checkAll();
+		const link = isDifferencing(footer) ? await parentLink(source, header) : undefined;
+		const below = link === undefined ? undefined : hold(await openParent(neighbours, link));
+		const { name } = source;
+		return mappedDisk({
+			name,
+			size,
+			format: link === undefined ? "vhd/dynamic" : "vhd/differencing",
+			sectorSize: SECTOR,
+			details: {
+				...footerDetails,
+				blockSize: header.blockSize,
+				...(link && { parent: link.paths[0] ?? "", parentId: header.parentUniqueId }),
+			},
+			below,
+			runs: (start, end) => blocks.runs(start, end),
+		});
 	});
 }
 
-/**
- * The current size. Only Microsoft Virtual PC itself gave its guests what the geometry says, which is a little less;
- * Hyper-V, Azure, XenServer, VirtualBox and QEMU all mean the current size.
- */
-function sizeOf(footer: Value<typeof Footer>): number {
-	const { cylinders, heads, sectorsPerTrack, creatorApplication, currentSize } = footer;
-	const geometry = cylinders * heads * sectorsPerTrack;
-	const largest = MAX_GEOMETRY.cylinders * MAX_GEOMETRY.heads * MAX_GEOMETRY.sectorsPerTrack;
-	if (creatorApplication === "vpc " && geometry > 0 && geometry < largest) return geometry * SECTOR;
-	return Math.floor(currentSize / SECTOR) * SECTOR;
+/** How a differencing disk says which its parent is: by paths, and by the unique id. */
+export async function parentLink(
+	source: ByteSource,
+	header: DynamicHeaderFields,
+	seen: (parent: FooterFields) => void = () => {},
+): Promise<ParentLink> {
+	return {
+		child: source.name,
+		format: "vhd",
+		paths: await parentPaths(source, header),
+		async verify(file) {
+			const parent = await readFooter(file);
+			seen(parent);
+			if (parent.uniqueId === header.parentUniqueId) return;
+			const ids = `its id is ${parent.uniqueId}, and ${header.parentUniqueId} is wanted`;
+			throw damaged(`${file.name} is not the disk that ${source.name} continues: ${ids}`, {
+				file: file.name,
+				hint: "Put the parent as it was when the differencing disk was made beside it.",
+			});
+		},
+	};
 }
 
-async function openDynamic(source: ByteSource, footer: Value<typeof Footer>, size: number): Promise<Disk> {
-	const file = source.name;
-	const base = Number(footer.dataOffset);
-	const bytes = await readBytes(source, base, DynamicHeader.size);
-	const header = DynamicHeader.parse(bytes, 0, file, base);
-	const at = DynamicHeader.offsets;
-	const fail = (offset: number, message: string) =>
-		damaged(`${file}: ${message}`, { file, offset: base + offset, hint: HINT });
-
-	if (header.cookie !== DYNAMIC_COOKIE) throw fail(at.cookie, "the dynamic disk header is missing");
-	if (header.checksum !== checksum(bytes, DynamicHeader.offsets.checksum)) {
-		throw fail(at.checksum, "the dynamic disk header's checksum is wrong");
-	}
-	const { blockSize } = header;
-	// A power of two divides 2^31; a block smaller than a sector cannot have a bitmap.
-	if (blockSize < SECTOR || 2 ** 31 % blockSize !== 0) throw fail(at.blockSize, `blocks of ${blockSize} bytes`);
-	const blocks = Math.ceil(size / blockSize);
-	if (header.maxTableEntries < blocks) {
-		throw fail(at.maxTableEntries, `the BAT has ${header.maxTableEntries} entries, but ${size} bytes need ${blocks}`);
-	}
-	if (blocks * 4 > BAT_LIMIT) throw fail(at.blockSize, `${size} bytes in blocks of ${blockSize} are too many`);
-	const bat = viewOf(await readBytes(source, header.tableOffset, blocks * 4));
-	const disk = new DynamicDisk(source, size, blockSize, bat);
-	disk.checkBlocks(header.tableOffset);
-	return disk;
-}
-
-class DynamicDisk implements Disk {
-	readonly name: string;
-	readonly size: number;
-	readonly format = "vhd/dynamic";
-	readonly sectorSize = SECTOR;
+/** The block allocation table, and in a differencing disk the sector bitmaps that stand before the blocks. */
+class BlockMap {
 	readonly #source: ByteSource;
+	readonly #dynamic: DynamicDisk;
 	readonly #blockSize: number;
-	readonly #bat: DataView;
+	readonly #bitmapSize: number;
+	/** By the sector that the block begins at in the file. */
+	readonly #bitmap: (sector: number) => Promise<Uint8Array>;
 
-	constructor(source: ByteSource, size: number, blockSize: number, bat: DataView) {
-		this.name = source.name;
-		this.size = size;
+	constructor(source: ByteSource, dynamic: DynamicDisk) {
 		this.#source = source;
-		this.#blockSize = blockSize;
-		this.#bat = bat;
+		this.#dynamic = dynamic;
+		this.#blockSize = dynamic.header.blockSize;
+		this.#bitmapSize = bitmapSize(this.#blockSize);
+		const kept = Math.max(2, Math.floor(BITMAP_CACHE / this.#bitmapSize));
+		this.#bitmap = cached(kept, (sector) => readBytes(source, sector * SECTOR, this.#bitmapSize));
 	}
 
 	/**
-	 * Sector bitmaps are not looked at: in a disk without a parent, a sector that was never written is stored as zeros.
+	 * Sector bitmaps count in differencing disks alone: without a parent, a sector that was never written is stored as
+	 * zeros.
 	 */
-	async read(at: number, into: Uint8Array): Promise<void> {
-		checkRange(this, at, into.length);
-		for (let done = 0; done < into.length; ) {
-			const within = (at + done) % this.#blockSize;
-			const part = into.subarray(done, done + this.#blockSize - within);
-			const data = this.#dataAt(Math.floor((at + done) / this.#blockSize));
-			if (data === undefined) part.fill(0);
-			else await this.#source.read(data + within, part);
-			done += part.length;
+	async *runs(start: number, end: number): AsyncGenerator<Run> {
+		const { bat, footer } = this.#dynamic;
+		const blockSize = this.#blockSize;
+		const source = this.#source;
+		let told = 0;
+		for (let at = start; at < end; ) {
+			const block = Math.floor(at / blockSize);
+			const sector = bat.getUint32(block * 4);
+			const length = Math.min(end, (block + 1) * blockSize) - at;
+			if (sector === UNALLOCATED) {
+				yield { kind: "absent", at, length };
+			} else {
+				told += length;
+				if (told > source.size) throw this.#damaged(block, "is the end of more data than the file can hold");
+				const offset = this.#dataAt(sector) + (at % blockSize);
+				if (isDifferencing(footer)) yield* this.#sectors(await this.#bitmap(sector), at, length, offset);
+				else yield { kind: "data", at, length, source, offset };
+			}
+			at += length;
 		}
 	}
 
-	extents(): AsyncIterable<Extent> {
-		return joined(this.#blocks());
-	}
-
-	*#blocks(): Generator<Extent> {
-		for (let at = 0; at < this.size; at += this.#blockSize) {
-			const kind = this.#dataAt(at / this.#blockSize) === undefined ? "zero" : "data";
-			yield { at, length: Math.min(this.#blockSize, this.size - at), kind };
+	/** The sectors of a part of a block: the image's own, and those that its parent has. */
+	*#sectors(bitmap: Uint8Array, at: number, length: number, offset: number): Generator<Run> {
+		const within = at % this.#blockSize;
+		const to = Math.ceil((within + length) / SECTOR);
+		for (const { first, count, present } of sectorRuns(bitmap, true, Math.floor(within / SECTOR), to)) {
+			const from = Math.max(0, first * SECTOR - within);
+			const run = { at: at + from, length: Math.min(length, (first + count) * SECTOR - within) - from };
+			if (present) yield { ...run, kind: "data", source: this.#source, offset: offset + from };
+			else yield { ...run, kind: "absent" };
 		}
-	}
-
-	/** Offset of a block's data in the file; undefined where the block is not stored. */
-	#dataAt(block: number): number | undefined {
-		const sector = this.#bat.getUint32(block * 4);
-		return sector === UNALLOCATED ? undefined : sector * SECTOR + bitmapSize(this.#blockSize);
 	}
 
 	/** Finds a truncated file when it is opened, not an hour into a conversion. */
-	checkBlocks(tableOffset: number): void {
-		for (const { at, length, kind } of this.#blocks()) {
-			const block = at / this.#blockSize;
-			const data = this.#dataAt(block);
-			if (kind === "zero" || data === undefined || data + length <= this.#source.size) continue;
-			throw damaged(`${this.name} is truncated: block ${block} should end at byte ${data + length}`, {
-				file: this.name,
-				offset: tableOffset + block * 4,
+	checkAll(): void {
+		const { bat, blocks, size } = this.#dynamic;
+		for (let block = 0; block < blocks; block++) {
+			const sector = bat.getUint32(block * 4);
+			if (sector === UNALLOCATED) continue;
+			const end = this.#dataAt(sector) + Math.min(this.#blockSize, size - block * this.#blockSize);
+			if (end <= this.#source.size) continue;
+			const name = this.#source.name;
+			throw damaged(`${name} is truncated: block ${block} should end at byte ${end}`, {
+				file: name,
+				offset: this.#dynamic.header.tableOffset + block * 4,
 				hint: `The file has ${this.#source.size} bytes: compare with the original's size and copy it again.`,
 			});
 		}
+	}
+
+	#dataAt(sector: number): number {
+		return sector * SECTOR + this.#bitmapSize;
+	}
+
+	#damaged(block: number, what: string) {
+		const { name } = this.#source;
+		const offset = this.#dynamic.header.tableOffset + block * 4;
+		return damaged(`${name}: block ${block} ${what}`, { file: name, offset });
 	}
 }

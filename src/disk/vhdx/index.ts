@@ -1,5 +1,6 @@
 import type { DiskFormat } from "../disk.js";
-import { isVhdx, openVhdx } from "./read.js";
+import { isVhdx } from "./header.js";
+import { openVhdx } from "./read.js";
 import { writeVhdx } from "./write.js";
 
 /** Hyper-V's virtual disk; see `layout.ts` for the specification. */

@@ -1,5 +1,5 @@
 /**
- * Binary layouts of VHDX, in the names and order of [MS-VHDX], section numbers of its revision 4.0:
+ * Binary layouts of VHDX, in the names and order of [MS-VHDX], section numbers of its revision 8.0:
  * https://learn.microsoft.com/en-us/openspecs/windows_protocols/ms-vhdx/. Everything is little-endian.
  */
 import { crc32c } from "../../bytes/checksum/index.js";
@@ -119,8 +119,10 @@ export const STATE = {
 	partiallyPresent: 7,
 } as const;
 export const BLOCK_SIZES = { min: MIB, max: 256 * MIB } as const;
+/** 2.4: a sector bitmap block, of a bit for each sector of a chunk. */
+export const BITMAP_BLOCK = MIB;
 
-/** 2.5: payload blocks between two entries for sector bitmaps. */
+/** 2.4: payload blocks between two entries for sector bitmaps. */
 export const chunkRatio = (logicalSectorSize: number, blockSize: number) => (2 ** 23 * logicalSectorSize) / blockSize;
 
 /** 2.6.1.1; with its entries 64 KiB, at the beginning of the metadata region. */
@@ -165,6 +167,23 @@ export const VirtualDiskId = struct("VHDX virtual disk ID", "little", { virtualD
 
 /** 2.6.2.4 and 2.6.2.5 */
 export const SectorSize = struct("VHDX sector size", "little", { sectorSize: u32 });
+
+/** 2.6.2.6.1; entries follow, with offsets that count from the beginning of this header. */
+export const ParentLocatorHeader = struct("VHDX parent locator header", "little", {
+	locatorType: guid,
+	reserved: u16,
+	keyValueCount: u16,
+});
+/** 2.6.2.6.3 */
+export const VHDX_LOCATOR = "b04aefb7-d19e-4a81-b789-25b8e9445913";
+
+/** 2.6.2.6.2; keys and values are UTF-16, lengths in bytes. */
+export const ParentLocatorEntry = struct("VHDX parent locator entry", "little", {
+	keyOffset: u32,
+	valueOffset: u32,
+	keyLength: u16,
+	valueLength: u16,
+});
 
 const CHECKSUM_AT = 4;
 

@@ -1,225 +1,219 @@
-import { damaged, unsupported } from "../../bytes/errors.js";
-import { type ByteSource, checkRange, readBytes } from "../../bytes/source.js";
-import { type Struct, viewOf } from "../../bytes/struct.js";
+import { damaged } from "../../bytes/errors.js";
+import { type ByteSource, readBytes } from "../../bytes/source.js";
 import { cached } from "../cache.js";
-import type { Disk, Extent } from "../disk.js";
-import {
-	BAT_ENTRY,
-	BLOCK_SIZES,
-	checksum,
-	chunkRatio,
-	DISK_SIZE_LIMIT,
-	FILE_FLAG,
-	FILE_SIGNATURE,
-	FileParameters,
-	HEADER_OFFSETS,
-	HEADER_SECTION_SIZE,
-	HEADER_SIGNATURE,
-	Header,
-	ITEM,
-	KIB,
-	METADATA_FLAG,
-	METADATA_SIGNATURE,
-	MetadataTableEntry,
-	MetadataTableHeader,
-	MIB,
-	REGION,
-	REGION_REQUIRED,
-	REGION_SIGNATURE,
-	REGION_TABLE_OFFSETS,
-	RegionTableEntry,
-	RegionTableHeader,
-	SectorSize,
-	STATE,
-	TABLE_ENTRIES_LIMIT,
-	TABLE_SIZE,
-	VirtualDiskSize,
-} from "./layout.js";
+import type { Disk, DiskDetails, Neighbours } from "../disk.js";
+import { holding } from "../holding.js";
+import { mappedDisk, type Run } from "../mapped.js";
+import { openParent, type ParentLink } from "../parent.js";
+import { sectorRuns } from "../sector-bitmap.js";
+import { type BatEntry, BlockAllocationTable, ENTRIES_PER_PAGE } from "./bat.js";
+import { currentHeader, type HeaderFields, readRegions } from "./header.js";
+import { FileTypeIdentifier, HEADER_SECTION_SIZE, STATE } from "./layout.js";
 import { replayed } from "./log.js";
+import { type Metadata, readMetadata } from "./metadata.js";
 
-const BAT_PAGE = 64 * KIB;
-const BAT_PAGES_CACHED = 64;
+/** Bytes of sector bitmaps that one open disk keeps. */
+const BITMAP_CACHE = 4 * 1024 * 1024;
 
-export const isVhdx = (head: Uint8Array): boolean =>
-	String.fromCharCode(...head.subarray(0, FILE_SIGNATURE.length)) === FILE_SIGNATURE;
-
-/** Opens a fixed or dynamic VHDX; a log that is not empty is replayed in memory. Differencing ones are `unsupported`. */
-export async function openVhdx(file: ByteSource): Promise<Disk> {
-	const source = await replayed(file, await currentHeader(file));
-	const regions = await readRegions(source);
-	const { size, sectorSize, blockSize, fixed } = await readMetadata(source, regions.metadata);
-	const { name } = source;
-	const blocks = Math.ceil(size / blockSize);
-	const ratio = chunkRatio(sectorSize, blockSize);
-	const batSize = (blocks + Math.floor((blocks - 1) / ratio)) * BAT_ENTRY;
-	if (batSize > regions.bat.length) {
-		throw damaged(`${name}: the block allocation table needs ${batSize} bytes, but has ${regions.bat.length}`, {
-			file: name,
-			offset: regions.bat.at,
-		});
-	}
-	const page = cached(BAT_PAGES_CACHED, async (index) => {
-		const at = index * BAT_PAGE;
-		return viewOf(await readBytes(source, regions.bat.at + at, Math.min(BAT_PAGE, batSize - at)));
-	});
-	/** Byte offset of a payload block's entry: one for a sector bitmap follows the entries of each chunk. */
-	const entryAt = (block: number) => (block + Math.floor(block / ratio)) * BAT_ENTRY;
-
-	/** Where a payload block lies in the file, by its entry at `at`; undefined where it reads as zero. */
-	function payload(view: DataView, at: number): number | undefined {
-		const low = view.getUint32(at % BAT_PAGE, true);
-		const state = low & 7;
-		const offset = (view.getUint32((at % BAT_PAGE) + 4, true) * 2 ** 12 + (low >>> 20)) * MIB;
-		switch (state) {
-			case STATE.fullyPresent:
-				if (offset >= HEADER_SECTION_SIZE && offset < source.size) return offset;
-				break;
-			case STATE.notPresent:
-			case STATE.undefined:
-			case STATE.zero:
-			case STATE.unmapped:
-				return undefined;
-			default:
+/**
+ * Opens a fixed, dynamic or differencing VHDX, the last together with its parent. A log that is not empty is replayed in
+ * memory.
+ */
+export function openVhdx(file: ByteSource, neighbours: Neighbours): Promise<Disk> {
+	return holding(async (hold) => {
+		const header = await currentHeader(file);
+		const source = await replayed(file, header);
+		const regions = await readRegions(source);
+		const metadata = await readMetadata(source, regions.metadata);
+		const bat = new BlockAllocationTable(source, regions.bat, metadata);
+		const { name } = source;
+		const { size, sectorSize, parentLocator, leaveBlockAllocated } = metadata;
+		const link = parentLocator === undefined ? undefined : parentLink(file, parentLocator);
+		const below = link === undefined ? undefined : hold(await openParent(neighbours, link));
+		if (below !== undefined && below.sectorSize !== sectorSize) {
+			throw damaged(`${name} has sectors of ${sectorSize} bytes, its parent ${below.name} of ${below.sectorSize}`, {
+				file: name,
+			});
 		}
-		throw damaged(`${name}: a block has state ${state} and offset ${offset}, which cannot be`, {
-			file: name,
-			offset: regions.bat.at + at,
+		const kind = leaveBlockAllocated ? "vhdx/fixed" : "vhdx/dynamic";
+		const blocks = new BlockMap(source, metadata, bat);
+		return mappedDisk({
+			name,
+			size,
+			format: link === undefined ? kind : "vhdx/differencing",
+			sectorSize,
+			details: {
+				...(await fileDetails(file, header, metadata)),
+				log: source === file ? "empty" : "replayed in memory",
+				...(link && { parent: link.paths[0] ?? "", parentId: parentLocator?.get("parent_linkage") ?? "" }),
+			},
+			below,
+			runs: (start, end) => blocks.runs(start, end),
 		});
-	}
+	});
+}
 
+async function fileDetails(source: ByteSource, header: HeaderFields, metadata: Metadata): Promise<DiskDetails> {
+	const identifier = await readBytes(source, 0, FileTypeIdentifier.size);
+	const { blockSize, sectorSize, physicalSectorSize, leaveBlockAllocated, virtualDiskId } = metadata;
 	return {
-		name,
-		format: fixed ? "vhdx/fixed" : "vhdx/dynamic",
-		size,
-		sectorSize,
-		async read(at, into) {
-			checkRange({ name, size }, at, into.length);
-			for (let done = 0; done < into.length; ) {
-				const within = (at + done) % blockSize;
-				const part = into.subarray(done, done + Math.min(blockSize - within, into.length - done));
-				const entry = entryAt(Math.floor((at + done) / blockSize));
-				const offset = payload(await page(Math.floor(entry / BAT_PAGE)), entry);
-				if (offset === undefined) part.fill(0);
-				else await source.read(offset + within, part);
-				done += part.length;
-			}
-		},
-		async *extents() {
-			let dataBlocks = 0;
-			let start = 0;
-			let kind: Extent["kind"] = "zero";
-			let index = 0;
-			let view = await page(index);
-			for (let block = 0; block < blocks; block++) {
-				const entry = entryAt(block);
-				if (entry >= (index + 1) * BAT_PAGE) view = await page(++index);
-				const next = payload(view, entry) === undefined ? "zero" : "data";
-				if (next === "data" && ++dataBlocks * blockSize > source.size + blockSize) {
-					throw damaged(`${name}: the block allocation table names more data than the file can hold`, { file: name });
-				}
-				if (next === kind) continue;
-				if (block > 0) yield { at: start, length: block * blockSize - start, kind };
-				start = block * blockSize;
-				kind = next;
-			}
-			if (size > start) yield { at: start, length: size - start, kind };
+		creator: FileTypeIdentifier.parse(identifier, 0, source.name).creator,
+		blockSize,
+		logicalSectorSize: sectorSize,
+		physicalSectorSize,
+		leaveBlockAllocated,
+		...(virtualDiskId !== undefined && { virtualDiskId }),
+		dataWriteGuid: header.dataWriteGuid,
+	};
+}
+
+/** 2.6.2.6.3: how a differencing disk says which its parent is: by paths, and by what its header last had. */
+export function parentLink(source: ByteSource, locator: ReadonlyMap<string, string>): ParentLink {
+	const paths = ["relative_path", "volume_path", "absolute_win32_path"].map((key) => locator.get(key) ?? "");
+	const guids = ["parent_linkage", "parent_linkage2"].map((key) =>
+		locator.get(key)?.replace(/[{}]/g, "").toLowerCase(),
+	);
+	return {
+		child: source.name,
+		format: "vhdx",
+		paths: paths.filter((path) => path !== ""),
+		async verify(file) {
+			const { dataWriteGuid } = await currentHeader(file);
+			if (guids.includes(dataWriteGuid)) return;
+			const ids = `its data was last written as ${dataWriteGuid}, and ${guids[0]} is wanted`;
+			throw damaged(`${file.name} is not the disk that ${source.name} continues, or was written since: ${ids}`, {
+				file: file.name,
+				hint: "Put the parent as it was when the differencing disk was made beside it.",
+			});
 		},
 	};
 }
 
-/** 2.2.2: of the headers that are valid, the one with the higher sequence number. */
-async function currentHeader(source: ByteSource): Promise<ReturnType<typeof Header.parse>> {
-	const file = source.name;
-	const headers = [];
-	for (const at of HEADER_OFFSETS) {
-		const sector = await readBytes(source, at, Header.size);
-		// A header that was being written when the power failed may hold anything: only a valid one is parsed.
-		if (viewOf(sector).getUint32(Header.offsets.checksum, true) !== checksum(sector)) continue;
-		const header = Header.parse(sector, 0, file, at);
-		if (header.signature === HEADER_SIGNATURE) headers.push(header);
-	}
-	const [current] = headers.sort((a, b) => b.sequenceNumber - a.sequenceNumber);
-	if (current === undefined) {
-		throw damaged(`${file}: neither of the two VHDX headers is valid`, { file, offset: HEADER_OFFSETS[0] });
-	}
-	if (current.version !== 1) throw unsupported(`${file}: VHDX version ${current.version} is not known`, { file });
-	return current;
-}
-
-interface Region {
+/** A part of one block, some sectors of which are the parent's. */
+interface PartialRun {
+	readonly kind: "partial";
 	readonly at: number;
 	readonly length: number;
+	readonly source: ByteSource;
+	/** Offset of the part's first byte in `source`. */
+	readonly offset: number;
 }
 
-/** 2.2.3: the first region table that is valid. */
-async function readRegions(source: ByteSource): Promise<{ bat: Region; metadata: Region }> {
-	const file = source.name;
-	for (const at of REGION_TABLE_OFFSETS) {
-		const table = await readBytes(source, at, TABLE_SIZE);
-		const { signature, entryCount, checksum: expected } = RegionTableHeader.parse(table, 0, file, at);
-		if (signature !== REGION_SIGNATURE || entryCount > TABLE_ENTRIES_LIMIT || checksum(table) !== expected) continue;
+/** What the block allocation table and the sector bitmaps say of the disk. */
+class BlockMap {
+	readonly #source: ByteSource;
+	readonly #metadata: Metadata;
+	readonly #bat: BlockAllocationTable;
+	/** A payload block's part of the sector bitmap. */
+	readonly #bitmap: (block: number) => Promise<Uint8Array>;
 
-		const regions = new Map<string, Region>();
-		for (let i = 0; i < entryCount; i++) {
-			const entry = RegionTableEntry.parse(table, RegionTableHeader.size + i * RegionTableEntry.size, file, at);
-			checkRange(source, entry.fileOffset, entry.length);
-			regions.set(entry.guid, { at: entry.fileOffset, length: entry.length });
-			const known = entry.guid === REGION.bat || entry.guid === REGION.metadata;
-			if (!known && entry.flags & REGION_REQUIRED) {
-				throw unsupported(`${file}: the VHDX needs region ${entry.guid}, which is not known`, { file, offset: at });
-			}
-		}
-		const bat = regions.get(REGION.bat);
-		const metadata = regions.get(REGION.metadata);
-		if (bat === undefined || metadata === undefined) {
-			throw damaged(`${file}: the region table lacks the block allocation table or the metadata`, { file, offset: at });
-		}
-		return { bat, metadata };
-	}
-	throw damaged(`${file}: neither of the two VHDX region tables is valid`, { file, offset: REGION_TABLE_OFFSETS[0] });
-}
-
-/** 2.6: what of the metadata describes the disk. */
-async function readMetadata(source: ByteSource, region: Region) {
-	const file = source.name;
-	const broken = (message: string) => damaged(`${file}: ${message}`, { file, offset: region.at });
-	const table = await readBytes(source, region.at, Math.min(TABLE_SIZE, region.length));
-	const { signature, entryCount } = MetadataTableHeader.parse(table, 0, file, region.at);
-	if (signature !== METADATA_SIGNATURE || entryCount > TABLE_ENTRIES_LIMIT) throw broken("no valid metadata table");
-
-	const offsets = new Map<string, number>();
-	for (let i = 0; i < entryCount; i++) {
-		const at = MetadataTableHeader.size + i * MetadataTableEntry.size;
-		const { itemId, offset, flags } = MetadataTableEntry.parse(table, at, file, region.at);
-		// Items of the user's software may share an id with the system's.
-		if ((flags & METADATA_FLAG.isUser) === 0) offsets.set(itemId, offset);
-		if ((flags & METADATA_FLAG.isRequired) !== 0 && !Object.values<string>(ITEM).includes(itemId)) {
-			throw unsupported(`${file}: the VHDX needs metadata ${itemId}, which is not known`, { file, offset: region.at });
-		}
-	}
-	async function item<T>(id: string, layout: Struct<T>): Promise<T> {
-		const offset = offsets.get(id);
-		if (offset === undefined || offset + layout.size > region.length) throw broken(`the ${layout.name} is missing`);
-		return layout.parse(await readBytes(source, region.at + offset, layout.size), 0, file, region.at + offset);
-	}
-
-	const { blockSize, flags } = await item(ITEM.fileParameters, FileParameters);
-	if (flags & FILE_FLAG.hasParent) {
-		throw unsupported(`${file}: a differencing VHDX, which continues another disk`, {
-			file,
-			hint: "Merge it into its parent with Hyper-V's Edit Disk or Merge-VHD, or delete the VM's checkpoints.",
+	constructor(source: ByteSource, metadata: Metadata, bat: BlockAllocationTable) {
+		this.#source = source;
+		this.#metadata = metadata;
+		this.#bat = bat;
+		const { blockSize, sectorSize } = metadata;
+		const length = blockSize / sectorSize / 8;
+		this.#bitmap = cached(Math.floor(BITMAP_CACHE / length), async (block) => {
+			const index = bat.bitmapEntryOf(block);
+			const page = await bat.pageOf(index);
+			const entry = page === undefined ? undefined : bat.entryIn(page, index);
+			if (entry?.state !== STATE.fullyPresent) throw this.#damagedEntry(index, "no sector bitmap for a block in part");
+			return readBytes(source, entry.offset + (block % bat.ratio) * length, length);
 		});
 	}
-	if (blockSize < BLOCK_SIZES.min || blockSize > BLOCK_SIZES.max || !Number.isInteger(Math.log2(blockSize))) {
-		throw broken(`blocks of ${blockSize} bytes; 1 to 256 MiB and a power of two are possible`);
+
+	async *runs(start: number, end: number): AsyncGenerator<Run> {
+		const { blockSize } = this.#metadata;
+		const bat = this.#bat;
+		let told = 0;
+		for (let at = start; at < end; ) {
+			const index = bat.entryOf(Math.floor(at / blockSize));
+			const page = await bat.pageOf(index);
+			const nextPage = index - (index % ENTRIES_PER_PAGE) + ENTRIES_PER_PAGE;
+			const stop = Math.min(end, bat.blockFrom(nextPage) * blockSize);
+			if (page === undefined) {
+				yield { kind: "absent", at, length: stop - at };
+				at = stop;
+				continue;
+			}
+			while (at < stop) {
+				const run = this.#run(page, at, stop);
+				if (run.kind === "data" || run.kind === "partial") told += run.length;
+				// Blocks that lie over each other would make a small file a disk without end.
+				if (told > this.#source.size) throw this.#damagedEntry(index, "more data than the file can hold");
+				if (run.kind !== "partial") yield run;
+				else yield* this.#sectors(await this.#bitmap(Math.floor(at / blockSize)), run);
+				at += run.length;
+			}
+		}
 	}
-	const { sectorSize } = await item(ITEM.logicalSectorSize, SectorSize);
-	if (sectorSize !== 512 && sectorSize !== 4096) {
-		throw broken(`logical sectors of ${sectorSize} bytes; 512 and 4096 are possible`);
+
+	/** The run of blocks from `at` on that are alike and, where they are data, follow each other in the file. */
+	#run(page: DataView, at: number, stop: number): Run | PartialRun {
+		const { blockSize } = this.#metadata;
+		const block = Math.floor(at / blockSize);
+		const { kind, offset } = this.#block(page, block);
+		let next = block + 1;
+		if (kind !== "partial") {
+			for (; next * blockSize < stop; next++) {
+				const following = this.#block(page, next);
+				if (following.kind !== kind) break;
+				if (kind === "data" && following.offset !== offset + (next - block) * blockSize) break;
+			}
+		}
+		const length = Math.min(stop, next * blockSize) - at;
+		if (kind === "zero" || kind === "absent") return { kind, at, length };
+		return { kind, at, length, source: this.#source, offset: offset + (at % blockSize) };
 	}
-	const { virtualDiskSize: size } = await item(ITEM.virtualDiskSize, VirtualDiskSize);
-	if (size === 0 || size > DISK_SIZE_LIMIT || size % sectorSize !== 0) {
-		throw broken(`a disk of ${size} bytes; whole sectors up to 64 TiB are possible`);
+
+	/** 2.5.1.1: what a payload block's entry says. */
+	#block(page: DataView, block: number): { kind: "zero" | "absent" | "data" | "partial"; offset: number } {
+		const index = this.#bat.entryOf(block);
+		const entry = this.#bat.entryIn(page, index);
+		const { state, offset } = entry;
+		switch (state) {
+			case STATE.notPresent:
+				return { kind: "absent", offset };
+			case STATE.undefined:
+			case STATE.zero:
+			case STATE.unmapped:
+				return { kind: "zero", offset };
+			case STATE.partiallyPresent:
+				if (this.#metadata.parentLocator === undefined) break;
+				return { kind: "partial", offset: this.#placed(entry, index) };
+			case STATE.fullyPresent:
+				return { kind: "data", offset: this.#placed(entry, index) };
+			default:
+		}
+		throw this.#damagedEntry(index, `a block of state ${state}, which cannot be`);
 	}
-	return { size, sectorSize, blockSize, fixed: (flags & FILE_FLAG.leaveBlockAllocated) !== 0 };
+
+	#placed({ offset }: BatEntry, index: number): number {
+		if (offset >= HEADER_SECTION_SIZE && offset < this.#source.size) return offset;
+		throw this.#damagedEntry(
+			index,
+			`a block at ${offset}, which is not inside of the file's ${this.#source.size} bytes`,
+		);
+	}
+
+	/** The sectors of a part of a block: the file's own, and those that its parent has. */
+	*#sectors(bitmap: Uint8Array, { at, length, source, offset }: PartialRun): Generator<Run> {
+		const { blockSize, sectorSize } = this.#metadata;
+		const within = at % blockSize;
+		const to = Math.ceil((within + length) / sectorSize);
+		for (const { first, count, present } of sectorRuns(bitmap, false, Math.floor(within / sectorSize), to)) {
+			const from = Math.max(0, first * sectorSize - within);
+			const run = { at: at + from, length: Math.min(length, (first + count) * sectorSize - within) - from };
+			if (present) yield { ...run, kind: "data", source, offset: offset + from };
+			else yield { ...run, kind: "absent" };
+		}
+	}
+
+	#damagedEntry(index: number, what: string) {
+		const { name } = this.#source;
+		return damaged(`${name}: the block allocation table has ${what}`, {
+			file: name,
+			offset: this.#bat.offsetOf(index),
+		});
+	}
 }

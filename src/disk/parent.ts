@@ -1,0 +1,59 @@
+import { AnyvisorError, notFound } from "../bytes/errors.js";
+import type { ByteSource } from "../bytes/source.js";
+import type { Disk, Neighbours } from "./disk.js";
+
+export interface ParentLink {
+	/** Name of the image that continues its parent. */
+	readonly child: string;
+	/** {@link DiskFormat} id of the parent. */
+	readonly format: string;
+	/**
+	 * The parent's paths as the image has them, the likeliest first. Paths of another machine are no use here but for
+	 * their last part, so that each is also looked for beside the image.
+	 */
+	readonly paths: readonly string[];
+	/** Throws `damaged` when a file of the parent's name is not the parent. */
+	readonly verify: (file: ByteSource) => Promise<void>;
+}
+
+/** Opens the first file that is the parent; `not-found` where none of the names leads to a file. */
+export async function openParent(neighbours: Neighbours, link: ParentLink): Promise<Disk> {
+	const name = await findParent(neighbours, link);
+	return neighbours.openDisk(name, link.format);
+}
+
+/** The name under which `neighbours` has the parent; {@link openParent} tells what is thrown. */
+export async function findParent(neighbours: Neighbours, { child, paths, verify }: ParentLink): Promise<string> {
+	const failures: AnyvisorError[] = [];
+	const names = new Set([...paths, ...paths.map(lastPart)].filter((name) => name !== ""));
+	for (const name of names) {
+		try {
+			await withFile(neighbours, name, verify);
+			return name;
+		} catch (error) {
+			if (!(error instanceof AnyvisorError)) throw error;
+			failures.push(error);
+		}
+	}
+	const another = failures.find(({ kind }) => kind !== "not-found" && kind !== "refused");
+	if (another !== undefined) throw another;
+	const [refusal] = failures;
+	if (refusal !== undefined && failures.every(({ kind }) => kind === "refused")) throw refusal;
+	const wanted = lastPart(paths[0] ?? "");
+	const what = wanted === "" ? "a parent that it does not name" : `"${wanted}", which is not in its folder`;
+	throw notFound(`${child} is a differencing disk: it holds only what changed since ${what}`, {
+		file: wanted === "" ? child : wanted,
+		hint: "Put the parent beside it, or merge both on the hypervisor first (Hyper-V: Merge-VHD).",
+	});
+}
+
+async function withFile(neighbours: Neighbours, name: string, use: (file: ByteSource) => Promise<void>): Promise<void> {
+	const file = await neighbours.open(name);
+	try {
+		await use(file);
+	} finally {
+		await file[Symbol.asyncDispose]?.();
+	}
+}
+
+const lastPart = (path: string) => path.split(/[\\/]/).at(-1) ?? "";
