@@ -3,7 +3,7 @@
  * https://www.vmware.com/app/vmdk/?src=vmdk (copy: https://www.scribd.com/document/464037297/vmdk-50-technote-pdf).
  * All offsets and sizes in them count sectors of 512 bytes unless said otherwise.
  */
-import { bytes, flags64, struct, u8, u16, u32, u64 } from "../../bytes/struct.js";
+import { array, bytes, flags64, struct, text, u8, u16, u32, u64 } from "../../bytes/struct.js";
 
 export const SECTOR = 512;
 
@@ -11,7 +11,7 @@ export const SECTOR = 512;
 export const SPARSE_MAGIC = 0x564d444b;
 /** "COWD": an ESX sparse extent, as VMFS keeps snapshots. */
 export const COWD_MAGIC = 0x44574f43;
-/** The first eight bytes of a space-efficient sparse extent; the format is not in the technical note. */
+/** The first eight bytes of a space-efficient sparse extent. */
 export const SESPARSE_MAGIC = 0xcafebaben;
 
 /** Hosted Sparse Extents: the header, one sector; its copy near the end of a streamOptimized extent is the footer. */
@@ -74,3 +74,73 @@ export const MetadataMarker = struct("VMDK metadata marker", "little", {
 });
 
 export const MARKER = { endOfStream: 0, grainTable: 1, grainDirectory: 2, footer: 3 } as const;
+
+/** ESXi Host Sparse Extents: the header, four sectors. A root has its geometry where a child has `parentFileName`. */
+export const CowdHeader = struct("COWD header", "little", {
+	magicNumber: u32,
+	version: u32,
+	flags: u32,
+	numSectors: u32,
+	grainSize: u32,
+	gdOffset: u32,
+	numGDEntries: u32,
+	freeSector: u32,
+	parentFileName: text(1024),
+	parentGeneration: u32,
+	generation: u32,
+	name: text(60),
+	description: text(512),
+	savedGeneration: u32,
+	reserved: bytes(8),
+	uncleanShutdown: u32,
+	padding: bytes(396),
+});
+
+/** Entries in a grain table of COWD, which has no field for it. */
+export const COWD_ENTRIES_PER_TABLE = 4096;
+
+/** A region of a space-efficient sparse extent. */
+const region = struct("seSparse region", "little", { offset: u64, size: u64 }).field;
+
+/**
+ * Space-efficient sparse extents are not in the technical note; what is known of them:
+ * https://github.com/qemu/qemu/blob/master/block/vmdk.c (VMDKSESparseConstHeader). The header, one sector.
+ */
+export const SeSparseHeader = struct("seSparse header", "little", {
+	magic: flags64,
+	version: flags64,
+	capacity: u64,
+	grainSize: u64,
+	grainTableSize: u64,
+	flags: flags64,
+	reserved: array(flags64, 4),
+	volatileHeader: region,
+	journalHeader: region,
+	journal: region,
+	grainDirectory: region,
+	grainTables: region,
+	freeBitmap: region,
+	backmap: region,
+	grains: region,
+	pad: bytes(304),
+});
+
+/** The part of an seSparse header that changes while the disk is in use; one sector. */
+export const SeSparseVolatileHeader = struct("seSparse volatile header", "little", {
+	magic: flags64,
+	freeGTNumber: flags64,
+	nextTxnSeqNumber: flags64,
+	replayJournal: flags64,
+	pad: bytes(480),
+});
+
+export const SESPARSE_VERSION = 0x2_0000_0001n;
+export const SESPARSE_VOLATILE_MAGIC = 0xcafecafen;
+/** Sectors of a grain and of a grain table: the only sizes there are. */
+export const SESPARSE_GRAIN_SECTORS = 8;
+export const SESPARSE_TABLE_SECTORS = 64;
+
+/** The upper half of a directory entry that has a grain table; the lower half is the table's index. */
+export const SESPARSE_TABLE_ALLOCATED = 0x1000_0000;
+/** The uppermost four bits of a grain table entry; `unmapped` is what the guest discarded. */
+export const SESPARSE_GRAIN = { absent: 0, unmapped: 1, zero: 2, allocated: 3 } as const;

@@ -1,133 +1,169 @@
-import { damaged, notFound, refused, unsupported } from "../../bytes/errors.js";
-import { type ByteSource, checkRange, readBytes, readUpTo, slice } from "../../bytes/source.js";
+import { AnyvisorError, damaged, notFound, refused, unsupported } from "../../bytes/errors.js";
+import { type ByteSource, readBytes, readUpTo } from "../../bytes/source.js";
 import { viewOf } from "../../bytes/struct.js";
-import type { Disk, Extent, Neighbours } from "../disk.js";
+import type { Disk, Neighbours } from "../disk.js";
 import { holding } from "../holding.js";
-import { joined } from "../sparse.js";
-import { CAPACITY_LIMIT, DESCRIPTOR_LIMIT, type ExtentLine, isDescriptor, parseDescriptor } from "./descriptor.js";
+import { mappedDisk } from "../mapped.js";
+import {
+	CAPACITY_LIMIT,
+	DESCRIPTOR_LIMIT,
+	type Descriptor,
+	type ExtentLine,
+	isDescriptor,
+	type ParentLink,
+	parseDescriptor,
+	rawDevice,
+} from "./descriptor.js";
+import { cidOf, detailsOf } from "./details.js";
+import { openCowdExtent, openSeSparseExtent } from "./esx-extent.js";
+import { type HostedExtent, openHostedExtent } from "./hosted-extent.js";
 import { COWD_MAGIC, SECTOR, SESPARSE_MAGIC, SPARSE_MAGIC } from "./layout.js";
-import { type DiskPart, openSparseExtent } from "./sparse-extent.js";
+import { type DiskPart, flatPart, joinedParts, zeroPart } from "./part.js";
 
-/** Recognises all kinds of VMDK, those too that {@link openVmdk} then names as unsupported. */
-export function isVmdk(head: Uint8Array): boolean {
-	if (head.length < 8) return false;
+type Kind = "descriptor" | "hosted" | "COWD" | "seSparse";
+
+function kindOf(head: Uint8Array): Kind | undefined {
+	if (head.length < 8) return undefined;
 	const magic = viewOf(head).getUint32(0, true);
-	return magic === SPARSE_MAGIC || magic === COWD_MAGIC || isSeSparse(head) || isDescriptor(head);
+	if (magic === SPARSE_MAGIC) return "hosted";
+	if (magic === COWD_MAGIC) return "COWD";
+	if (viewOf(head).getBigUint64(0, true) === SESPARSE_MAGIC) return "seSparse";
+	return isDescriptor(head) ? "descriptor" : undefined;
 }
 
-const isSeSparse = (head: Uint8Array) => viewOf(head).getBigUint64(0, true) === SESPARSE_MAGIC;
+export const isVmdk = (head: Uint8Array): boolean => kindOf(head) !== undefined;
 
-const NO_SPARSE_ESX = "Clone the disk with `vmkfstools -i`, or export the VM as OVA, and use the result.";
+/** The file that is opened, before those that it names. */
+export interface VmdkImage {
+	readonly descriptor: Descriptor;
+	/** The extent that the descriptor is embedded in; undefined where it is a file of its own. */
+	readonly embedding: HostedExtent | undefined;
+}
 
 /**
  * Opens a sparse file with its own descriptor (`streamOptimized`, `monolithicSparse`), or a descriptor file with any
- * number of flat, sparse and zero extents (`monolithicFlat`, `vmfs`, `twoGbMaxExtentSparse`, …). ESX's snapshot formats,
- * snapshots and raw devices are `unsupported`, encrypted disks `refused`.
+ * number of flat, sparse and zero extents (`monolithicFlat`, `vmfs`, `vmfsSparse`, `seSparse`, `twoGbMaxExtentSparse`, …).
+ * A snapshot is read together with the disks that it continues.
+ *
+ * @throws `unsupported` for raw devices; `refused` for encrypted disks, and for one extent of several
  */
-export async function openVmdk(source: ByteSource, neighbours: Neighbours): Promise<Disk> {
-	const file = source.name;
-	const head = await readUpTo(source, 0, SECTOR);
-	if (head.length < 8) throw damaged(`${file}: too short for a VMDK`, { file });
-	if (isDescriptor(head)) {
-		return holding((hold) => openDescriptor(source, async (name) => hold(await neighbours.open(name))));
-	}
-	if (viewOf(head).getUint32(0, true) === COWD_MAGIC) {
-		throw unsupported(`${file}: an ESX sparse extent (vmfsSparse, COWD)`, { file, hint: NO_SPARSE_ESX });
-	}
-	if (isSeSparse(head)) {
-		throw unsupported(`${file}: a space-efficient sparse extent (seSparse)`, { file, hint: NO_SPARSE_ESX });
-	}
-
-	const { descriptor, size, compressed, read, extents } = await openSparseExtent(source);
-	if (descriptor === undefined) {
-		throw refused(`${file}: only a part of a disk that is split into several files`, {
-			file,
-			hint: "Open the descriptor instead: the small .vmdk text file that names this one.",
+export function openVmdk(source: ByteSource, neighbours: Neighbours): Promise<Disk> {
+	return holding(async (hold) => {
+		const { descriptor, embedding } = await readImage(source);
+		const { parent } = descriptor;
+		const below = parent === undefined ? undefined : hold(await openParent(parent, neighbours));
+		if (parent !== undefined && below !== undefined) checkParent(source.name, parent, below);
+		const parts: DiskPart[] = embedding === undefined ? [] : [embedding];
+		if (embedding === undefined) {
+			for (const line of descriptor.extents) {
+				parts.push(await openPart(line, source.name, async (name) => hold(await neighbours.open(name))));
+			}
+		}
+		return mappedDisk({
+			...joinedParts(parts),
+			name: source.name,
+			format: `vmdk/${createTypeOf(descriptor, parts)}`,
+			sectorSize: SECTOR,
+			details: detailsOf(descriptor, parts),
+			below,
 		});
-	}
-	const format = formatName(descriptor.createType, compressed ? "streamOptimized" : "monolithicSparse");
-	return { name: file, format, size, sectorSize: SECTOR, read, extents };
+	});
 }
 
 /** `createType` comes from the file: anything but a plain word is not repeated. */
-const formatName = (createType: string, otherwise: string) =>
-	`vmdk/${/^\w{1,32}$/.test(createType) ? createType : otherwise}`;
+function createTypeOf({ createType }: Descriptor, [first]: readonly DiskPart[]): string {
+	if (/^\w{1,32}$/.test(createType)) return createType;
+	if (first?.sparse === undefined) return "monolithicFlat";
+	return first.sparse.tables.layout.compressed ? "streamOptimized" : "monolithicSparse";
+}
 
-type OpenFile = Neighbours["open"];
+export async function readImage(source: ByteSource): Promise<VmdkImage> {
+	const file = source.name;
+	const kind = kindOf(await readUpTo(source, 0, SECTOR));
+	if (kind === undefined) throw damaged(`${file}: does not begin as a VMDK does`, { file, offset: 0 });
+	if (kind === "descriptor") return { descriptor: await readDescriptor(source), embedding: undefined };
 
-async function openDescriptor(source: ByteSource, openFile: OpenFile): Promise<Disk> {
+	const embedding = kind === "hosted" ? await openHostedExtent(source) : undefined;
+	if (embedding?.descriptor !== undefined) return { descriptor: embedding.descriptor, embedding };
+	const what =
+		kind === "hosted" ? "a part of a disk that is split into several files" : `the data of a snapshot (${kind})`;
+	throw refused(`${file}: only ${what}`, {
+		file,
+		hint: "Open the descriptor instead: the small .vmdk text file that names this one.",
+	});
+}
+
+async function readDescriptor(source: ByteSource): Promise<Descriptor> {
 	const file = source.name;
 	if (source.size > DESCRIPTOR_LIMIT) {
 		throw damaged(`${file}: a VMDK descriptor of ${source.size} bytes; ${DESCRIPTOR_LIMIT} are possible`, { file });
 	}
 	const descriptor = parseDescriptor(await readBytes(source, 0, source.size), file);
 	const size = descriptor.extents.reduce((sum, line) => sum + line.size, 0);
-	if (descriptor.extents.length === 0) throw damaged(`${file}: the descriptor names no extents`, { file });
-	if (size > CAPACITY_LIMIT)
+	if (size === 0) throw damaged(`${file}: the descriptor names no extents`, { file });
+	if (size > CAPACITY_LIMIT) {
 		throw damaged(`${file}: the extents add up to ${size} bytes, more than any disk`, { file });
-	if (/device/i.test(descriptor.createType)) {
-		throw unsupported(`${file}: the disk is a device of its host (${descriptor.createType})`, {
-			file,
-			hint: "Copy the device into an image first, and use that.",
-		});
 	}
-
-	const parts: { at: number; part: DiskPart }[] = [];
-	let end = 0;
-	for (const line of descriptor.extents) {
-		parts.push({ at: end, part: await openPart(line, file, openFile) });
-		end += line.size;
-	}
-
-	async function* extents(): AsyncGenerator<Extent> {
-		for (const { at, part } of parts) {
-			for await (const extent of part.extents()) yield { ...extent, at: at + extent.at };
-		}
-	}
-	return {
-		name: file,
-		format: formatName(descriptor.createType, "monolithicFlat"),
-		size,
-		sectorSize: SECTOR,
-		async read(at, into) {
-			checkRange({ name: file, size }, at, into.length);
-			for (const { at: start, part } of parts) {
-				const from = Math.max(at, start);
-				const to = Math.min(at + into.length, start + part.size);
-				if (from < to) await part.read(from - start, into.subarray(from - at, to - at));
-			}
-		},
-		extents: () => joined(extents()),
-	};
+	return descriptor;
 }
 
-async function openPart(line: ExtentLine, file: string, openFile: OpenFile): Promise<DiskPart> {
+const NO_FILE = "Look at how the file is named in the descriptor, and put it beside it under that name.";
+
+/** Opens what one line of the descriptor `file` describes. */
+export async function openPart(line: ExtentLine, file: string, openFile: Neighbours["open"]): Promise<DiskPart> {
 	const { type, size, fileName, offset } = line;
-	if (type === "ZERO") return wholly("zero", size, (_, into) => Promise.resolve(void into.fill(0)));
-	if (type !== "FLAT" && type !== "VMFS" && type !== "SPARSE") {
-		throw unsupported(`${file}: extents of type ${type.slice(0, 32)} (${fileName})`, { file, hint: NO_SPARSE_ESX });
+	if (type === "ZERO") return zeroPart(size);
+	if (/^VMFSR(DM|AW)/.test(type)) throw rawDevice(file, type);
+	const flat = type === "FLAT" || type === "VMFS";
+	if (!flat && type !== "SPARSE" && type !== "VMFSSPARSE" && type !== "SESPARSE") {
+		throw unsupported(`${file}: extents of type ${type.slice(0, 32)} (${fileName})`, { file });
 	}
-	if (fileName === "")
-		throw notFound(`${file}: the descriptor does not say which file holds its ${type} extent`, { file });
-
+	if (fileName === "") {
+		throw notFound(`${file}: the descriptor does not say which file holds its ${type} extent`, { file, hint: NO_FILE });
+	}
 	const neighbour = await openFile(fileName);
-	if (type === "SPARSE") {
-		const extent = await openSparseExtent(neighbour);
-		if (extent.size === size) return extent;
-		throw damaged(`${neighbour.name}: holds ${extent.size} bytes of the disk, but its descriptor says ${size}`, {
-			file,
-		});
-	}
-	const window = slice(neighbour, offset, size);
-	return wholly("data", size, (at, into) => window.read(at, into));
+	if (flat) return flatPart(neighbour, offset, size);
+	const extent = await openSparse(neighbour);
+	if (extent.size >= size) return { ...extent, size };
+	throw damaged(`${neighbour.name}: holds ${extent.size} bytes of the disk, but its descriptor says ${size}`, { file });
 }
 
-function wholly(kind: Extent["kind"], size: number, read: DiskPart["read"]): DiskPart {
-	return {
-		size,
-		read,
-		async *extents() {
-			yield { at: 0, length: size, kind };
-		},
-	};
+async function openSparse(source: ByteSource): Promise<DiskPart> {
+	const kind = kindOf(await readUpTo(source, 0, SECTOR));
+	if (kind === "hosted") return openHostedExtent(source);
+	if (kind === "COWD") return openCowdExtent(source);
+	if (kind === "seSparse") return openSeSparseExtent(source);
+	throw damaged(`${source.name}: is not the sparse extent that the descriptor says it is`, {
+		file: source.name,
+		offset: 0,
+	});
 }
+
+/**
+ * Opens the disk that a snapshot continues. A path on the system that it comes from means nothing here: then the file of
+ * that name beside the snapshot is meant. That it is the right one, its content ID tells.
+ */
+export async function openParent({ fileName }: ParentLink, neighbours: Neighbours): Promise<Disk> {
+	if (!/^([\\/]|[A-Za-z]:)/.test(fileName)) return neighbours.openDisk(fileName, "vmdk");
+	try {
+		return await neighbours.openDisk(fileName, "vmdk");
+	} catch (error) {
+		const elsewhere = error instanceof AnyvisorError && (error.kind === "refused" || error.kind === "not-found");
+		const name = fileName.split(/[\\/]/).at(-1) ?? "";
+		if (!elsewhere || name === "") throw error;
+		return neighbours.openDisk(name, "vmdk");
+	}
+}
+
+/** Throws `damaged` unless the parent's content is still what it was when the snapshot was taken. */
+function checkParent(file: string, link: ParentLink, parent: Disk): void {
+	const cid = cidOf(parent);
+	if (cid === link.cid) return;
+	throw damaged(wrongParent(file, link, parent), {
+		file,
+		hint: "Find the parent that belongs to it; if only its content ID was changed, put the old one into its descriptor.",
+	});
+}
+
+export const wrongParent = (file: string, link: ParentLink, parent: Disk): string =>
+	`${file}: the disk was a snapshot of ${parent.name} when that had the content ID ${link.cid}; now it has ${cidOf(parent)}`;
