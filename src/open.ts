@@ -2,18 +2,26 @@ import { notFound } from "./bytes/errors.js";
 import { type ByteSource, readBytes, readUpTo } from "./bytes/source.js";
 import type { Disk } from "./disk/disk.js";
 import { confinedNeighbours } from "./disk/neighbours.js";
-import { openDisk } from "./disk/registry.js";
+import { openDisk, recognise } from "./disk/registry.js";
 import type { DescriptorFile, Machine } from "./machine/machine.js";
-import { readOva, readOvfFolder } from "./machine/ovf/package.js";
-import { machineFormatOf } from "./machine/registry.js";
 import type { Vm } from "./pipeline.js";
-import { isTar, readTar } from "./source/tar.js";
+import type { OpenNeighbour } from "./source/confine.js";
+import { isTar } from "./source/tar-header.js";
 
-/** Where a VM comes from: the bytes that were named, and a way to those beside them. */
+/** Where a VM or a disk comes from: the bytes that were named, and a way to those beside them. */
 export interface Origin {
 	readonly source: ByteSource;
 	/** Opens a file of the same folder; names that leave it are `refused`. */
-	readonly neighbour: (name: string) => Promise<ByteSource>;
+	readonly neighbour: OpenNeighbour;
+}
+
+/** What was named, as images of its disks that are not opened yet. */
+export interface Images {
+	/** How it was named: `disk`, `ova`, or the id of a machine format. */
+	readonly kind: string;
+	readonly described: Machine | undefined;
+	/** One for each disk, in the machine's order. */
+	readonly images: readonly Origin[];
 }
 
 /** Larger than any descriptor in the field; a larger file is a disk. */
@@ -25,31 +33,53 @@ const descriptorLimit = 8 * 2 ** 20;
  * @param format disk format to assume instead of recognising one
  */
 export async function openVm(origin: Origin, format?: string): Promise<Vm> {
-	const { source } = origin;
-	const { name, size } = source;
-	const described = format === undefined ? await openDescribed(origin) : undefined;
-	if (described?.disks.length === 0) {
+	const { name, size } = origin.source;
+	const { kind, described, images } = await findImages(origin, format);
+	if (images.length === 0) {
 		throw notFound(`${name} describes a machine without a disk`, {
 			file: name,
 			hint: "Export the VM again with its disks, or name the disk image itself.",
 		});
 	}
-	if (described) return { name, size, ...described };
-	const disk = await openDisk(source, { format, neighbours: confinedNeighbours(origin.neighbour) });
-	return { name, size, kind: "disk", described: undefined, disks: [disk] };
+	const disks: Disk[] = [];
+	for (const { source, neighbour } of images) {
+		disks.push(await openDisk(source, { format, neighbours: confinedNeighbours(neighbour) }));
+	}
+	return { name, size, kind, described, disks };
 }
 
-async function openDescribed({
-	source,
-	neighbour,
-}: Origin): Promise<Pick<Vm, "kind" | "described" | "disks"> | undefined> {
-	const head = await readUpTo(source, 0, 4096);
-	if (isTar(head)) {
-		const members = await readTar(source);
-		const ova = await readOva(members, source.name);
-		return { kind: "ova", described: ova.machine, disks: await openAll(ova.disks, alone(source.name)) };
+/** The images of all disks of what was named; of a bare disk, itself. With `format`, it is one. */
+export async function findImages(origin: Origin, format?: string): Promise<Images> {
+	const { source } = origin;
+	const disk: Images = { kind: "disk", described: undefined, images: [origin] };
+	if (format !== undefined) return disk;
+	if (isTar(await readUpTo(source, 0, 512))) return imagesOfOva(source);
+	if (source.size > descriptorLimit || (await bearsDiskMark(source))) return disk;
+	return (await imagesDescribed(origin)) ?? disk;
+}
+
+/** What is damaged, or no disk at all, is told when it is opened. */
+async function bearsDiskMark(source: ByteSource): Promise<boolean> {
+	try {
+		return (await recognise(source)).id !== "raw";
+	} catch {
+		return false;
 	}
-	if (source.size > descriptorLimit) return undefined;
+}
+
+/** What describes machines is loaded only where there is something to read. */
+async function imagesOfOva(source: ByteSource): Promise<Images> {
+	const [{ readTar }, { readOva }] = await Promise.all([import("./source/tar.js"), import("./machine/ovf/package.js")]);
+	const { machine, disks } = await readOva(await readTar(source), source.name);
+	const neighbour = alone(source.name);
+	return { kind: "ova", described: machine, images: disks.map((disk) => ({ source: disk.source, neighbour })) };
+}
+
+async function imagesDescribed({ source, neighbour }: Origin): Promise<Images | undefined> {
+	const [{ machineFormatOf }, { readOvfFolder }] = await Promise.all([
+		import("./machine/registry.js"),
+		import("./machine/ovf/package.js"),
+	]);
 	const descriptor: DescriptorFile = {
 		name: source.name.replace(/^.*[\\/]/, ""),
 		bytes: await readBytes(source, 0, source.size),
@@ -58,26 +88,20 @@ async function openDescribed({
 	if (!machineFormat) return undefined;
 	if (machineFormat.id === "ovf") {
 		const { machine, disks } = await readOvfFolder(descriptor, neighbour);
-		return { kind: "ovf", described: machine, disks: await openAll(disks, neighbour) };
+		return { kind: "ovf", described: machine, images: disks.map((disk) => ({ source: disk.source, neighbour })) };
 	}
 	const machine = await machineFormat.read(descriptor);
-	const files = await Promise.all(
-		diskFiles(machine).map(async (file) => ({ source: await neighbour(file.replace(/^.*[\\/]/, "")) })),
+	const images = await Promise.all(
+		diskFiles(machine).map(async (file) => ({
+			source: await neighbour(file.replace(/^.*[\\/]/, "")),
+			neighbour,
+		})),
 	);
-	return { kind: machineFormat.id, described: machine, disks: await openAll(files, neighbour) };
+	return { kind: machineFormat.id, described: machine, images };
 }
 
 const diskFiles = ({ disks }: Machine) =>
 	disks.flatMap(({ kind, file }) => (kind === "disk" && file !== undefined ? [file] : []));
-
-async function openAll(
-	files: readonly { readonly source: ByteSource }[],
-	neighbour: Origin["neighbour"],
-): Promise<Disk[]> {
-	const disks: Disk[] = [];
-	for (const { source } of files) disks.push(await openDisk(source, { neighbours: confinedNeighbours(neighbour) }));
-	return disks;
-}
 
 /** Members of an archive have no neighbours: a disk in an OVA is one file. */
 const alone = (archive: string) => (name: string) =>

@@ -1,11 +1,14 @@
 import type { FailureKind } from "../bytes/errors.js";
 
+/** Ends that are no failures of a command, and the one that is Anyvisor's own. */
+type Outcome = "ok" | "differ" | "check-errors" | "check-leaks" | "internal";
+
 /** What the shell is told, by kind of failure; the table in docs/exit-codes.md is tested against this one. */
 export const exitCodes = {
 	/** It did what was asked. */
 	ok: 0,
-	/** A defect in Anyvisor itself. */
-	internal: 1,
+	/** `disk compare`: the disks differ. As cmp and qemu-img have it, which is why nothing else ends with 1. */
+	differ: 1,
 	usage: 2,
 	damaged: 3,
 	unsupported: 4,
@@ -14,6 +17,12 @@ export const exitCodes = {
 	permission: 7,
 	"no-space": 8,
 	io: 9,
+	/** `disk check`: data is lost or at risk. */
+	"check-errors": 10,
+	/** `disk check`: only space is wasted. */
+	"check-leaks": 11,
+	/** A defect in Anyvisor itself; EX_SOFTWARE in sysexits.h. */
+	internal: 70,
 	/** 128 + SIGINT, as shells have it. */
 	interrupted: 130,
-} as const satisfies Record<FailureKind | "ok" | "internal", number>;
+} as const satisfies Record<FailureKind | Outcome, number>;

@@ -6,6 +6,7 @@ interface InspectOptions {
 	readonly for: string;
 	readonly models: readonly string[];
 	readonly format?: string;
+	readonly allowExternal: readonly string[];
 }
 
 export function inspectCommand(): Command {
@@ -21,7 +22,7 @@ booting anything and without writing anything.
 		)
 		.argument("<vm>", "disk image, OVA, or descriptor beside its disks")
 		.option("--for <hypervisors>", "judge only these, separated by commas", "all");
-	return withOptions(command, options.json(), options.models(), options.format()).action(run);
+	return withOptions(command, options.json(), options.models(), options.format(), options.allowExternal()).action(run);
 }
 
 async function run(name: string, given: InspectOptions): Promise<void> {
@@ -32,7 +33,7 @@ async function run(name: string, given: InspectOptions): Promise<void> {
 		import("./matrix.js"),
 	]);
 	const hypervisors = selectHypervisors(await loadHypervisors(given.models), given.for);
-	await using vm = await openNamed(name, given.format);
+	await using vm = await openNamed(name, given);
 	const document = await inspect(vm, hypervisors);
 	process.stdout.write(given.json ? `${JSON.stringify(document, undefined, 2)}\n` : matrix(document));
 }

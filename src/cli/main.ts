@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { completionCommand } from "./completion.js";
-import { convertCommand } from "./convert.js";
+import { convertCommand } from "./disk/convert.js";
+import { diskCommand } from "./disk/index.js";
 import { exitCodes } from "./exit-codes.js";
 import { expandCommand } from "./expand.js";
 import { report } from "./failure.js";
@@ -26,18 +27,19 @@ export function program(): Command {
 		.addHelpText(
 			"after",
 			`
-A <vm> is a disk image (raw, qcow2, VMDK, VHD, VHDX), an OVA, or a descriptor beside its disks (OVF, VMX, libvirt XML).
-It is recognised by content and never written to.
+A <vm> is a disk image (raw, qcow2, VMDK, VHD, VHDX, VDI, Parallels), an OVA, a descriptor beside its disks (OVF, VMX,
+libvirt XML), a URL of one of these, or - for standard input. It is recognised by content and never written to.
 
   anyvisor inspect vm.qcow2                   where will it run, and what is missing?
   anyvisor pack vm.qcow2 -o vm.ova            one package with all drivers inside
   anyvisor expand vm.ova --for all -o out/    native packages for every hypervisor
   anyvisor expand vm.ova --for kvm -o out/ --dry-run
+  anyvisor convert vm.vmdk vm.qcow2           only the disk's format; anyvisor disk --help has more on disks
 
-Exit codes: 0 done, 2 usage, 3 damaged, 4 unsupported, 5 refused, 6 not found, 7 permission, 8 no space, 9 i/o,
-130 interrupted.`,
+Exit codes: 0 done, 1 disks differ, 2 usage, 3 damaged, 4 unsupported, 5 refused, 6 not found, 7 permission, 8 no space,
+9 i/o, 10 check found errors, 11 check found leaks, 130 interrupted.`,
 		);
-	for (const command of [inspectCommand, packCommand, expandCommand, convertCommand, modelsCommand]) {
+	for (const command of [inspectCommand, packCommand, expandCommand, convertCommand, diskCommand, modelsCommand]) {
 		root.addCommand(command());
 	}
 	root.addCommand(completionCommand(root));
@@ -64,4 +66,5 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 	if (error.code === "EPIPE") process.exit(exitCodes.ok);
 	throw error;
 });
+process.on("uncaughtException", (error) => process.exit(report(error)));
 await main();

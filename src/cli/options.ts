@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Rule, rules } from "../prepare/change.js";
+import { formatNames } from "./disk/formats.js";
 import { progressModes } from "./progress.js";
 
 /** Options that several commands share, each worded once. */
@@ -7,13 +8,13 @@ export const options = {
 	models: () =>
 		new Option("--models <file...>", "add hypervisors, or replace built-in ones, from JSON files").default([], "none"),
 	format: () =>
-		new Option("--format <format>", "read the disk as this format instead of recognising it").choices([
-			"raw",
-			"qcow2",
-			"vmdk",
-			"vhd",
-			"vhdx",
-		]),
+		new Option("--format <format>", "read the disk as this format instead of recognising it").choices(formatNames),
+	allowExternal: () =>
+		new Option("--allow-external <name...>", "let the image refer to this file or URL outside of its folder").default(
+			[],
+			"none",
+		),
+	snapshot: () => new Option("--snapshot <name>", "read this snapshot inside of the image, by name or id"),
 	json: () => new Option("--json", "print one JSON document"),
 	progress: () =>
 		new Option("--progress <mode>", "how to report progress on standard error").choices(progressModes).default("auto"),
@@ -51,5 +52,6 @@ export function withPreparingOptions(command: Command): Command {
 		options.progress(),
 		options.models(),
 		options.format(),
+		options.allowExternal(),
 	);
 }

@@ -18,6 +18,7 @@ export interface PreparingOptions {
 	readonly skip: readonly Rule[];
 	readonly models: readonly string[];
 	readonly format?: string;
+	readonly allowExternal: readonly string[];
 	readonly level: number;
 	readonly progress: ProgressMode;
 }
@@ -48,7 +49,7 @@ export async function prepareNamed(
 	targets: readonly Hypervisor[],
 	given: PreparingOptions,
 ): Promise<Work> {
-	const vm = await openNamed(name, given.format);
+	const vm = await openNamed(name, given);
 	try {
 		const now = timeStamp();
 		const prepared = await prepare(vm, targets, { skip: new Set(given.skip), now });

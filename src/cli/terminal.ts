@@ -66,6 +66,10 @@ export function humanBytes(bytes: number): string {
 	return `${value >= 100 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
 }
 
+/** `1.5 GiB (1610612736 bytes)` */
+export const exactBytes = (bytes: number) =>
+	bytes < 1024 ? `${bytes} bytes` : `${humanBytes(bytes)} (${bytes} bytes)`;
+
 /** `1:05`, `2:03:04` */
 export function humanSeconds(seconds: number): string {
 	const whole = Math.max(0, Math.round(seconds));

@@ -11,6 +11,8 @@ export interface CheckOptions extends OpenDiskOptions, Watching {
 	readonly read?: boolean | undefined;
 	/** Called with each finding as it is made. */
 	readonly onFinding: (finding: Finding) => void;
+	/** Called before the data of a disk of `size` bytes is read; `onProgress` then counts up to it. */
+	readonly onReading?: ((size: number) => void) | undefined;
 }
 
 /** What a check went through, in bytes of the virtual disk where nothing else is said. */
@@ -55,7 +57,9 @@ export async function checkImage(source: ByteSource, options: CheckOptions): Pro
 		const disk = await openDisk(source, { ...options, format: format.id });
 		try {
 			walked = await checkExtents(disk, tell, signal);
-			if (options.read === true) await readEverything(disk, tell, options);
+			if (options.read !== true) return;
+			options.onReading?.(disk.size);
+			await readEverything(disk, tell, options);
 		} finally {
 			await disk[Symbol.asyncDispose]?.();
 		}

@@ -1,0 +1,171 @@
+import { stat } from "node:fs/promises";
+import path from "node:path";
+import { AnyvisorError, refused } from "../../bytes/errors.js";
+import type { Disk, DiskFormat, WriteOptions } from "../../disk/disk.js";
+import { diskFormat, diskFormats } from "../../disk/registry.js";
+import { resized } from "../../disk/resize.js";
+import { variantOf } from "../../disk/variant.js";
+import { type NamedDisk, openNamedDisk } from "../../open-disk.js";
+import { removeOutputsWhenInterrupted } from "../interrupt.js";
+import { progress } from "../progress.js";
+import { exactBytes, humanBytes, humanSeconds, type Paint, painter, table, wantsColour } from "../terminal.js";
+import type { ConvertOptions } from "./convert.js";
+import { openOutput } from "./output.js";
+
+/** `disk convert` */
+export async function convert(input: string, output: string, given: ConvertOptions): Promise<void> {
+	const format = formatToWrite(output, given.to);
+	const variant = chosenVariant(format, given.variant);
+	if (given.backing !== undefined && format.id !== "qcow2") {
+		throw new AnyvisorError("usage", `${format.id} images have no backing file`, { hint: "Add --to qcow2." });
+	}
+
+	removeOutputsWhenInterrupted();
+	await using named = await openNamedDisk(input, given);
+	const disk = given.resize === undefined ? named.disk : grown(named.disk, given.resize);
+	await using backing = given.backing === undefined ? undefined : await openNamedDisk(given.backing, given);
+	const inputs = [...named.origin.opened, ...(backing?.origin.opened ?? [])];
+	const told = { input, from: disk.format, output, to: format.id, variant, virtualSize: disk.size };
+	if (given.dryRun) {
+		const plan = { ...told, data: await dataOf(disk) };
+		process.stdout.write(given.json ? json(plan) : planText(plan, painter(wantsColour(process.stdout))));
+		return;
+	}
+	await using sink = await openOutput(output, {
+		overwrite: given.force === true,
+		check: (name) => refuseInput(name, inputs),
+	});
+	const bar = progress(given.progress);
+	const began = performance.now();
+	bar.start(`${disk.format} to ${format.id}`, disk.size);
+	const { size } = await format.write(disk, sink, {
+		...writeOptions(given, variant),
+		...(backing && { backing: referenceTo(backing, output, given) }),
+		siblings: sink.sibling,
+		onProgress: (bytes) => bar.advance(bytes),
+	});
+	await sink.commit(size);
+	bar.finish();
+	const seconds = Math.round(performance.now() - began) / 1000;
+	const { files, shared } = sink.tally;
+	const result = { ...told, files, size: files.reduce((sum, file) => sum + file.size, 0), shared, seconds };
+	// Standard output may be the disk.
+	if (given.json) (output === "-" ? process.stderr : process.stdout).write(json(result));
+	else if (given.progress !== "json") process.stderr.write(resultText(result, painter(wantsColour(process.stderr))));
+}
+
+interface Told {
+	readonly input: string;
+	readonly from: string;
+	readonly output: string;
+	readonly to: string;
+	readonly variant: string;
+	readonly virtualSize: number;
+}
+
+const json = (document: unknown) => `${JSON.stringify(document, undefined, 2)}\n`;
+
+function planText({ data, ...told }: Told & { readonly data: number }, paint: Paint): string {
+	const rows = [
+		["from", `${told.input}, ${told.from}`],
+		["to", `${told.output}, ${told.to}/${told.variant}`],
+		["virtual size", exactBytes(told.virtualSize)],
+		["data", `at most ${humanBytes(data)}`],
+	];
+	return table(
+		rows.map(([label = "", text = ""]) => [{ text: label, style: "dim" }, { text }]),
+		paint,
+		200,
+	);
+}
+
+interface Result extends Told {
+	readonly size: number;
+	readonly shared: number;
+	readonly seconds: number;
+}
+
+function resultText({ output, to, variant, virtualSize, size, shared, seconds }: Result, paint: Paint): string {
+	const name = output === "-" ? "standard output" : output;
+	const facts = [
+		`${to}/${variant}`,
+		`${humanBytes(size)} for a disk of ${humanBytes(virtualSize)}`,
+		...(shared === 0 ? [] : [`${humanBytes(shared)} shared with the source`]),
+		seconds < 60 ? `${seconds.toFixed(1)} s` : humanSeconds(seconds),
+	];
+	return `${paint("green", "✔")} ${paint("bold", name)}  ${facts.join(", ")}\n`;
+}
+
+type Writer = DiskFormat & Required<Pick<DiskFormat, "write">>;
+
+const writes = (format: DiskFormat | undefined): format is Writer => format?.write !== undefined;
+
+function formatToWrite(output: string, to: string | undefined): Writer {
+	const suffix = /\.[^./\\]*$/.exec(output)?.[0].toLowerCase() ?? "";
+	const format = to === undefined ? diskFormats.find(({ extensions }) => extensions.includes(suffix)) : diskFormat(to);
+	if (writes(format)) return format;
+	const what = output === "-" ? "Standard output has no suffix that" : `The suffix of ${output}`;
+	throw new AnyvisorError("usage", `${what} names no disk format that can be written`, {
+		hint: `Add --to ${diskFormats.flatMap((known) => (writes(known) ? [known.id] : [])).join(" | ")}.`,
+	});
+}
+
+function chosenVariant({ id, variants }: Writer, variant: string | undefined): string {
+	const [first, ...others] = variants;
+	if (first === undefined) throw new Error(`${id} says that it writes, but no variant`);
+	return variantOf(id, variant === undefined ? {} : { variant }, [first, ...others]);
+}
+
+function grown(disk: Disk, { bytes, added }: NonNullable<ConvertOptions["resize"]>): Disk {
+	return resized(disk, added ? disk.size + bytes : bytes);
+}
+
+function writeOptions(given: ConvertOptions, variant: string): WriteOptions {
+	const { unitSize, compression, preallocation, sectorSize } = given;
+	const level = given.fast === true ? 1 : given.level;
+	return {
+		variant,
+		...(unitSize !== undefined && { unitSize }),
+		...(compression !== undefined && { compression }),
+		...(level !== undefined && { level }),
+		...(preallocation !== undefined && { preallocation }),
+		...(sectorSize !== undefined && { sectorSize }),
+	};
+}
+
+/** How the output refers to its backing file: relative to its own folder, which it may leave only by permission. */
+function referenceTo({ disk, origin }: NamedDisk, output: string, { allowExternal }: ConvertOptions) {
+	const file = path.resolve(origin.source.name);
+	const name = path.relative(path.dirname(path.resolve(output)), file).replaceAll(path.sep, "/");
+	const outside = name.startsWith("../") || path.isAbsolute(name);
+	if (outside && !allowExternal.some((each) => path.resolve(each) === file)) {
+		throw refused(`${origin.source.name} lies outside of the folder of ${output}, which would refer to it`, {
+			file: origin.source.name,
+			hint: `Put both into one folder, or add --allow-external ${origin.source.name}`,
+		});
+	}
+	return { name, format: disk.format.replace(/\/.*/, ""), disk };
+}
+
+/** @throws `refused` where the output would replace what it is made from, under whatever name */
+async function refuseInput(output: string, inputs: readonly string[]): Promise<void> {
+	const target = output === "-" ? undefined : await fileId(output);
+	if (target === undefined) return;
+	for (const input of inputs) {
+		if ((await fileId(input)) !== target) continue;
+		throw refused(`${output} is ${input}, which is read for it`, { file: output, hint: "Choose another name." });
+	}
+}
+
+/** The same for all names of one file; undefined for what is no file of this computer. */
+const fileId = (name: string) =>
+	stat(name).then(
+		({ dev, ino }) => `${dev} ${ino}`,
+		() => undefined,
+	);
+
+async function dataOf(disk: Disk): Promise<number> {
+	let data = 0;
+	for await (const { length, kind } of disk.extents()) if (kind === "data") data += length;
+	return data;
+}

@@ -1,0 +1,59 @@
+import { Command } from "commander";
+import { options, withOptions } from "../options.js";
+import { painter, wantsColour } from "../terminal.js";
+
+interface ListOptions {
+	readonly json?: true;
+	readonly format?: string;
+	readonly allowExternal: readonly string[];
+}
+
+export function snapshotCommand(): Command {
+	const command = new Command("snapshot")
+		.summary("the snapshots inside of an image")
+		.description(
+			"Snapshots that an image keeps beside its current state. One of them is read with --snapshot: disk convert --help",
+		);
+	withOptions(
+		command
+			.command("list", { isDefault: true })
+			.description("one line for each snapshot")
+			.argument("<image>", "disk image, or what holds one"),
+		options.json(),
+		options.format(),
+		options.allowExternal(),
+	).action(list);
+	return command;
+}
+
+async function list(name: string, given: ListOptions): Promise<void> {
+	const [{ unsupported }, { diskFormat, openDisk, recognise }, { openNamedImage }, { Chain }, text] = await Promise.all(
+		[
+			import("../../bytes/errors.js"),
+			import("../../disk/registry.js"),
+			import("../../open-disk.js"),
+			import("./chain.js"),
+			import("./info-text.js"),
+		],
+	);
+	await using origin = await openNamedImage(name, given);
+	const { source } = origin;
+	const format = given.format === undefined ? await recognise(source) : diskFormat(given.format);
+	// The list is in the image itself, whatever else it needs.
+	const { neighbours } = new Chain(origin.neighbour);
+	const disk = await openDisk(source, { format: format.id, neighbours });
+	try {
+		const { snapshots } = disk;
+		if (snapshots === undefined) {
+			throw unsupported(`${source.name} is a ${format.id} image, which has no snapshots inside`, {
+				file: source.name,
+				hint: "A snapshot in a file of its own is a disk image like any other: name that file.",
+			});
+		}
+		if (given.json) process.stdout.write(`${JSON.stringify(snapshots, undefined, 2)}\n`);
+		else if (snapshots.length === 0) process.stdout.write(`${source.name} has no snapshots inside.\n`);
+		else process.stdout.write(text.snapshotsText(snapshots, painter(wantsColour(process.stdout))));
+	} finally {
+		await disk[Symbol.asyncDispose]?.();
+	}
+}

@@ -1,0 +1,128 @@
+import { readdir, stat } from "node:fs/promises";
+import path from "node:path";
+import { notFound, refused } from "./bytes/errors.js";
+import type { ByteSource } from "./bytes/source.js";
+import type { Disk } from "./disk/disk.js";
+import { diskLikeness } from "./disk/likeness.js";
+import { confinedNeighbours } from "./disk/neighbours.js";
+import { openDisk } from "./disk/registry.js";
+import { findImages, type Origin } from "./open.js";
+import type { OpenNeighbour } from "./source/confine.js";
+import { openLocation } from "./source/location.js";
+
+export interface NamedOptions {
+	/** Disk format to assume instead of recognising one; "raw" also keeps archives from being looked into. */
+	readonly format?: string | undefined;
+	/** What images may refer to though it lies outside of their folder. */
+	readonly allowExternal?: readonly string[] | undefined;
+}
+
+/** Something a user named; all that it led to is closed with it. */
+export interface NamedOrigin extends Origin, AsyncDisposable {
+	/** What was opened so far, by path or URL: the file that was named, and those that it refers to. */
+	readonly opened: readonly string[];
+}
+
+/** A disk that a user named. */
+export interface NamedDisk extends AsyncDisposable {
+	readonly disk: Disk;
+	readonly origin: NamedOrigin;
+}
+
+/**
+ * Opens what a user named for {@link openVm}: a file, a Parallels folder, a URL, or "-" for standard input.
+ */
+export const openNamedOrigin = (name: string, options: NamedOptions = {}): Promise<NamedOrigin> =>
+	openAt(name, options, undefined);
+
+/**
+ * Opens the image of the one disk that a user named: itself, or what an archive, a descriptor or an OVA holds.
+ *
+ * @throws `refused` where there are several
+ */
+export async function openNamedImage(name: string, options: NamedOptions = {}): Promise<NamedOrigin> {
+	const origin = await openAt(name, options, options.format === "raw" ? undefined : diskLikeness);
+	try {
+		const { images } = await findImages(origin, options.format);
+		const [image] = images;
+		if (image === undefined) {
+			throw notFound(`${name} describes a machine without a disk`, {
+				file: name,
+				hint: "Name the disk image itself.",
+			});
+		}
+		if (images.length > 1) {
+			throw refused(`${name} has ${images.length} disks, and this is about one`, {
+				file: name,
+				hint: `Name one of them: ${images.map(({ source }) => source.name).join(", ")}.`,
+			});
+		}
+		return { ...image, opened: origin.opened, [Symbol.asyncDispose]: () => origin[Symbol.asyncDispose]() };
+	} catch (error) {
+		await origin[Symbol.asyncDispose]();
+		throw error;
+	}
+}
+
+/** Opens the one disk that a user named, or a snapshot inside of it. */
+export async function openNamedDisk(
+	name: string,
+	{ snapshot, ...options }: NamedOptions & { readonly snapshot?: string | undefined } = {},
+): Promise<NamedDisk> {
+	const origin = await openNamedImage(name, options);
+	try {
+		const neighbours = confinedNeighbours(origin.neighbour);
+		const disk = await openDisk(origin.source, { format: options.format, neighbours, snapshot });
+		return {
+			disk,
+			origin,
+			async [Symbol.asyncDispose]() {
+				await disk[Symbol.asyncDispose]?.();
+				await origin[Symbol.asyncDispose]();
+			},
+		};
+	} catch (error) {
+		await origin[Symbol.asyncDispose]();
+		throw error;
+	}
+}
+
+async function openAt(
+	name: string,
+	{ allowExternal }: NamedOptions,
+	likeness: typeof diskLikeness | undefined,
+): Promise<NamedOrigin> {
+	const file = (await bundled(name)) ?? name;
+	const location = await openLocation(file, { likeness, allow: allowExternal, stdin: process.stdin });
+	const opened = [file];
+	return {
+		source: location.source,
+		neighbour: noting(location.neighbour, opened),
+		opened,
+		[Symbol.asyncDispose]: () => location[Symbol.asyncDispose](),
+	};
+}
+
+function noting(neighbour: OpenNeighbour, opened: string[]): OpenNeighbour {
+	const { elsewhere } = neighbour;
+	const noted = async (opening: Promise<ByteSource>) => {
+		const source = await opening;
+		opened.push(source.name);
+		return source;
+	};
+	return Object.assign((name: string) => noted(neighbour(name)), {
+		...(elsewhere && { elsewhere: (path: string, mention: string) => noted(elsewhere(path, mention)) }),
+	});
+}
+
+/** What describes the disk in a Parallels folder, which macOS shows as a single file. */
+const PARALLELS_DESCRIPTOR = "DiskDescriptor.xml";
+
+async function bundled(name: string): Promise<string | undefined> {
+	const isFolder = await stat(name).then(
+		(found) => found.isDirectory(),
+		() => false,
+	);
+	if (!isFolder || !(await readdir(name)).includes(PARALLELS_DESCRIPTOR)) return undefined;
+	return path.join(name, PARALLELS_DESCRIPTOR);
+}
