@@ -10,10 +10,9 @@ export const options = {
 	format: () =>
 		new Option("--format <format>", "read the disk as this format instead of recognising it").choices(formatNames),
 	allowExternal: () =>
-		new Option("--allow-external <name...>", "let the image refer to this file or URL outside of its folder").default(
-			[],
-			"none",
-		),
+		new Option("--allow-external <name>", "let images refer to this file or URL outside of their folder; repeatable")
+			.default([], "none")
+			.argParser((name, previous: readonly string[]) => [...previous, name]),
 	snapshot: () => new Option("--snapshot <name>", "read this snapshot inside of the image, by name or id"),
 	json: () => new Option("--json", "print one JSON document"),
 	progress: () =>

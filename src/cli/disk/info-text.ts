@@ -44,7 +44,8 @@ function filesText(files: readonly ReferredFile[], paint: Paint, width: number):
 			...(size === null ? [] : [humanBytes(size) + onDisk(allocated)]),
 		];
 		if (state === "ok") return [{ text: "  ✔", style: "green" }, { text: name }, { text: facts.join(", ") }];
-		return [{ text: "  ✘", style: "red" }, { text: name }, { text: `${state}: ${problem ?? ""}`, style: "red" }];
+		const what = state === "unusable" ? (problem ?? state) : state;
+		return [{ text: "  ✘", style: "red" }, { text: name }, { text: what, style: "red" }];
 	});
 	const hints = [...new Set(files.flatMap(({ hint }) => hint ?? []))];
 	return table(rows, paint, width) + hints.map((hint) => `  Next: ${hint}\n`).join("");

@@ -97,9 +97,11 @@ async function referred({ name, source, format, problem }: Asked): Promise<Refer
 		size: source?.size ?? null,
 		allocated: source === undefined ? null : await allocatedOf(source.name),
 		problem: problem?.message ?? null,
-		hint: problem?.hint ?? null,
+		hint: problem?.kind === "not-found" ? MISSING : (problem?.hint ?? null),
 	};
 }
+
+const MISSING = "Put the file where the image expects it, or tell the image where it is now: qemu-img rebase -u.";
 
 function stateOf(problem: Asked["problem"]): ReferredFile["state"] {
 	if (problem === undefined) return "ok";
