@@ -2,7 +2,7 @@ import type { ByteSink } from "../bytes/sink.js";
 import { part } from "./backing.js";
 import type { Disk, Extent, Stored, WriteOptions } from "./disk.js";
 import { alignedStretches, type Chunk, ChunkReader, checkSignal, inOrder, joined, Reporter } from "./sparse.js";
-import { WritesUnderWay } from "./write-behind.js";
+import { WriteQueue } from "./write-behind.js";
 import { isZero } from "./zero.js";
 
 /** How a format takes in a disk's data. */
@@ -58,7 +58,7 @@ export async function copyUnits(disk: Disk, sink: ByteSink, placing: Placing, op
 
 class Copy {
 	readonly reader: ChunkReader;
-	readonly writes = new WritesUnderWay();
+	readonly writes = new WriteQueue();
 	readonly #disk: Disk;
 	readonly #sink: ByteSink;
 	readonly #placing: Placing;
@@ -116,12 +116,12 @@ class Copy {
 		this.writes.check();
 		const { at, bytes } = chunk;
 		const inside = Math.min(bytes.length, this.#disk.size - at);
-		const writes: Promise<void>[] = [];
+		const writes: { readonly at: number; readonly bytes: Uint8Array }[] = [];
 		let from = 0;
 		let to = 0;
 		let target = 0;
 		const flush = () => {
-			if (to > from) writes.push(this.#sink.write(target, bytes.subarray(from, to)));
+			if (to > from) writes.push({ at: target, bytes: bytes.subarray(from, to) });
 		};
 		for (let offset = 0; offset < inside; offset += this.#piece) {
 			const end = Math.min(inside, offset + this.#piece);
@@ -136,8 +136,9 @@ class Copy {
 			to = end;
 		}
 		flush();
-		if (writes.length === 0) chunk.release();
-		else this.writes.add(settled(writes).finally(chunk.release));
+		this.writes.add(async () => {
+			for (const write of writes) await this.#sink.write(write.at, write.bytes);
+		}, chunk.release);
 	}
 
 	/** Shares a stretch, in as few calls as its places allow; copies it where that is refused. */
@@ -183,9 +184,4 @@ class Copy {
 		const place = this.#placing.place(index);
 		return typeof place === "number" ? keep(place) : place.then(keep);
 	}
-}
-
-/** Resolves when all are done; fails as the first of them that failed. */
-async function settled(writes: readonly Promise<void>[]): Promise<void> {
-	for (const result of await Promise.allSettled(writes)) if (result.status === "rejected") throw result.reason;
 }

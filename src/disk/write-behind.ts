@@ -1,22 +1,27 @@
 import type { ByteSink } from "../bytes/sink.js";
 import { Buffers } from "./buffers.js";
 
-/** Writes that go on while the next ones are made ready. The first failure is thrown by whatever is called next. */
-export class WritesUnderWay {
-	readonly #underWay = new Set<Promise<void>>();
+/**
+ * Writes that go on, one after the other, while the next ones are made ready: a file system lets only one into a file at
+ * a time, and those that wait for it burn processor time. The first failure is thrown by whatever is called next.
+ */
+export class WriteQueue {
+	#last: Promise<void> = Promise.resolve();
 	#failure: { readonly error: unknown } | undefined;
 
-	add(write: Promise<void>): void {
-		const watched = this.#watch(write);
-		this.#underWay.add(watched);
-		void watched.finally(() => this.#underWay.delete(watched));
+	/** @param write is not called any more once another one has failed */
+	add(write: () => Promise<void>, done: () => void): void {
+		this.#last = this.#after(this.#last, write, done);
 	}
 
-	async #watch(write: Promise<void>): Promise<void> {
+	async #after(last: Promise<void>, write: () => Promise<void>, done: () => void): Promise<void> {
+		await last;
 		try {
-			await write;
+			if (this.#failure === undefined) await write();
 		} catch (error) {
-			this.#failure ??= { error };
+			this.#failure = { error };
+		} finally {
+			done();
 		}
 	}
 
@@ -26,13 +31,13 @@ export class WritesUnderWay {
 
 	/** Resolves when all are done. */
 	async finish(): Promise<void> {
-		await this.settle();
+		await this.#last;
 		this.check();
 	}
 
 	/** As {@link finish}, whether they failed or not: for when something else has failed already. */
-	async settle(): Promise<void> {
-		while (this.#underWay.size > 0) await Promise.all(this.#underWay);
+	settle(): Promise<void> {
+		return this.#last;
 	}
 }
 
@@ -45,7 +50,7 @@ export class Appender {
 	position: number;
 	readonly #sink: ByteSink;
 	readonly #buffers = new Buffers(BUFFERS, BUFFER);
-	readonly #writes = new WritesUnderWay();
+	readonly #writes = new WriteQueue();
 	#buffer: Uint8Array | undefined;
 	#filled = 0;
 
@@ -93,7 +98,10 @@ export class Appender {
 		const filled = this.#filled;
 		this.#buffer = undefined;
 		this.#filled = 0;
-		const written = this.#sink.write(this.position - filled, buffer.subarray(0, filled));
-		this.#writes.add(written.finally(() => this.#buffers.give(buffer)));
+		const at = this.position - filled;
+		this.#writes.add(
+			() => this.#sink.write(at, buffer.subarray(0, filled)),
+			() => this.#buffers.give(buffer),
+		);
 	}
 }

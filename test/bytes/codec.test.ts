@@ -150,6 +150,19 @@ describe.each(places)("in %s", (_, arrange, ids) => {
 					expect(same(pipe(tool, decompress, await codec.encode(content)), content)).toBe(true);
 				});
 
+				test("the output goes where the caller wants it, and nowhere else", async () => {
+					for (const name of ["nothing", "a little"] as const) {
+						const content = contents[name];
+						const memory = new Uint8Array(content.length + 20).fill(0xee);
+						const into = memory.subarray(10, 10 + content.length);
+						const packed = pack(tool, compress, name);
+						const { bytes } = await codecs.codec(id).decode(packed, { limit: into.length, into });
+						expect(bytes.buffer).toBe(memory.buffer);
+						expect(same(into, content)).toBe(true);
+						expect(memory.filter((byte, i) => (i < 10 || i >= 10 + content.length) && byte !== 0xee)).toHaveLength(0);
+					}
+				});
+
 				test("output over the limit is damage, at the very byte", async () => {
 					const content = contents["a mixture"];
 					const packed = pack(tool, compress, "a mixture");

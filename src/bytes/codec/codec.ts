@@ -11,6 +11,8 @@ export interface Decoded {
 export interface DecodeOptions {
 	/** Most bytes the output may have; more is `damaged`. Callers always know a bound (cluster, grain, file). */
 	readonly limit: number;
+	/** An array of `limit` bytes: the output goes there, and the result's bytes are a view of it. */
+	readonly into?: Uint8Array;
 	/** For messages: the file and the offset in it where `input` begins. */
 	readonly file?: string;
 	readonly offset?: number;
@@ -28,6 +30,9 @@ export interface Codec {
 	 * first byte after the stream.
 	 */
 	stream(source: ByteSource, at: number): AsyncGenerator<Uint8Array, number>;
-	/** Compresses; members only where Anyvisor writes the format. `level` is the format's own scale. */
+	/**
+	 * Compresses; members only where Anyvisor writes the format. `level` is the format's own scale; left out, it is what
+	 * makes about the size of the format's usual tool at its usual level.
+	 */
 	encode?(input: Uint8Array, level?: number): Promise<Uint8Array>;
 }

@@ -10,7 +10,10 @@ export interface Engine {
 	readonly hint?: string;
 	/** As {@link Codec.stream}. */
 	stream(source: ByteSource, at: number): AsyncGenerator<Uint8Array, number>;
-	/** As {@link Codec.decode}, where there is a faster way than collecting {@link stream}: limits to 16 MiB only. */
+	/**
+	 * As {@link Codec.decode}, where there is a faster way than collecting {@link stream}: limits to 16 MiB only. It may
+	 * leave `into` alone.
+	 */
 	decode?(input: Uint8Array, options: DecodeOptions): Promise<Decoded>;
 }
 
@@ -42,12 +45,20 @@ export function decoderOf(id: CodecId, matches: Matches, choose: () => Promise<E
 		async decode(input, options) {
 			const chosen = await engine();
 			const small = options.limit <= LARGEST_BUFFER ? chosen.decode?.(input, options) : undefined;
-			return small ?? collect(chosen, id, input, options);
+			return placed(await (small ?? collect(chosen, id, input, options)), options.into);
 		},
 		async *stream(source, at) {
 			return yield* (await engine()).stream(source, at);
 		},
 	};
+}
+
+/** The output in the array that was given for it, where an engine has made one of its own. */
+function placed(decoded: Decoded, into: Uint8Array | undefined): Decoded {
+	const { bytes, consumed } = decoded;
+	if (into === undefined || bytes.buffer === into.buffer) return decoded;
+	into.set(bytes);
+	return { bytes: into.subarray(0, bytes.length), consumed };
 }
 
 /** A codec that decodes and encodes. */
@@ -112,6 +123,14 @@ function concat(pieces: readonly Uint8Array[], length: number): Uint8Array {
 	}
 	return all;
 }
+
+/** Where a decoder's output goes: the array that the caller gave, or a new one of `limit` bytes. */
+export const outputFor = ({ into, limit }: DecodeOptions): Uint8Array =>
+	into?.subarray(0, limit) ?? new Uint8Array(limit);
+
+/** The first `length` bytes of an {@link outputFor} these options. */
+export const outputOf = (output: Uint8Array, length: number, { into }: DecodeOptions): Uint8Array =>
+	into === undefined ? trimmed(output, length) : output.subarray(0, length);
 
 /** The first `length` bytes of `output`, without keeping a much larger buffer alive for them. */
 export const trimmed = (output: Uint8Array, length: number): Uint8Array =>

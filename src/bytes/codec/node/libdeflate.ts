@@ -1,5 +1,5 @@
 import type { Decoded, DecodeOptions } from "../codec.js";
-import { broken, once, placeOf, tooLong, trimmed } from "../engine.js";
+import { broken, once, outputFor, outputOf, placeOf, tooLong, trimmed } from "../engine.js";
 import { type NativeLibrary, Pool, pointer, systemLibrary, THREADS } from "./native.js";
 
 /** The two containers of DEFLATE that libdeflate is asked for. */
@@ -38,7 +38,7 @@ function bind(library: NativeLibrary): Libdeflate {
 
 	return {
 		async decode(format, input, options) {
-			const output = new Uint8Array(options.limit);
+			const output = outputFor(options);
 			const taken = new BigUint64Array(1);
 			const made = new BigUint64Array(1);
 			const result = await decompressors.use((decompressor) =>
@@ -46,7 +46,7 @@ function bind(library: NativeLibrary): Libdeflate {
 			);
 			if (result === INSUFFICIENT_SPACE) throw tooLong(format, options);
 			if (result !== SUCCESS) throw broken(format, placeOf(options), "it is corrupt or ends too early");
-			return { bytes: trimmed(output, Number(made[0])), consumed: Number(taken[0]) };
+			return { bytes: outputOf(output, Number(made[0]), options), consumed: Number(taken[0]) };
 		},
 		async encode(format, input, level) {
 			let pool = compressors.get(level);

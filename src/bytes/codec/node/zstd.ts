@@ -1,6 +1,6 @@
 import { readUpTo } from "../../source.js";
 import { flags64, struct, u64 } from "../../struct.js";
-import { broken, type EncodingEngine, placeOf, tooLong, trimmed, truncated } from "../engine.js";
+import { broken, type EncodingEngine, outputFor, outputOf, placeOf, tooLong, trimmed, truncated } from "../engine.js";
 import { type NativeLibrary, Pool, pointer, systemLibrary, THREADS } from "./native.js";
 
 /** https://facebook.github.io/zstd/zstd_manual.html#Chapter8 on a 64-bit machine. */
@@ -68,11 +68,13 @@ function bind(library: NativeLibrary): EncodingEngine {
 			const place = placeOf(options);
 			const length = frameLength(input, input.length);
 			if (isError(length) !== 0) throw broken("zstd", place, String(errorName(length)));
-			const output = new Uint8Array(options.limit);
+			const output = outputFor(options);
 			const result = await decoders.use((decoder) =>
 				decompressFrame.inBackground([decoder, output, output.length, input, length]),
 			);
-			if (isError(result) === 0) return { bytes: trimmed(output, Number(result)), consumed: Number(length) };
+			if (isError(result) === 0) {
+				return { bytes: outputOf(output, Number(result), options), consumed: Number(length) };
+			}
 			const reason = String(errorName(result));
 			throw reason === TOO_SMALL ? tooLong("zstd", options) : broken("zstd", place, reason);
 		},
