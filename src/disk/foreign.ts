@@ -20,8 +20,6 @@ const ARCHIVE = "Name it as the machine instead of as a disk, or unpack it first
 
 const FOREIGN: readonly Foreign[] = [
 	{ what: "a QED image", in: "head", at: 0, magic: "QED\0", hint: convert("qed") },
-	{ what: "a Parallels image", in: "head", at: 0, magic: "WithoutFreeSpace", hint: convert("parallels") },
-	{ what: "a Parallels image", in: "head", at: 0, magic: "WithouFreSpacExt", hint: convert("parallels") },
 	{ what: "a Bochs image", in: "head", at: 0, magic: "Bochs Virtual HD Image", hint: convert("bochs") },
 	{
 		what: "a compressed loop (cloop) image",

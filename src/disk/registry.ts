@@ -4,6 +4,7 @@ import { readBytes, readUpTo } from "../bytes/source.js";
 import { viewOf } from "../bytes/struct.js";
 import type { Disk, DiskFormat, Neighbours, OpenOptions } from "./disk.js";
 import { foreignFormat } from "./foreign.js";
+import { parallels } from "./parallels/index.js";
 import { qcow2 } from "./qcow2/index.js";
 import { raw } from "./raw/index.js";
 import { vdi } from "./vdi/index.js";
@@ -12,7 +13,7 @@ import { vhdx } from "./vhdx/index.js";
 import { vmdk } from "./vmdk/index.js";
 
 /** In the order they are asked; raw claims whatever is left. */
-export const diskFormats: readonly DiskFormat[] = [qcow2, vmdk, vhdx, vdi, vhd, raw];
+export const diskFormats: readonly DiskFormat[] = [qcow2, vmdk, vhdx, vdi, parallels, vhd, raw];
 
 const SECTOR = 512;
 

@@ -81,6 +81,8 @@ const made: readonly { id: string; judge: string; options: string; compressed?: 
 	{ id: "vhdx", judge: "vhdx", options: "subformat=fixed" },
 	{ id: "vdi", judge: "vdi", options: "" },
 	{ id: "vdi", judge: "vdi", options: "static=on" },
+	{ id: "parallels", judge: "parallels", options: "" },
+	{ id: "parallels", judge: "parallels", options: "cluster_size=65536" },
 	{ id: "vmdk", judge: "vmdk", options: "subformat=monolithicSparse" },
 	{ id: "vmdk", judge: "vmdk", options: "subformat=streamOptimized" },
 	{ id: "vmdk", judge: "vmdk", options: "subformat=monolithicFlat" },
@@ -235,6 +237,7 @@ describe("every disk format", () => {
 				["qcow2", "32T", "cluster_size=2097152"],
 				["vhdx", "8T", ""],
 				["vdi", "8T", ""],
+				["parallels", "8T", ""],
 				["vpc", "2000G", "force_size=on"],
 				["vmdk", "128G", "subformat=monolithicSparse"],
 			] as const) {

@@ -54,8 +54,6 @@ const REFUSED: readonly { readonly file: string; readonly kind: FailureKind; rea
 	{ file: "cirros-snapshot2.qcow2.gz", kind: "not-found", message: /cirros\.raw|cirros-snapshot1/ },
 	// Formats that Anyvisor names and does not read.
 	{ file: "empty.bochs.bz2", kind: "unsupported", message: /Bochs/ },
-	{ file: "parallels-v1.bz2", kind: "unsupported", message: /Parallels/ },
-	{ file: "expanding.hdd.0.{5fbaabe3-6958-40ff-92a7-860e329aab41}.hds.gz", kind: "unsupported", message: /Parallels/ },
 	{ file: "simple-dmg.dmg.bz2", kind: "unsupported", message: /dmg/ },
 	{ file: "simple-pattern.cloop.bz2", kind: "unsupported", message: /cloop/ },
 	{ file: "invalid-qcow-large-size.img", kind: "unsupported", message: /version 1/ },

@@ -26,6 +26,7 @@ const images: readonly {
 	{ id: "vhd", judge: "vpc", options: "subformat=fixed,force_size=on" },
 	{ id: "vhdx", judge: "vhdx", options: "subformat=dynamic,block_size=1048576" },
 	{ id: "vdi", judge: "vdi", options: "static=off" },
+	{ id: "parallels", judge: "parallels", options: "cluster_size=65536" },
 	{ id: "vmdk", judge: "vmdk", options: "subformat=monolithicSparse" },
 	{ id: "vmdk", judge: "vmdk", options: "subformat=streamOptimized" },
 ];

@@ -36,6 +36,9 @@ describe("the registry of disk formats", () => {
 			["vmdk", bytes("KDMV")],
 			["vmdk", bytes("# Disk DescriptorFile\nversion=1\n")],
 			["vhdx", bytes("vhdxfile")],
+			["parallels", bytes("WithoutFreeSpace")],
+			["parallels", bytes("WithouFreSpacExt")],
+			["parallels", bytes("<?xml version='1.0' encoding='UTF-8'?>\n<Parallels_disk_image Version=\"1.0\">")],
 			["vdi", bytes("\x7f\x10\xda\xbe", 64)],
 			["vhd", new Uint8Array(), Buffer.concat([bytes("conectix"), Buffer.alloc(504)])],
 			["vhd", bytes("conectix"), new Uint8Array()],
@@ -50,8 +53,6 @@ describe("the registry of disk formats", () => {
 	it("names what is no disk, or none that it reads", async () => {
 		const foreign: [RegExp, string, Uint8Array, Uint8Array?][] = [
 			[/QED/, "unsupported", bytes("QED\0")],
-			[/Parallels/, "unsupported", bytes("WithoutFreeSpace")],
-			[/Parallels/, "unsupported", bytes("WithouFreSpacExt")],
 			[/dmg/, "unsupported", new Uint8Array(), Buffer.concat([bytes("koly"), Buffer.alloc(508)])],
 			[/ASIF/, "unsupported", bytes("shdw")],
 			[/encrypted \(LUKS\)/, "refused", bytes("LUKS\xba\xbe\0\x02")],

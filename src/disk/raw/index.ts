@@ -1,5 +1,5 @@
 import type { DiskFormat } from "../disk.js";
-import { openRaw } from "./read.js";
+import { openWholeRaw } from "./read.js";
 import { writeRaw } from "./write.js";
 
 /** A disk's bytes and nothing else. Nothing marks it, so it is what a disk is when no other format claims it. */
@@ -8,6 +8,6 @@ export const raw: DiskFormat = {
 	extensions: [".img", ".raw"],
 	matches: () => true,
 	variants: ["plain"],
-	open: (source) => Promise.resolve(openRaw(source)),
+	open: openWholeRaw,
 	write: writeRaw,
 };
