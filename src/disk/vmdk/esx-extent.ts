@@ -44,7 +44,7 @@ export async function openCowdExtent(source: ByteSource): Promise<DiskPart> {
 		tableAt: (view, at) => view.getUint32(at, true) * SECTOR,
 		grainAt: (view, at) => view.getUint32(at, true) * SECTOR,
 	});
-	return sparsePart({ kind: "COWD", tables, unclean: header.uncleanShutdown !== 0 });
+	return sparsePart({ tables, unclean: header.uncleanShutdown !== 0 });
 }
 
 /** Opens what ESXi keeps snapshots in since VMFS 6. */
@@ -105,7 +105,7 @@ export async function openSeSparseExtent(source: ByteSource): Promise<DiskPart> 
 	if (tables.count * 8 > grainDirectory.size * SECTOR) {
 		throw brokenHeader(file, `has a grain directory of ${grainDirectory.size} sectors, too few for ${capacity}`);
 	}
-	return sparsePart({ kind: "seSparse", tables, unclean: false });
+	return sparsePart({ tables, unclean: false });
 }
 
 const hex = (value: number) => value.toString(16).padStart(8, "0");

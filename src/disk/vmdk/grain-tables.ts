@@ -38,7 +38,7 @@ export interface TableGroup {
 	readonly count: number;
 	/** Offset in the file of the first one; {@link ABSENT} where none of them exists. */
 	readonly at: number;
-	/** Their content; undefined where they do not exist. */
+	/** Their content, until the next group is asked for; undefined where they do not exist. */
 	readonly bytes: Uint8Array | undefined;
 }
 
@@ -83,6 +83,8 @@ export class GrainTables {
 		const { source, entrySize, directoryAt, tableAt } = this.layout;
 		const perPage = PAGE / entrySize;
 		let seen = 0;
+		// Used again for each group: fresh memory costs more than reading into it.
+		let buffer: Uint8Array | undefined;
 		for (let index = first; index < last; ) {
 			const page = Math.floor(index / perPage);
 			const view = await this.#page(page);
@@ -102,15 +104,18 @@ export class GrainTables {
 						offset: directoryAt,
 					});
 				}
-				yield { first: index, count, at, bytes: at === ABSENT ? undefined : await this.#read(at, count) };
+				let bytes: Uint8Array | undefined;
+				// One table is what a small read needs, and the next one will need it again.
+				if (count === 1 && at !== ABSENT) bytes = await this.#table(at);
+				else if (at !== ABSENT) {
+					buffer ??= new Uint8Array(Math.min(TOGETHER, (last - index) * this.tableSize));
+					bytes = buffer.subarray(0, count * this.tableSize);
+					await source.read(at, bytes);
+				}
+				yield { first: index, count, at, bytes };
 				index = next;
 			}
 		}
-	}
-
-	/** One table is what a small read needs, and the next one will need it again. */
-	#read(at: number, count: number): Promise<Uint8Array> {
-		return count === 1 ? this.#table(at) : readBytes(this.layout.source, at, count * this.tableSize);
 	}
 
 	/**

@@ -11,6 +11,7 @@ import {
 	GD_AT_END,
 	GrainMarker,
 	GTE_ZEROED,
+	type HostedHeader,
 	MARKER,
 	MetadataMarker,
 	NEW_LINE_TEST,
@@ -18,12 +19,9 @@ import {
 	SPARSE_MAGIC,
 	SparseExtentHeader,
 } from "./layout.js";
-import { type DiskPart, type SparseFacts, sparsePart } from "./part.js";
+import { type DiskPart, sparsePart } from "./part.js";
 
 export interface HostedExtent extends DiskPart {
-	readonly sparse: SparseFacts;
-	/** The footer where there is one. */
-	readonly header: HostedHeader;
 	/** The embedded descriptor; extents of a disk that is split into several files have none. */
 	readonly descriptor: Descriptor | undefined;
 }
@@ -38,8 +36,7 @@ export async function openHostedExtent(source: ByteSource): Promise<HostedExtent
 	const tables = hostedTables(source, header, Number(header.gdOffset));
 	const { grainSize, compressed } = tables.layout;
 	return {
-		...sparsePart({ kind: "hosted", tables, unclean: header.uncleanShutdown !== 0 }),
-		header,
+		...sparsePart({ tables, unclean: header.uncleanShutdown !== 0, header }),
 		descriptor: await readEmbeddedDescriptor(source, header),
 		...(compressed && { decode: grainDecoder(grainSize) }),
 	};
@@ -83,8 +80,6 @@ function grainDecoder(grainSize: number): NonNullable<Mapping["decode"]> {
 		into.set(bytes.subarray(0, into.length));
 	};
 }
-
-export type HostedHeader = ReturnType<typeof SparseExtentHeader.parse>;
 
 /** The header, or the footer where the header leaves the grain directory to it; checked. */
 async function readHeader(source: ByteSource): Promise<HostedHeader> {

@@ -1,4 +1,5 @@
 import type { DiskFormat } from "../disk.js";
+import { checkVmdk } from "./check.js";
 import { isVmdk, openVmdk } from "./read.js";
 import { writeVmdk } from "./write.js";
 
@@ -13,4 +14,5 @@ export const vmdk: DiskFormat = {
 	variants: ["streamOptimized", "monolithicSparse"],
 	open: openVmdk,
 	write: writeVmdk,
+	check: checkVmdk,
 };

@@ -3,7 +3,7 @@
  * https://www.vmware.com/app/vmdk/?src=vmdk (copy: https://www.scribd.com/document/464037297/vmdk-50-technote-pdf).
  * All offsets and sizes in them count sectors of 512 bytes unless said otherwise.
  */
-import { array, bytes, flags64, struct, text, u8, u16, u32, u64 } from "../../bytes/struct.js";
+import { array, bytes, flags64, struct, text, u8, u16, u32, u64, type Value } from "../../bytes/struct.js";
 
 export const SECTOR = 512;
 
@@ -35,6 +35,8 @@ export const SparseExtentHeader = struct("VMDK sparse extent header", "little", 
 	compressAlgorithm: u16,
 	pad: bytes(433),
 });
+
+export type HostedHeader = Value<typeof SparseExtentHeader>;
 
 /** Bits of {@link SparseExtentHeader}'s `flags`. */
 export const FLAG = {

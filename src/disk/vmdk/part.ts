@@ -2,6 +2,7 @@ import { isHoleAware } from "../../bytes/holes.js";
 import { type ByteSource, checkRange } from "../../bytes/source.js";
 import type { Mapping, Run } from "../mapped.js";
 import type { GrainTables } from "./grain-tables.js";
+import type { HostedHeader } from "./layout.js";
 
 /** A file's share of a disk. Its offsets count from its own beginning. */
 export interface DiskPart extends Pick<Mapping, "size" | "runs" | "decode"> {
@@ -10,10 +11,11 @@ export interface DiskPart extends Pick<Mapping, "size" | "runs" | "decode"> {
 }
 
 export interface SparseFacts {
-	readonly kind: "hosted" | "COWD" | "seSparse";
 	readonly tables: GrainTables;
 	/** Whoever wrote it last did not close it. */
 	readonly unclean: boolean;
+	/** Of a hosted sparse extent: its header, or its footer where there is one. */
+	readonly header?: HostedHeader;
 }
 
 /** A sparse extent. */
