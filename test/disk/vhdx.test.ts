@@ -4,7 +4,7 @@ import path from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { bytesSource } from "../../src/bytes/source.js";
 import { viewOf } from "../../src/bytes/struct.js";
-import type { Disk } from "../../src/disk/disk.js";
+import type { Disk, WriteOptions } from "../../src/disk/disk.js";
 import { vhdx } from "../../src/disk/vhdx/index.js";
 import {
 	FILE_FLAG,
@@ -18,7 +18,7 @@ import {
 	sealed,
 	TABLE_SIZE,
 } from "../../src/disk/vhdx/layout.js";
-import { type VhdxWriteOptions, writeVhdx } from "../../src/disk/vhdx/write.js";
+import { writeVhdx } from "../../src/disk/vhdx/write.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
 import { surviveMutations } from "./mutations.js";
 import { fileSink, listExtents, readAll, withDisk } from "./support.js";
@@ -40,7 +40,7 @@ function memoryDisk(bytes: Uint8Array, sectorSize = 512): Disk {
 	};
 }
 
-async function write(disk: Disk, name: string, options?: VhdxWriteOptions): Promise<string> {
+async function write(disk: Disk, name: string, options: WriteOptions = {}): Promise<string> {
 	await using sink = await fileSink(inFolder(name));
 	const { size } = await writeVhdx(disk, sink, options);
 	await sink.commit(size);
@@ -204,7 +204,7 @@ describe("writing VHDX", () => {
 			commit: () => Promise.resolve(),
 			[Symbol.asyncDispose]: () => Promise.resolve(),
 		};
-		await writeVhdx(memoryDisk(content), sink, { blockSize: MIB });
+		await writeVhdx(memoryDisk(content), sink, { unitSize: MIB });
 		const bat = 3 * MIB;
 		const others = places.filter((at) => at !== bat);
 		expect(others).toEqual([...others].sort((a, b) => a - b));
@@ -212,25 +212,25 @@ describe("writing VHDX", () => {
 	});
 
 	it("leaves blocks and pieces without data out", async () => {
-		const file = await write(memoryDisk(content), "sparse.vhdx", { blockSize: MIB });
+		const file = await write(memoryDisk(content), "sparse.vhdx", { unitSize: MIB });
 		expect((await stat(file)).size).toBe(6 * MIB);
 		expect((await stat(file)).blocks * 512).toBeLessThan(MIB);
 	});
 
 	describe.skipIf(missing("qemu-img"))(`with other block sizes ${because("qemu-img")}`, () => {
-		for (const [variant, blockSize] of [
+		for (const [variant, unitSize] of [
 			["dynamic", MIB],
 			["dynamic", 256 * MIB],
 			["fixed", 2 * MIB],
 		] as const) {
-			it(`${variant} with ${blockSize / MIB} MiB, which qemu-img finds clean and identical`, async () => {
+			it(`${variant} with ${unitSize / MIB} MiB, which qemu-img finds clean and identical`, async () => {
 				const raw = inFolder("content.raw");
 				await writeFile(raw, content);
-				const file = await write(memoryDisk(content), `${variant}-${blockSize}.vhdx`, { variant, blockSize });
+				const file = await write(memoryDisk(content), `${variant}-${unitSize}.vhdx`, { variant, unitSize });
 				await expect(run("qemu-img", "compare", "-f", "raw", "-F", "vhdx", raw, file)).resolves.toMatch(/identical/);
 				await expect(run("qemu-img", "check", "-f", "vhdx", file)).resolves.toMatch(/No errors/);
 				const info = JSON.parse(await run("qemu-img", "info", "-f", "vhdx", "--output=json", file));
-				expect(info["cluster-size"]).toBe(blockSize);
+				expect(info["cluster-size"]).toBe(unitSize);
 				await withDisk(file, (disk) => {
 					expect(disk.format).toBe(`vhdx/${variant}`);
 					return Promise.resolve();
@@ -240,7 +240,7 @@ describe("writing VHDX", () => {
 	});
 
 	it.skipIf(missing("7zz"))(`keeps logical sectors of 4096 bytes, as 7zz sees them ${because("7zz")}`, async () => {
-		const file = await write(memoryDisk(content, 4096), "4k.vhdx", { blockSize: MIB });
+		const file = await write(memoryDisk(content, 4096), "4k.vhdx", { unitSize: MIB });
 		await expect(run("7zz", "l", "-tvhdx", file)).resolves.toMatch(/LogicalSectorSize: 4096/);
 		const raw = inFolder("4k.raw");
 		await writeFile(raw, content);
@@ -252,8 +252,8 @@ describe("writing VHDX", () => {
 	});
 
 	it("refuses block sizes and disks that the format does not have", async () => {
-		for (const blockSize of [0, 512, 3 * MIB, 512 * MIB]) {
-			await expect(write(memoryDisk(content), "never.vhdx", { blockSize })).rejects.toMatchObject({ kind: "usage" });
+		for (const unitSize of [0, 512, 3 * MIB, 512 * MIB]) {
+			await expect(write(memoryDisk(content), "never.vhdx", { unitSize })).rejects.toMatchObject({ kind: "usage" });
 		}
 		const tooLarge = { ...memoryDisk(content), size: 65 * 2 ** 40 };
 		await expect(write(tooLarge, "never.vhdx")).rejects.toMatchObject({ kind: "unsupported" });

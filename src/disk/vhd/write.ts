@@ -1,8 +1,10 @@
-import { refused } from "../../bytes/errors.js";
+import { AnyvisorError, refused } from "../../bytes/errors.js";
 import type { ByteSink } from "../../bytes/sink.js";
 import { viewOf } from "../../bytes/struct.js";
+import { contentUuid } from "../content-uuid.js";
 import { copyUnits } from "../copy.js";
 import type { Disk, WriteOptions, Written } from "../disk.js";
+import { preallocate } from "../preallocate.js";
 import { writeRaw } from "../raw/write.js";
 import { variantOf } from "../variant.js";
 import { geometryOf } from "./geometry.js";
@@ -12,6 +14,7 @@ import {
 	DiskType,
 	DYNAMIC_COOKIE,
 	DynamicHeader,
+	EPOCH,
 	FEATURES_RESERVED,
 	FOOTER_COOKIE,
 	Footer,
@@ -21,68 +24,93 @@ import {
 	VERSION,
 } from "./layout.js";
 
+export const VARIANTS = ["dynamic", "fixed"] as const;
+/** The specification's two sizes of blocks. */
 const BLOCK = 2 * 1024 * 1024;
-const BITMAP = bitmapSize(BLOCK);
+const SMALL_BLOCK = 512 * 1024;
 /** Block data begins at multiples of a 4 KiB sector, which real storage has. */
 const ALIGNMENT = 4096;
-/** Time stamps count seconds since 2000-01-01 UTC. */
-const EPOCH = Date.UTC(2000, 0, 1);
+
+export interface VhdWriteOptions extends WriteOptions {
+	/** When the footer says that the disk was made, in seconds since 1970; 2000-01-01 where left out. */
+	readonly timeStamp?: number;
+}
 
 /**
- * Writes a dynamic disk with blocks of 2 MiB (variant `dynamic`, the default) or a fixed one (`fixed`). The size is kept
- * to the byte: the footer names the creator "win ", for whose disks every reader takes the current size instead of
- * rounding it to the geometry.
+ * Writes a dynamic disk (variant `dynamic`, the default) in blocks of `unitSize`, 2 MiB or 512 KiB, or a fixed one
+ * (`fixed`). The size is kept to the byte: the footer names the creator "win ", for whose disks every reader takes the
+ * current size instead of rounding it to the geometry. The same disk gives the same file: the unique id is made from the
+ * file's name and the disk's beginning, and no clock is looked at.
  */
-export async function writeVhd(disk: Disk, sink: ByteSink, options: WriteOptions): Promise<Written> {
+export async function writeVhd(disk: Disk, sink: ByteSink, options: VhdWriteOptions): Promise<Written> {
+	const variant = variantOf("VHD", options, VARIANTS);
+	if (options.sectorSize !== undefined && options.sectorSize !== SECTOR) {
+		throw new AnyvisorError("usage", `VHD has sectors of 512 bytes, not of ${options.sectorSize}`, {
+			hint: "Write a VHDX instead.",
+		});
+	}
 	if (disk.size > MAX_SIZE) {
 		throw refused(`${disk.name} has ${disk.size} bytes, more than the 2040 GiB that a VHD can hold`, {
 			file: disk.name,
 			hint: "Write a VHDX instead.",
 		});
 	}
-	const variant = variantOf("VHD", options, ["dynamic", "fixed"]);
 	return variant === "fixed" ? writeFixed(disk, sink, options) : writeDynamic(disk, sink, options);
 }
 
-async function writeFixed(disk: Disk, sink: ByteSink, options: WriteOptions): Promise<Written> {
+async function writeFixed(disk: Disk, sink: ByteSink, options: VhdWriteOptions): Promise<Written> {
+	// The footer's id comes from the disk's beginning, which a disk that is read once has at first.
+	const footer = await buildFooter(disk, sink, options, DiskType.fixed);
+	await preallocate(sink, options, disk.size + footer.length);
 	const { size } = await writeRaw(disk, sink, { ...options, variant: "plain" });
-	await sink.write(size, buildFooter(size, DiskType.fixed));
-	return { size: size + Footer.size };
+	await sink.write(size, footer);
+	return { size: size + footer.length };
 }
 
-async function writeDynamic(disk: Disk, sink: ByteSink, options: WriteOptions): Promise<Written> {
-	const blocks = Math.ceil(disk.size / BLOCK);
+async function writeDynamic(disk: Disk, sink: ByteSink, options: VhdWriteOptions): Promise<Written> {
+	const { unitSize: blockSize = BLOCK } = options;
+	if (blockSize !== BLOCK && blockSize !== SMALL_BLOCK) {
+		throw new AnyvisorError("usage", `VHD has no blocks of ${blockSize} bytes`, { hint: "Choose 2 MiB or 512 KiB." });
+	}
+	await preallocate(sink, options, undefined);
+	const footer = await buildFooter(disk, sink, options, DiskType.dynamic);
+	const blocks = Math.ceil(disk.size / blockSize);
 	const tableOffset = Footer.size + DynamicHeader.size;
 	const bat = new Uint8Array(Math.ceil((blocks * 4) / SECTOR) * SECTOR).fill(0xff);
 	const entries = viewOf(bat);
-	const bitmap = new Uint8Array(BITMAP).fill(0xff);
+	const bitmap = new Uint8Array(bitmapSize(blockSize)).fill(0xff);
 	let end = tableOffset + bat.length;
 
 	const place = async (block: number) => {
-		const dataAt = Math.ceil((end + BITMAP) / ALIGNMENT) * ALIGNMENT;
-		end = dataAt + BLOCK;
-		entries.setUint32(block * 4, (dataAt - BITMAP) / SECTOR);
-		await sink.write(dataAt - BITMAP, bitmap);
+		const dataAt = Math.ceil((end + bitmap.length) / ALIGNMENT) * ALIGNMENT;
+		end = dataAt + blockSize;
+		entries.setUint32(block * 4, (dataAt - bitmap.length) / SECTOR);
+		await sink.write(dataAt - bitmap.length, bitmap);
 		return dataAt;
 	};
-	await copyUnits(disk, sink, { unit: BLOCK, place }, options);
+	await copyUnits(disk, sink, { unit: blockSize, place }, options);
 
-	const footer = buildFooter(disk.size, DiskType.dynamic);
 	await sink.write(tableOffset, bat);
-	await sink.write(Footer.size, buildDynamicHeader(tableOffset, blocks));
+	await sink.write(Footer.size, buildDynamicHeader(tableOffset, blocks, blockSize));
 	await sink.write(0, footer);
 	await sink.write(end, footer);
 	return { size: end + footer.length };
 }
 
-function buildFooter(size: number, diskType: number): Uint8Array {
+async function buildFooter(
+	disk: Disk,
+	sink: ByteSink,
+	{ timeStamp = EPOCH }: VhdWriteOptions,
+	diskType: number,
+): Promise<Uint8Array> {
+	const { size } = disk;
 	return withChecksum(
 		Footer.build({
 			cookie: FOOTER_COOKIE,
 			features: FEATURES_RESERVED,
 			fileFormatVersion: VERSION,
 			dataOffset: diskType === DiskType.fixed ? NO_OFFSET : BigInt(Footer.size),
-			timeStamp: Math.max(0, Math.floor((Date.now() - EPOCH) / 1000)),
+			timeStamp: Math.max(0, Math.floor(timeStamp) - EPOCH),
 			creatorApplication: "win ",
 			creatorVersion: 0x000a_0000,
 			creatorHostOs: "Wi2k",
@@ -90,13 +118,13 @@ function buildFooter(size: number, diskType: number): Uint8Array {
 			currentSize: size,
 			...geometryOf(size / SECTOR),
 			diskType,
-			uniqueId: crypto.randomUUID(),
+			uniqueId: await contentUuid(disk, sink, "vhd"),
 		}),
 		Footer.offsets.checksum,
 	);
 }
 
-const buildDynamicHeader = (tableOffset: number, maxTableEntries: number) =>
+const buildDynamicHeader = (tableOffset: number, maxTableEntries: number, blockSize: number) =>
 	withChecksum(
 		DynamicHeader.build({
 			cookie: DYNAMIC_COOKIE,
@@ -104,7 +132,7 @@ const buildDynamicHeader = (tableOffset: number, maxTableEntries: number) =>
 			tableOffset,
 			headerVersion: VERSION,
 			maxTableEntries,
-			blockSize: BLOCK,
+			blockSize,
 		}),
 		DynamicHeader.offsets.checksum,
 	);

@@ -4,7 +4,7 @@ import { viewOf } from "../../bytes/struct.js";
 import { cached } from "../cache.js";
 import { isZero } from "../zero.js";
 import type { Region } from "./header.js";
-import { BAT_ENTRY, chunkRatio, KIB, MIB } from "./layout.js";
+import { BAT_ENTRY, chunkRatio, KIB, MIB, STATE } from "./layout.js";
 import type { Metadata } from "./metadata.js";
 
 const PAGE = 64 * KIB;
@@ -75,6 +75,11 @@ export class BlockAllocationTable {
 	/** The page with an entry; undefined where the whole page is zero: none of its blocks is present. */
 	pageOf(index: number): Promise<DataView | undefined> {
 		return this.#page(Math.floor(index / ENTRIES_PER_PAGE));
+	}
+
+	async entry(index: number): Promise<BatEntry> {
+		const page = await this.pageOf(index);
+		return page === undefined ? { state: STATE.notPresent, offset: 0 } : this.entryIn(page, index);
 	}
 
 	/** Decodes the entry `index` out of its page. */

@@ -115,10 +115,9 @@ class BlockMap {
 		const length = blockSize / sectorSize / 8;
 		this.#bitmap = cached(Math.floor(BITMAP_CACHE / length), async (block) => {
 			const index = bat.bitmapEntryOf(block);
-			const page = await bat.pageOf(index);
-			const entry = page === undefined ? undefined : bat.entryIn(page, index);
-			if (entry?.state !== STATE.fullyPresent) throw this.#damagedEntry(index, "no sector bitmap for a block in part");
-			return readBytes(source, entry.offset + (block % bat.ratio) * length, length);
+			const { state, offset } = await bat.entry(index);
+			if (state !== STATE.fullyPresent) throw this.#damagedEntry(index, "no sector bitmap for a block that needs one");
+			return readBytes(source, offset + (block % bat.ratio) * length, length);
 		});
 	}
 

@@ -1,10 +1,11 @@
-import { hasher } from "../../bytes/checksum/index.js";
 import { AnyvisorError, unsupported } from "../../bytes/errors.js";
 import type { ByteSink } from "../../bytes/sink.js";
-import { readUpTo } from "../../bytes/source.js";
 import { viewOf } from "../../bytes/struct.js";
+import { contentUuid } from "../content-uuid.js";
 import { copyUnits } from "../copy.js";
 import type { Disk, WriteOptions, Written } from "../disk.js";
+import { preallocate } from "../preallocate.js";
+import { variantOf } from "../variant.js";
 import {
 	BAT_ENTRY,
 	BLOCK_SIZES,
@@ -38,12 +39,9 @@ import {
 	VirtualDiskSize,
 } from "./layout.js";
 
-export interface VhdxWriteOptions extends WriteOptions {
-	/** `dynamic` when left out. */
-	readonly variant?: "dynamic" | "fixed" | (string & {});
-	/** Payload block size in bytes: 1 to 256 MiB, a power of two; 32 MiB, as Hyper-V has it, when left out. */
-	readonly blockSize?: number;
-}
+export const VARIANTS = ["dynamic", "fixed"] as const;
+/** What Hyper-V itself takes for a dynamic disk. */
+const BLOCK_SIZE = 32 * MIB;
 
 // The order of the file: header section, log, metadata, block allocation table, payload.
 const LOG_AT = MIB;
@@ -51,38 +49,37 @@ const METADATA_AT = 2 * MIB;
 const BAT_AT = 3 * MIB;
 const REGION_UNIT = MIB;
 const PHYSICAL_SECTOR = 4096;
-/** What the identifiers are made from. */
-const PIECE = 64 * KIB;
 const BAT_PAGE = 64 * KIB;
 
+/** What of the disk's description is the caller's choice. */
+interface Shape {
+	readonly fixed: boolean;
+	/** In bytes. */
+	readonly blockSize: number;
+	/** Logical, in bytes. */
+	readonly sectorSize: number;
+}
+
 /**
- * Writes `disk` as VHDX. Zeros are not written: a block without data is not in a dynamic file, a piece without data is a
- * hole of the file. GUIDs are made from the file's name and the disk's beginning: the same disk gives the same file.
+ * Writes `disk` as VHDX, in blocks of `unitSize` (1 to 256 MiB; 32 MiB where left out). Zeros are not written: a block
+ * without data is not in a dynamic file, a piece without data is a hole of the file. GUIDs are made from the file's name
+ * and the disk's beginning: the same disk gives the same file.
  */
-export async function writeVhdx(disk: Disk, sink: ByteSink, options: VhdxWriteOptions = {}): Promise<Written> {
-	const { variant = "dynamic", blockSize = 32 * MIB } = options;
-	if (variant !== "dynamic" && variant !== "fixed") {
-		throw new AnyvisorError("usage", `VHDX cannot be written as ${variant}`, { hint: "Choose dynamic or fixed." });
-	}
-	if (blockSize < BLOCK_SIZES.min || blockSize > BLOCK_SIZES.max || !Number.isInteger(Math.log2(blockSize))) {
-		throw new AnyvisorError("usage", `VHDX has no blocks of ${blockSize} bytes: 1 to 256 MiB, a power of two`);
-	}
-	if (disk.size === 0 || disk.size > DISK_SIZE_LIMIT) {
-		throw unsupported(`${disk.name}: VHDX holds disks of up to 64 TiB, not one of ${disk.size} bytes`, {
-			file: disk.name,
-		});
-	}
-	const fixed = variant === "fixed";
+export async function writeVhdx(disk: Disk, sink: ByteSink, options: WriteOptions): Promise<Written> {
+	const shape = shapeOf(disk, options);
+	const { fixed, blockSize, sectorSize } = shape;
 	const blocks = Math.ceil(disk.size / blockSize);
-	const ratio = chunkRatio(disk.sectorSize, blockSize);
+	const ratio = chunkRatio(sectorSize, blockSize);
 	const batSize = (blocks + Math.floor((blocks - 1) / ratio)) * BAT_ENTRY;
 	const batLength = Math.ceil(batSize / REGION_UNIT) * REGION_UNIT;
+	const payloadAt = BAT_AT + batLength;
+	await preallocate(sink, options, fixed ? payloadAt + blocks * blockSize : undefined);
 
 	await writeHeaderSection(disk, sink, batLength);
-	await writeMetadata(disk, sink, blockSize, fixed);
+	await writeMetadata(disk, sink, shape);
 
 	const bat = new BatWriter(sink);
-	let end = BAT_AT + batLength;
+	let end = payloadAt;
 	let next = 0;
 	/** Gives `block` its place; in a fixed file, every block before it as well. */
 	const place = async (block: number) => {
@@ -97,6 +94,28 @@ export async function writeVhdx(disk: Disk, sink: ByteSink, options: VhdxWriteOp
 	if (fixed && next < blocks) await place(blocks - 1);
 	await bat.finish();
 	return { size: end };
+}
+
+function shapeOf(disk: Disk, options: WriteOptions): Shape {
+	const { unitSize: blockSize = BLOCK_SIZE, sectorSize = disk.sectorSize } = options;
+	const fixed = variantOf("VHDX", options, VARIANTS) === "fixed";
+	if (blockSize < BLOCK_SIZES.min || blockSize > BLOCK_SIZES.max || !Number.isInteger(Math.log2(blockSize))) {
+		throw new AnyvisorError("usage", `VHDX has no blocks of ${blockSize} bytes`, {
+			hint: "Choose a power of two from 1 to 256 MiB.",
+		});
+	}
+	if (disk.size === 0 || disk.size > DISK_SIZE_LIMIT) {
+		throw unsupported(`${disk.name}: VHDX holds disks of up to 64 TiB, not one of ${disk.size} bytes`, {
+			file: disk.name,
+		});
+	}
+	if (disk.size % sectorSize !== 0) {
+		throw new AnyvisorError("usage", `${disk.name}: its ${disk.size} bytes are not whole sectors of ${sectorSize}`, {
+			file: disk.name,
+			hint: `Let the disk grow to ${Math.ceil(disk.size / sectorSize) * sectorSize} bytes, or choose sectors of 512.`,
+		});
+	}
+	return { fixed, blockSize, sectorSize };
 }
 
 /** Gathers one page of the block allocation table at a time; entries come in ascending order. */
@@ -130,8 +149,8 @@ async function writeHeaderSection(disk: Disk, sink: ByteSink, batLength: number)
 	section.set(FileTypeIdentifier.build({ signature: FILE_SIGNATURE, creator: "Anyvisor" }));
 	const header = {
 		signature: HEADER_SIGNATURE,
-		fileWriteGuid: await contentGuid(disk, sink, "file"),
-		dataWriteGuid: await contentGuid(disk, sink, "data"),
+		fileWriteGuid: await contentUuid(disk, sink, "file"),
+		dataWriteGuid: await contentUuid(disk, sink, "data"),
 		version: 1,
 		logLength: REGION_UNIT,
 		logOffset: LOG_AT,
@@ -153,16 +172,16 @@ async function writeHeaderSection(disk: Disk, sink: ByteSink, batLength: number)
 	await sink.write(0, section);
 }
 
-async function writeMetadata(disk: Disk, sink: ByteSink, blockSize: number, fixed: boolean) {
+async function writeMetadata(disk: Disk, sink: ByteSink, { fixed, blockSize, sectorSize }: Shape) {
 	const flags = fixed ? FILE_FLAG.leaveBlockAllocated : 0;
 	const items = [
 		{ itemId: ITEM.fileParameters, value: FileParameters.build({ blockSize, flags }) },
 		{ itemId: ITEM.virtualDiskSize, value: VirtualDiskSize.build({ virtualDiskSize: disk.size }) },
 		{
 			itemId: ITEM.virtualDiskId,
-			value: VirtualDiskId.build({ virtualDiskId: await contentGuid(disk, sink, "disk") }),
+			value: VirtualDiskId.build({ virtualDiskId: await contentUuid(disk, sink, "disk") }),
 		},
-		{ itemId: ITEM.logicalSectorSize, value: SectorSize.build({ sectorSize: disk.sectorSize }) },
+		{ itemId: ITEM.logicalSectorSize, value: SectorSize.build({ sectorSize }) },
 		{ itemId: ITEM.physicalSectorSize, value: SectorSize.build({ sectorSize: PHYSICAL_SECTOR }) },
 	];
 	const region = new Uint8Array(TABLE_SIZE + KIB);
@@ -177,22 +196,4 @@ async function writeMetadata(disk: Disk, sink: ByteSink, blockSize: number, fixe
 		offset += value.length;
 	}
 	await sink.write(METADATA_AT, region);
-}
-
-/**
- * A version 8 GUID (RFC 9562) from the disk's beginning, where its partition table has a unique number. The file's name
- * is part of it, since a VM may have several empty disks but must not have two of one id.
- */
-async function contentGuid(disk: Disk, sink: ByteSink, purpose: string): Promise<string> {
-	const hash = await hasher("sha256");
-	hash.update(new TextEncoder().encode(`${purpose} ${sink.name.split(/[/\\]/).at(-1)} ${disk.size} `));
-	hash.update(await readUpTo(disk, 0, PIECE));
-	const digits = hash.digest();
-	return [
-		digits.slice(0, 8),
-		digits.slice(8, 12),
-		`8${digits.slice(13, 16)}`,
-		`8${digits.slice(17, 20)}`,
-		digits.slice(20, 32),
-	].join("-");
 }
