@@ -1,4 +1,5 @@
-export { type Contained, type ContainedOptions, type Likeness, openContained } from "./archive.js";
+export { type Contained, type ContainedOptions, openContained } from "./archive.js";
+export type { Likeness } from "./archive-member.js";
 export type { OpenNeighbour } from "./confine.js";
 export { type LocalFile, openFile } from "./file.js";
 export { outputFolder } from "./folder.js";
@@ -9,4 +10,5 @@ export { removePartialOutputs } from "./partial.js";
 export { type FileOutput, fileSink, type OutputOptions } from "./sink.js";
 export { type SpooledFile, type SpoolOptions, spool } from "./spool.js";
 export { openStdin } from "./stdin.js";
+export { streamSink } from "./stream-sink.js";
 export { isTar, readTar, safeMemberName, type TarMember, tarHeader } from "./tar.js";

@@ -1,12 +1,14 @@
+import { stat } from "node:fs/promises";
 import path from "node:path";
 import type { Readable } from "node:stream";
+import { AnyvisorError } from "../bytes/errors.js";
 import type { ByteSource } from "../bytes/source.js";
-import type { Likeness } from "./archive.js";
-import type { OpenNeighbour } from "./confine.js";
+import type { Likeness } from "./archive-member.js";
+import { leadOf, type OpenNeighbour, outside } from "./confine.js";
 import { openFile } from "./file.js";
 import type { HttpOptions } from "./http.js";
 import { folderNeighbours } from "./neighbours.js";
-import type { SpoolOptions } from "./spool.js";
+import { Spooler, type SpoolOptions } from "./spool.js";
 
 export interface LocationOptions {
 	/** Looks into archives and compressed files for what is most like this; without it, they are files like any other. */
@@ -16,6 +18,7 @@ export interface LocationOptions {
 	/** What "-" stands for; without it, "-" is a `usage` error. */
 	readonly stdin?: Readable | undefined;
 	readonly http?: Omit<HttpOptions, "spool" | "signal"> | undefined;
+	/** One limit for all that is spooled on the way. */
 	readonly spool?: Omit<SpoolOptions, "signal"> | undefined;
 	readonly signal?: AbortSignal | undefined;
 }
@@ -23,20 +26,127 @@ export interface LocationOptions {
 /** A file that a user named, and a way to those beside it. */
 export interface Location {
 	readonly source: ByteSource;
-	/** Closed together with the location. */
+	/** What it opens is closed together with the location. */
 	readonly neighbour: OpenNeighbour;
 	[Symbol.asyncDispose](): Promise<void>;
 }
 
+interface Place {
+	readonly source: ByteSource;
+	readonly neighbour: OpenNeighbour;
+	/** What was named inside of it. */
+	readonly member?: string;
+}
+
 /**
  * Opens what a user named: a file, an `http://` or `https://` URL, "-", and of any of them a member of an archive:
- * `app.ova:disk1.vmdk`, `https://example.org/app.zip#disk1.vmdk`.
+ * `app.ova:disk1.vmdk` or `app.ova#disk1.vmdk`, of URLs `https://example.org/app.zip#disk1.vmdk`.
+ *
+ * @throws `usage` for a member of what is no archive; what {@link openFile}, `openUrl`, `openStdin` and `openContained`
+ * throw
  */
-export async function openLocation(named: string, { allow = [] }: LocationOptions = {}): Promise<Location> {
-	const source = await openFile(named);
-	return {
-		source,
-		neighbour: folderNeighbours(path.dirname(named), { allow }),
-		[Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
+export async function openLocation(named: string, options: LocationOptions = {}): Promise<Location> {
+	const { likeness, allow, signal } = options;
+	const spooler = new Spooler({ ...options.spool, signal });
+	const opened: ByteSource[] = [];
+	const hold = <S extends ByteSource>(source: S): S => {
+		opened.push(source);
+		return source;
 	};
+	const close = async () => {
+		for (const each of opened.splice(0).reverse()) await each[Symbol.asyncDispose]?.();
+	};
+	try {
+		const { source, neighbour, member } = await openPlace(named, options, spooler, hold);
+		const beside = holding(neighbour, hold);
+		const { openContained } = await import("./archive.js");
+		const contained = likeness && (await openContained(source, { member, likeness, spool: spooler, beside, allow }));
+		if (contained === undefined && member !== undefined) throw noArchive(source, member);
+		if (contained === undefined) return { source, neighbour: beside, [Symbol.asyncDispose]: close };
+		return {
+			...contained,
+			async [Symbol.asyncDispose]() {
+				await contained[Symbol.asyncDispose]();
+				await close();
+			},
+		};
+	} catch (error) {
+		await close();
+		throw error;
+	}
 }
+
+async function openPlace(
+	named: string,
+	{ allow, stdin, http, signal }: LocationOptions,
+	spooler: Spooler,
+	hold: <S extends ByteSource>(source: S) => S,
+): Promise<Place> {
+	const remote: HttpOptions = { ...http, spool: spooler, signal };
+	if (named === "-") {
+		if (stdin === undefined) throw new AnyvisorError("usage", "standard input cannot be read here");
+		const { spoolStream } = await import("./stdin.js");
+		return { source: hold(await spoolStream(stdin, spooler, signal)), neighbour: nothingBeside };
+	}
+	if (/^https?:\/\//i.test(named)) {
+		const [url = "", ...fragment] = named.split("#");
+		const [{ openUrl }, { urlNeighbours }] = await Promise.all([import("./http.js"), import("./http-neighbours.js")]);
+		const source = hold(await openUrl(url, remote));
+		return {
+			source,
+			neighbour: urlNeighbours(url, { allow, http: remote }),
+			...memberOf(unescaped(fragment.join("#"))),
+		};
+	}
+	const { file, member } = await splitName(named);
+	const source = hold(await openFile(file));
+	return { source, neighbour: folderNeighbours(path.dirname(file), { allow, http: remote }), ...memberOf(member) };
+}
+
+const memberOf = (member: string) => (member === "" ? {} : { member });
+
+function unescaped(fragment: string): string {
+	try {
+		return decodeURIComponent(fragment);
+	} catch {
+		return fragment;
+	}
+}
+
+/** A file of that very name goes first; then the longest part before a ":" or "#" that is a file. */
+async function splitName(named: string): Promise<{ file: string; member: string }> {
+	const exists = (file: string) =>
+		stat(file).then(
+			(stats) => stats.isFile(),
+			() => false,
+		);
+	const whole = { file: named, member: "" };
+	if (!/[:#]/.test(named) || (await exists(named))) return whole;
+	for (let at = named.length - 1; at > 0; at--) {
+		if (!":#".includes(named.charAt(at))) continue;
+		const file = named.slice(0, at);
+		if (await exists(file)) return { file, member: named.slice(at + 1) };
+	}
+	return whole;
+}
+
+/** The same way to neighbours, with what it opens held. */
+function holding(open: OpenNeighbour, hold: <S extends ByteSource>(source: S) => S): OpenNeighbour {
+	const { elsewhere } = open;
+	const held = async (name: string) => hold(await open(name));
+	if (elsewhere === undefined) return held;
+	return Object.assign(held, {
+		elsewhere: async (path: string, mention: string) => hold(await elsewhere(path, mention)),
+	});
+}
+
+/** What came through a pipe has no folder. */
+const nothingBeside: OpenNeighbour = async (name) => {
+	throw outside(leadOf("", name).path, "standard input");
+};
+
+const noArchive = (source: ByteSource, member: string) =>
+	new AnyvisorError("usage", `${source.name} is no archive that could have "${member}" in it`, {
+		file: source.name,
+		hint: "Leave the member's name out.",
+	});

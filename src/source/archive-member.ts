@@ -1,0 +1,39 @@
+import { recogniseCodec } from "../bytes/codec/index.js";
+import type { ByteSource } from "../bytes/source.js";
+import type { Spooler } from "./spool.js";
+import { isTar } from "./tar.js";
+import { isZip } from "./zip.js";
+
+/** A file in an archive. */
+export interface Member {
+	/** As the archive has it, hostile or not. */
+	readonly name: string;
+	readonly size: number;
+	/** The first bytes, up to `length` of them. */
+	head(length: number): Promise<Uint8Array>;
+	open(spooler: Spooler): Promise<ByteSource>;
+}
+
+/**
+ * How much a file looks like what is searched for: 0 not at all; of several files only those with the highest number are
+ * considered.
+ *
+ * @param head its first 4096 bytes, or all of it
+ * @param size its length in bytes
+ */
+export type Likeness = (head: Uint8Array, size: number) => number;
+
+/** What a {@link Likeness} is judged by. */
+export const HEAD = 4096;
+
+/** True when `head` (512 bytes or more) begins with an archive, or a compressed file. */
+export const isContainer = (head: Uint8Array): boolean =>
+	recogniseCodec(head) !== undefined || isZip(head) || isTar(head);
+
+const MOST_LISTED = 20;
+
+/** Names for a message, not all of them where there are many. */
+export function listed(names: readonly string[]): string {
+	const more = names.length - MOST_LISTED;
+	return names.slice(0, MOST_LISTED).join(", ") + (more > 0 ? ` and ${more} more` : "");
+}
