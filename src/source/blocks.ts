@@ -1,5 +1,6 @@
 import { getSystemErrorMap } from "node:util";
 import { type NativeFunction, type NativeLibrary, processLibrary } from "../bytes/codec/node/native.js";
+import { errnoName } from "./failure.js";
 
 // What Linux can do with a file's blocks and Node has no function for. macOS clones whole files only.
 
@@ -28,7 +29,7 @@ async function loadKernel(): Promise<Kernel | undefined> {
 	);
 }
 
-/** An answer of the kernel that is not success, in the form of Node's own: `code` is the name of the errno. */
+/** An answer of the kernel that is not success: `code` is the name of the errno. */
 export interface KernelError extends Error {
 	readonly code: string;
 }
@@ -81,7 +82,9 @@ async function call(
 	}
 }
 
+/** In the form of Node's own. */
 function kernelError(errno: number): KernelError {
-	const [code, message] = getSystemErrorMap().get(-errno) ?? [`E${errno}`, `error ${errno}`];
-	return Object.assign(new Error(`${code}: ${message}`), { code });
+	const [code, message] = getSystemErrorMap().get(-errno) ?? [errnoName(errno), ""];
+	const text = message === "" ? `Unknown system error ${-errno}` : `${code}: ${message}`;
+	return Object.assign(new Error(text), { code, errno: -errno });
 }

@@ -1,3 +1,4 @@
+import { constants } from "node:os";
 import { AnyvisorError, type FailureKind } from "../bytes/errors.js";
 
 const LOOK_AT_RIGHTS = "Check who may read and write it: ls -l shows it, chmod and chown change it.";
@@ -33,16 +34,39 @@ export function osFailure(error: unknown, doing: string, file: string): unknown 
 	const code = codeOf(error);
 	if (error instanceof AnyvisorError || code === undefined || !/^E[A-Z0-9]+$/.test(code)) return error;
 	const [kind, hint] = answers[code] ?? ["io", SEE_THE_LOG];
-	return new AnyvisorError(kind, `${doing} ${file} failed: ${reasonOf(error as Error)}`, { file, cause: error, hint });
+	return new AnyvisorError(kind, `${doing} ${file} failed: ${reasonOf(error as Error, code)}`, {
+		file,
+		cause: error,
+		hint,
+	});
 }
 
 /** `ENOENT` and the like; undefined for errors of another kind. */
 export function codeOf(error: unknown): string | undefined {
-	return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+	if (!(error instanceof Error && "code" in error && typeof error.code === "string")) return undefined;
+	const unnamed = isUnnamed(error.code) && "errno" in error && typeof error.errno === "number";
+	return unnamed ? errnoName(-Number(error.errno)) : error.code;
 }
 
+/** The name of an errno, `ENOSPC` for 28: of all that this system has, where Node's own list lacks some (EDQUOT, ESTALE). */
+export function errnoName(errno: number): string {
+	return Object.entries(constants.errno).find(([, value]) => value === errno)?.[0] ?? `E${errno}`;
+}
+
+/** What Node calls an errno that is not in its list. */
+const isUnnamed = (code: string) => code.startsWith("Unknown system error");
+
+/** In words, what is not in Node's list. */
+const unnamed: Readonly<Record<string, string>> = {
+	EDQUOT: "disk quota exceeded",
+	ESTALE: "the server does not know this file any more",
+};
+
 /** "ENOENT: no such file or directory, open 'x'" without its code and without its call. */
-const reasonOf = ({ message }: Error) => message.replace(/^E[A-Z0-9]+: /, "").replace(/, \w+( '.*)?$/s, "");
+function reasonOf({ message }: Error, code: string): string {
+	if (isUnnamed(message)) return unnamed[code] ?? code;
+	return message.replace(/^E[A-Z0-9]+: /, "").replace(/, \w+( '.*)?$/s, "");
+}
 
 /** Runs `work`; the operating system's errors come out as ours. */
 export async function guarded<T>(doing: string, file: string, work: () => Promise<T>): Promise<T> {

@@ -10,9 +10,17 @@ it("what a killed run left of an output goes when the output is written anew; a 
 	const dead = spawnSync(process.execPath, ["--version"]).pid;
 	const alive = process.ppid;
 	await writeFile(path.join(folder, `.disk.raw.partial-${dead}`), "half");
+	await writeFile(path.join(folder, `.disk.raw.partial-${dead}.12`), "half an extent");
+	// In a container, the run before had the same process id.
+	await writeFile(path.join(folder, `.disk.raw.partial-${process.pid}`), "half");
 	await mkdir(path.join(folder, `.packages.partial-${dead}`));
 	await writeFile(path.join(folder, `.packages.partial-${dead}`, "disk.vhd"), "half");
-	const kept = [`.disk.raw.partial-${alive}`, ".disk.raw.partial-x", `.other.raw.partial-${dead}`];
+	const kept = [
+		`.disk.raw.partial-${alive}`,
+		`.disk.raw.partial-${dead}.x`,
+		".disk.raw.partial-x",
+		`.other.raw.partial-${dead}`,
+	];
 	for (const name of kept) await writeFile(path.join(folder, name), "not ours to judge");
 
 	await using file = await fileSink(path.join(folder, "disk.raw"));

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll } from "vitest";
@@ -15,6 +15,7 @@ const kinds = {
 } as const;
 
 const mounted: string[] = [];
+let made = 0;
 
 const root = mkdtempSync(path.join(tmpdir(), "anyvisor-mounts-"));
 
@@ -24,8 +25,7 @@ afterAll(() => {
 });
 
 function mount(...args: string[]): string {
-	const folder = path.join(root, `on-${mounted.length}`);
-	mkdirSync(folder);
+	const folder = mkdtempSync(path.join(root, "on-"));
 	shell("mount", ...args, folder);
 	mounted.push(folder);
 	return folder;
@@ -37,7 +37,7 @@ export const tmpfs = (size: number, ...options: string[]): string =>
 
 /** A file system in a sparse file, by default beside the mounted ones. */
 export function loopMounted(kind: keyof typeof kinds, folder = root, options: readonly string[] = []): string {
-	const file = path.join(folder, `${kind}-${mounted.length}.img`);
+	const file = path.join(folder, `${kind}-${++made}.img`);
 	shell("truncate", "-s", `${kinds[kind].size}M`, file);
 	kinds[kind].make(file);
 	return mount("-o", ["loop", ...options].join(","), file);
@@ -51,7 +51,7 @@ export function attempt(mount: () => string): { readonly folder: string; readonl
 	try {
 		return { folder: mount(), reason: "" };
 	} catch (error) {
-		const why = error instanceof Error ? error.message.trim().split("\n").at(-1) : "";
+		const why = error instanceof Error ? (error.message.split("\n")[1] ?? error.message) : "";
 		return { folder: "", reason: `(skipped: it cannot be mounted here: ${why})` };
 	}
 }

@@ -1,7 +1,8 @@
+import type * as promises from "node:fs/promises";
 import { mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
 import * as fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { fileSink, outputFolder, removePartialOutputs } from "../../src/source/index.js";
 import { temporaryFolder } from "../support/tools.js";
 
@@ -100,6 +101,119 @@ describe("fileSink", () => {
 	test("says which folder is missing", async () => {
 		const target = path.join(await folder(), "absent", "a.ova");
 		await expect(fileSink(target)).rejects.toMatchObject({ kind: "not-found", file: target });
+	});
+});
+
+describe("what cannot be replaced is refused before anything is written:", () => {
+	test.each([
+		["a folder", async (home: string) => mkdir(path.join(home, "x")), "x"],
+		["a device", async () => undefined, "/dev/null"],
+		["a link to a device", async (home: string) => symlink("/dev/null", path.join(home, "x")), "x"],
+	])("%s", async (_, make, name) => {
+		const home = await folder();
+		await make(home);
+		const target = path.resolve(home, name);
+		await expect(fileSink(target, { overwrite: true })).rejects.toMatchObject({ kind: "refused", file: target });
+	});
+});
+
+test("one process writes an output once at a time", async () => {
+	const target = path.join(await folder(), "a.ova");
+	const both = await Promise.allSettled([fileSink(target), fileSink(target)]);
+	expect(both.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+	const [first] = both.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+	await first?.write(0, text("whole"));
+	await first?.commit(5);
+	expect(await readFile(target, "utf8")).toBe("whole");
+});
+
+describe("siblings", () => {
+	/** An output of three files; `before` runs when all are complete but none is published. */
+	async function write(target: string, overwrite: boolean, before = async () => {}) {
+		await using sink = await fileSink(target, { overwrite });
+		for (const name of ["disk-s001.vmdk", "disk-s002.vmdk"]) {
+			await using sibling = await sink.sibling(name);
+			await sibling.write(0, text(name));
+			await sibling.commit(name.length);
+		}
+		await sink.write(0, text("descriptor"));
+		await before();
+		await sink.commit(10);
+	}
+
+	test("appear together with the file that refers to them", async () => {
+		const home = await folder();
+		const target = path.join(home, "disk.vmdk");
+		const partial = `.disk.vmdk.partial-${process.pid}`;
+		await write(target, false, async () => {
+			expect((await readdir(home)).sort()).toEqual([partial, `${partial}.1`, `${partial}.2`]);
+		});
+		expect((await readdir(home)).sort()).toEqual(["disk-s001.vmdk", "disk-s002.vmdk", "disk.vmdk"]);
+		expect(await readFile(path.join(home, "disk-s002.vmdk"), "utf8")).toBe("disk-s002.vmdk");
+	});
+
+	test("leave nothing without their file's commit", async () => {
+		const home = await folder();
+		{
+			await using sink = await fileSink(path.join(home, "disk.vmdk"));
+			const whole = await sink.sibling("disk-s001.vmdk");
+			await whole.commit(10);
+			await (await sink.sibling("disk-s002.vmdk")).write(0, text("half"));
+		}
+		expect(await readdir(home)).toEqual([]);
+	});
+
+	test("that exist are refused, at once or at the end, and nothing else appears", async () => {
+		const home = await folder();
+		const target = path.join(home, "disk.vmdk");
+		const taken = path.join(home, "disk-s002.vmdk");
+		await expect(write(target, false, () => writeFile(taken, "mine"))).rejects.toMatchObject({ kind: "refused" });
+		expect(await readdir(home)).toEqual(["disk-s002.vmdk"]);
+		await expect(write(target, false)).rejects.toMatchObject({ kind: "refused", file: taken });
+		expect(await readdir(home)).toEqual(["disk-s002.vmdk"]);
+		expect(await readFile(taken, "utf8")).toBe("mine");
+		await write(target, true);
+		expect(await readFile(taken, "utf8")).toBe("disk-s002.vmdk");
+	});
+
+	test("that were never completed fail the commit", async () => {
+		const home = await folder();
+		await using sink = await fileSink(path.join(home, "disk.vmdk"));
+		await sink.sibling("disk-flat.vmdk");
+		await expect(sink.commit(0)).rejects.toThrow("never completed");
+		expect((await readdir(home)).filter((name) => !name.startsWith("."))).toEqual([]);
+	});
+
+	test.each(["", "..", "a/b", "/etc/passwd", "a\\b", "disk.vmdk"])("are not called %j", async (name) => {
+		await using sink = await fileSink(path.join(await folder(), "disk.vmdk"));
+		await expect(sink.sibling(name)).rejects.toMatchObject({ kind: "usage" });
+	});
+});
+
+describe("on a file system without links", () => {
+	afterEach(() => {
+		vi.doUnmock("node:fs/promises");
+		vi.resetModules();
+	});
+
+	test("outputs appear as well, and what has their name is kept", async () => {
+		vi.doMock("node:fs/promises", async (original) => ({
+			...(await original<typeof promises>()),
+			link: async () => {
+				throw Object.assign(new Error("EPERM: operation not permitted, link"), { code: "EPERM" });
+			},
+		}));
+		vi.resetModules();
+		const fresh = await import("../../src/source/index.js");
+		const home = await folder();
+		await using sink = await fresh.fileSink(path.join(home, "a"));
+		await sink.commit(3);
+		await using late = await fresh.fileSink(path.join(home, "b"));
+		await writeFile(path.join(home, "b"), "mine");
+		await expect(late.commit(0)).rejects.toMatchObject({ kind: "refused" });
+		await late[Symbol.asyncDispose]();
+		expect(await readdir(home)).toEqual(["a", "b"]);
+		expect(await readFile(path.join(home, "b"), "utf8")).toBe("mine");
 	});
 });
 
