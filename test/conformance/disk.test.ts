@@ -75,6 +75,8 @@ const made: readonly { id: string; judge: string; options: string; compressed?: 
 	{ id: "qcow2", judge: "qcow2", options: "cluster_size=65536", compressed: true },
 	{ id: "qcow2", judge: "qcow2", options: "cluster_size=2097152,compression_type=zstd", compressed: true },
 	{ id: "qcow2", judge: "qcow2", options: "preallocation=metadata,refcount_bits=64" },
+	{ id: "qcow2", judge: "qcow2", options: "extended_l2=on,refcount_bits=1" },
+	{ id: "qcow2", judge: "qcow2", options: "extended_l2=on,compression_type=zstd", compressed: true },
 	{ id: "vhd", judge: "vpc", options: "subformat=dynamic,force_size=on" },
 	{ id: "vhd", judge: "vpc", options: "subformat=fixed,force_size=on" },
 	{ id: "vhdx", judge: "vhdx", options: "subformat=dynamic,block_size=1048576" },

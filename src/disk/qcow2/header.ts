@@ -60,7 +60,7 @@ export interface L1Place {
 const KNOWN_FEATURES = Object.values(Incompatible).reduce((all, bit) => all | bit, 0n);
 
 /** QEMU's driver names that Anyvisor calls otherwise. */
-const FORMAT_NAMES: Readonly<Record<string, string>> = { vpc: "vhd" };
+export const DRIVER_NAMES: Readonly<Record<string, string>> = { vpc: "vhd" };
 
 export async function readHeader(source: ByteSource): Promise<Qcow2Header> {
 	const file = source.name;
@@ -199,7 +199,7 @@ async function readBacking(
 	checkRange(source, offset, length);
 	return {
 		name: new TextDecoder().decode(await readBytes(source, offset, length)),
-		format: format === undefined ? undefined : (FORMAT_NAMES[format] ?? format),
+		format: format === undefined ? undefined : (DRIVER_NAMES[format] ?? format),
 	};
 }
 
