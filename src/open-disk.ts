@@ -1,7 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import path from "node:path";
-import { notFound, refused } from "./bytes/errors.js";
-import type { ByteSource } from "./bytes/source.js";
+import { AnyvisorError, notFound, refused } from "./bytes/errors.js";
+import { type ByteSource, readUpTo } from "./bytes/source.js";
 import type { Disk } from "./disk/disk.js";
 import { diskLikeness } from "./disk/likeness.js";
 import { confinedNeighbours } from "./disk/neighbours.js";
@@ -9,6 +9,7 @@ import { openDisk } from "./disk/registry.js";
 import { findImages, type Origin } from "./open.js";
 import type { OpenNeighbour } from "./source/confine.js";
 import { openLocation } from "./source/location.js";
+import { isTar } from "./source/tar-header.js";
 
 export interface NamedOptions {
 	/** Disk format to assume instead of recognising one; "raw" also keeps archives from being looked into. */
@@ -30,10 +31,44 @@ export interface NamedDisk extends AsyncDisposable {
 }
 
 /**
- * Opens what a user named for {@link openVm}: a file, a Parallels folder, a URL, or "-" for standard input.
+ * Opens what a user named for {@link openVm}: a file, a Parallels folder, a URL, or "-" for standard input. An OVA stays
+ * whole; of another archive, or a compressed file, it is the disk inside.
  */
-export const openNamedOrigin = (name: string, options: NamedOptions = {}): Promise<NamedOrigin> =>
-	openAt(name, options, undefined);
+export async function openNamedOrigin(name: string, options: NamedOptions = {}): Promise<NamedOrigin> {
+	if (options.format === "raw") return openAt(name, options, undefined);
+	const whole = await openAt(name, options, undefined).catch((error: unknown) => {
+		if (error instanceof AnyvisorError && error.kind === "usage") return undefined;
+		throw error;
+	});
+	// What is no file by itself is a member of one.
+	if (whole === undefined) return openAt(name, options, diskLikeness);
+	try {
+		const { source, neighbour } = whole;
+		const { allowExternal: allow } = options;
+		const { openContained } = await import("./source/archive.js");
+		const contained = (await isOva(source))
+			? undefined
+			: await openContained(source, { likeness: diskLikeness, beside: neighbour, allow });
+		if (contained === undefined) return whole;
+		return {
+			...contained,
+			opened: whole.opened,
+			async [Symbol.asyncDispose]() {
+				await contained[Symbol.asyncDispose]();
+				await whole[Symbol.asyncDispose]();
+			},
+		};
+	} catch (error) {
+		await whole[Symbol.asyncDispose]();
+		throw error;
+	}
+}
+
+async function isOva(source: ByteSource): Promise<boolean> {
+	if (!isTar(await readUpTo(source, 0, 512))) return false;
+	const { readTar } = await import("./source/tar.js");
+	return (await readTar(source)).some(({ name }) => /\.ovf$/i.test(name));
+}
 
 /**
  * Opens the image of the one disk that a user named: itself, or what an archive, a descriptor or an OVA holds.

@@ -32,6 +32,7 @@ export async function convert(input: string, output: string, given: ConvertOptio
 		return;
 	}
 	await using sink = await openOutput(output, {
+		format: `${format.id}/${variant}`,
 		overwrite: given.force === true,
 		check: (name) => refuseInput(name, inputs),
 	});
@@ -41,14 +42,17 @@ export async function convert(input: string, output: string, given: ConvertOptio
 	const { size } = await format.write(disk, sink, {
 		...writeOptions(given, variant),
 		...(backing && { backing: referenceTo(backing, output, given) }),
-		siblings: sink.sibling,
+		...(sink.sibling && { siblings: sink.sibling }),
 		onProgress: (bytes) => bar.advance(bytes),
 	});
 	await sink.commit(size);
 	bar.finish();
 	const seconds = Math.round(performance.now() - began) / 1000;
-	const { files, shared } = sink.tally;
-	const result = { ...told, files, size: files.reduce((sum, file) => sum + file.size, 0), shared, seconds };
+	const { shared } = sink.tally;
+	const files = await Promise.all(
+		sink.tally.files.map(async ({ name, size }) => ({ name, size, allocated: await allocatedBy(name) })),
+	);
+	const result = { ...told, size: files.reduce((sum, file) => sum + file.size, 0), files, shared, seconds };
 	// Standard output may be the disk.
 	if (given.json) (output === "-" ? process.stderr : process.stdout).write(json(result));
 	else if (given.progress !== "json") process.stderr.write(resultText(result, painter(wantsColour(process.stderr))));
@@ -80,18 +84,23 @@ function planText({ data, ...told }: Told & { readonly data: number }, paint: Pa
 }
 
 interface Result extends Told {
+	/** Of all files. */
 	readonly size: number;
+	readonly files: readonly { readonly name: string; readonly size: number; readonly allocated: number | null }[];
+	/** Of `files`, bytes that share their blocks with the source. */
 	readonly shared: number;
 	readonly seconds: number;
 }
 
-function resultText({ output, to, variant, virtualSize, size, shared, seconds }: Result, paint: Paint): string {
+function resultText({ output, to, variant, virtualSize, files, shared, seconds }: Result, paint: Paint): string {
 	const name = output === "-" ? "standard output" : output;
+	const taken = files.reduce((sum, { allocated, size }) => sum + (allocated ?? size), 0);
 	const facts = [
 		`${to}/${variant}`,
-		`${humanBytes(size)} for a disk of ${humanBytes(virtualSize)}`,
+		`${humanBytes(taken)} for a disk of ${humanBytes(virtualSize)}`,
+		...(files.length > 1 ? [`${files.length} files`] : []),
 		...(shared === 0 ? [] : [`${humanBytes(shared)} shared with the source`]),
-		seconds < 60 ? `${seconds.toFixed(1)} s` : humanSeconds(seconds),
+		seconds < 1 ? `${Math.round(seconds * 1000)} ms` : seconds < 60 ? `${seconds.toFixed(1)} s` : humanSeconds(seconds),
 	];
 	return `${paint("green", "✔")} ${paint("bold", name)}  ${facts.join(", ")}\n`;
 }
@@ -153,7 +162,11 @@ async function refuseInput(output: string, inputs: readonly string[]): Promise<v
 	if (target === undefined) return;
 	for (const input of inputs) {
 		if ((await fileId(input)) !== target) continue;
-		throw refused(`${output} is ${input}, which is read for it`, { file: output, hint: "Choose another name." });
+		const same = path.resolve(input) === path.resolve(output) ? "" : `: it is the same file as ${input}`;
+		throw refused(`${output} is one of the files that are read for it${same}`, {
+			file: output,
+			hint: "Choose another name.",
+		});
 	}
 }
 
@@ -162,6 +175,13 @@ const fileId = (name: string) =>
 	stat(name).then(
 		({ dev, ino }) => `${dev} ${ino}`,
 		() => undefined,
+	);
+
+/** What a file takes up where it lies, in bytes; null for what is no file of this computer. */
+const allocatedBy = (name: string) =>
+	stat(name).then(
+		(found) => found.blocks * 512,
+		() => null,
 	);
 
 async function dataOf(disk: Disk): Promise<number> {

@@ -20,3 +20,6 @@ export const everyVariant = [...new Set(written.flatMap(([, variants]) => varian
 
 /** For help: a line for each format that can be written. */
 export const variantLines = written.map(([id, variants]) => `  ${id.padEnd(6)} ${variants.join(", ")}`).join("\n");
+
+/** What is written from its first byte to its last, without going back. */
+export const streamedVariants: readonly string[] = ["raw/plain", "vmdk/streamOptimized", "vhd/fixed"];

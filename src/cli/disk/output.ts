@@ -1,7 +1,12 @@
+import { AnyvisorError } from "../../bytes/errors.js";
 import type { ByteSink } from "../../bytes/sink.js";
 import { type FileOutput, fileSink } from "../../source/sink.js";
+import { streamSink } from "../../source/stream-sink.js";
+import { streamedVariants } from "./formats.js";
 
 interface OutputOptions {
+	/** Format and variant, which standard output must suit: `vmdk/streamOptimized`. */
+	readonly format: string;
 	readonly overwrite: boolean;
 	/** Throws where a file of this name must not be written, whether it may be replaced or not. */
 	readonly check: (file: string) => Promise<void>;
@@ -16,11 +21,14 @@ interface Tally {
 }
 
 /** What a conversion writes: a file, and perhaps others beside it. */
-export interface Output extends FileOutput {
+export interface Output extends ByteSink {
+	readonly sibling?: FileOutput["sibling"];
 	readonly tally: Readonly<Tally>;
 }
 
-export async function openOutput(name: string, { overwrite, check }: OutputOptions): Promise<Output> {
+/** @param name "-" is standard output */
+export async function openOutput(name: string, { format, overwrite, check }: OutputOptions): Promise<Output> {
+	if (name === "-") return standardOutput(format);
 	await check(name);
 	const output = await fileSink(name, { overwrite });
 	const tally: Tally = { files: [], shared: 0 };
@@ -33,6 +41,23 @@ export async function openOutput(name: string, { overwrite, check }: OutputOptio
 			return counted(sink, tally);
 		},
 	};
+}
+
+function standardOutput(format: string): Output {
+	if (!streamedVariants.includes(format)) {
+		throw new AnyvisorError("usage", `${format} cannot be written in one pass, as standard output needs it`, {
+			hint: `Write to a file, or choose one of ${streamedVariants.join(", ")}.`,
+		});
+	}
+	if (process.stdout.isTTY) {
+		throw new AnyvisorError("usage", "a disk would be written to the terminal", {
+			hint: "Redirect standard output to a file or a pipe.",
+		});
+	}
+	// Elsewhere a reader that goes away has seen enough; of a disk it has to have all.
+	process.stdout.removeAllListeners("error");
+	const tally: Tally = { files: [], shared: 0 };
+	return { ...counted(streamSink(process.stdout, "standard output"), tally), tally };
 }
 
 function counted(sink: ByteSink, tally: Tally): ByteSink {
