@@ -3,16 +3,15 @@ import { type ByteSource, readUpTo } from "../../bytes/source.js";
 import type { Finding, Neighbours } from "../disk.js";
 import { inOrder } from "../sparse.js";
 import type { ExtentLine } from "./descriptor.js";
-import { cidOf } from "./details.js";
 import type { GrainTables } from "./grain-tables.js";
 import { hostedTables } from "./hosted-extent.js";
 import { FLAG, GrainMarker, type HostedHeader, SECTOR, SparseExtentHeader } from "./layout.js";
 import type { DiskPart } from "./part.js";
-import { openParent, openPart, readImage, wrongParent } from "./read.js";
+import { openPart, readImage } from "./read.js";
 
 /**
  * Looks for what reading does not notice: tables and grains that lie on top of each other, redundant tables that differ,
- * sizes that contradict each other, a parent that changed.
+ * sizes that contradict each other.
  */
 export async function* checkVmdk(source: ByteSource, neighbours: Neighbours): AsyncGenerator<Finding> {
 	const file = source.name;
@@ -26,15 +25,6 @@ export async function* checkVmdk(source: ByteSource, neighbours: Neighbours): As
 		yield* checkSparse(source, embedding);
 	} else {
 		for (const line of descriptor.extents) yield* checkExtent(line, descriptor.extents, file, neighbours);
-	}
-
-	const { parent } = descriptor;
-	if (parent === undefined) return;
-	const below = await openParent(parent, neighbours);
-	try {
-		if (cidOf(below) !== parent.cid) yield { severity: "error", message: wrongParent(file, parent, below), file };
-	} finally {
-		await below[Symbol.asyncDispose]?.();
 	}
 }
 

@@ -1,4 +1,4 @@
-import type { Disk, DiskDetails } from "../disk.js";
+import type { DiskDetails } from "../disk.js";
 import type { Descriptor } from "./descriptor.js";
 import type { DiskPart } from "./part.js";
 
@@ -27,6 +27,3 @@ export function detailsOf({ createType, cid, parent, entries }: Descriptor, part
 	}
 	return details;
 }
-
-/** The content ID of an open VMDK, as its descriptor has it. */
-export const cidOf = (disk: Disk): DiskDetails[string] | undefined => disk.details?.["cid"];

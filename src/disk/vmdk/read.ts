@@ -1,9 +1,10 @@
-import { AnyvisorError, damaged, notFound, refused, unsupported } from "../../bytes/errors.js";
+import { damaged, notFound, refused, unsupported } from "../../bytes/errors.js";
 import { type ByteSource, readBytes, readUpTo } from "../../bytes/source.js";
 import { viewOf } from "../../bytes/struct.js";
 import type { Disk, Neighbours } from "../disk.js";
 import { holding } from "../holding.js";
 import { mappedDisk } from "../mapped.js";
+import { openParent } from "../parent.js";
 import {
 	CAPACITY_LIMIT,
 	DESCRIPTOR_LIMIT,
@@ -14,7 +15,7 @@ import {
 	parseDescriptor,
 	rawDevice,
 } from "./descriptor.js";
-import { cidOf, detailsOf } from "./details.js";
+import { detailsOf } from "./details.js";
 import { openCowdExtent, openSeSparseExtent } from "./esx-extent.js";
 import { type HostedExtent, openHostedExtent } from "./hosted-extent.js";
 import { COWD_MAGIC, SECTOR, SESPARSE_MAGIC, SPARSE_MAGIC } from "./layout.js";
@@ -51,8 +52,7 @@ export function openVmdk(source: ByteSource, neighbours: Neighbours): Promise<Di
 	return holding(async (hold) => {
 		const { descriptor, embedding } = await readImage(source);
 		const { parent } = descriptor;
-		const below = parent === undefined ? undefined : hold(await openParent(parent, neighbours));
-		if (parent !== undefined && below !== undefined) checkParent(source.name, parent, below);
+		const below = parent && hold(await openSnapshotParent(source.name, parent, neighbours));
 		const parts: DiskPart[] = embedding === undefined ? [] : [embedding];
 		if (embedding === undefined) {
 			for (const line of descriptor.extents) {
@@ -139,31 +139,16 @@ async function openSparse(source: ByteSource): Promise<DiskPart> {
 	});
 }
 
-/**
- * Opens the disk that a snapshot continues. A path on the system that it comes from means nothing here: then the file of
- * that name beside the snapshot is meant. That it is the right one, its content ID tells.
- */
-export async function openParent({ fileName }: ParentLink, neighbours: Neighbours): Promise<Disk> {
-	if (!/^([\\/]|[A-Za-z]:)/.test(fileName)) return neighbours.openDisk(fileName, "vmdk");
-	try {
-		return await neighbours.openDisk(fileName, "vmdk");
-	} catch (error) {
-		const elsewhere = error instanceof AnyvisorError && (error.kind === "refused" || error.kind === "not-found");
-		const name = fileName.split(/[\\/]/).at(-1) ?? "";
-		if (!elsewhere || name === "") throw error;
-		return neighbours.openDisk(name, "vmdk");
-	}
+/** Opens the disk that a snapshot continues; `damaged` unless its content is still what it was then. */
+function openSnapshotParent(child: string, { cid, fileName }: ParentLink, neighbours: Neighbours): Promise<Disk> {
+	const verify = async (file: ByteSource) => {
+		const { descriptor } = await readImage(file);
+		if (descriptor.cid === cid) return;
+		const now = descriptor.cid ?? "none";
+		throw damaged(`${child}: it was taken when ${file.name} had the content ID ${cid}; now it has ${now}`, {
+			file: child,
+			hint: "Find the parent that belongs to it; if only its content ID was changed, put the old one into its descriptor.",
+		});
+	};
+	return openParent(neighbours, { child, format: "vmdk", paths: [fileName], verify });
 }
-
-/** Throws `damaged` unless the parent's content is still what it was when the snapshot was taken. */
-function checkParent(file: string, link: ParentLink, parent: Disk): void {
-	const cid = cidOf(parent);
-	if (cid === link.cid) return;
-	throw damaged(wrongParent(file, link, parent), {
-		file,
-		hint: "Find the parent that belongs to it; if only its content ID was changed, put the old one into its descriptor.",
-	});
-}
-
-export const wrongParent = (file: string, link: ParentLink, parent: Disk): string =>
-	`${file}: the disk was a snapshot of ${parent.name} when that had the content ID ${link.cid}; now it has ${cidOf(parent)}`;
