@@ -30,7 +30,7 @@ const BASE_256 = 0x80;
  * A number in octal digits, ended by NUL or space. One that does not fit is big-endian behind a byte 0x80:
  * https://www.gnu.org/software/tar/manual/html_node/Extensions.html
  */
-function number(length: number): Field<number> {
+export function number(length: number): Field<number> {
 	const digits = text(length);
 	return {
 		size: length,

@@ -1,6 +1,7 @@
-import { damaged, refused, unsupported } from "../bytes/errors.js";
+import { damaged, refused } from "../bytes/errors.js";
 import { type ByteSource, readBytes, readUpTo, slice } from "../bytes/source.js";
 import { isTar, TAR_BLOCK, TarHeader, type TarHeaderFields, untilNul } from "./tar-header.js";
+import { MOST_RUNS, oldGnuSparse, PaxSparse, type SparseMap, sparseSource } from "./tar-sparse.js";
 
 export { isTar, tarHeader } from "./tar-header.js";
 
@@ -11,7 +12,7 @@ export interface TarMember {
 	readonly type: "file" | "folder" | "symlink" | "hardlink" | "other";
 	/** Bytes of content. */
 	readonly size: number;
-	/** Offset of the content in the archive. */
+	/** Offset of the content in the archive; of a sparse member, of what is stored of it. */
 	readonly at: number;
 	/** The content, named `archive:member` in messages. */
 	readonly source: ByteSource;
@@ -19,57 +20,72 @@ export interface TarMember {
 
 /** More than an XVA of 512 GiB has, which keeps each MiB of its disks in two members. */
 const MOST_MEMBERS = 1 << 20;
+/** Headers before one member that say something of it; no program writes more than three. */
+const MOST_EXTENSIONS = 16;
 /** Names and attributes of one member. */
 const LONGEST_EXTENSION = 1 << 20;
 
 /** Headers that say something of the member after them. */
 const EXTENSIONS = ["g", "x", "K", "L"];
+/** GNU tar's first way to store a sparse file. */
+const OLD_SPARSE = "S";
 
 const types: Readonly<Record<string, TarMember["type"]>> = {
 	"": "file",
 	"0": "file",
 	"7": "file",
+	S: "file",
 	"1": "hardlink",
 	"2": "symlink",
 	"5": "folder",
 };
 
 /**
- * Lists a tar archive: ustar, and the long names and large sizes of GNU tar and pax. Only headers are read.
+ * Lists a tar archive: ustar, and the long names, large sizes and sparse members of GNU tar and pax. Only headers are read.
  *
- * @throws `damaged`; `unsupported` for sparse members; `refused` for more than a million members
+ * @throws `damaged`; `refused` for more than a million members, or holes in sparse ones
  */
 export async function readTar(archive: ByteSource): Promise<TarMember[]> {
 	const members: TarMember[] = [];
 	let extended: Attributes = {};
+	let extensions = 0;
+	let runs = 0;
 	for (let at = 0; at < archive.size; ) {
 		const block = await readUpTo(archive, at, TAR_BLOCK);
 		if (block.every((byte) => byte === 0)) break;
 		const header = parseHeader(archive, at, block);
-		const content = at + TAR_BLOCK;
+		const isExtension = EXTENSIONS.includes(header.typeflag);
 		const known = types[header.typeflag] ?? "other";
 		// Links, folders and devices have no content, whatever their size says.
 		const hasContent = known === "file" || !/[1-6]/.test(header.typeflag);
-		const stated = EXTENSIONS.includes(header.typeflag) ? header.size : (extended.size ?? header.size);
-		const size = hasContent ? stated : 0;
-		if (content + size > archive.size) throw cutOff(archive, at, header.name);
+		const stated = isExtension ? header.size : (extended.size ?? header.size);
+		const stored = hasContent ? stated : 0;
+		const oldSparse = header.typeflag === OLD_SPARSE ? await oldGnuSparse(archive, at, block) : undefined;
+		const content = at + TAR_BLOCK + (oldSparse?.length ?? 0);
+		if (content + stored > archive.size) throw cutOff(archive, at, header.name);
 
-		const extension = await readExtension(archive, content, size, header);
-		if (extension !== undefined) {
-			Object.assign(extended, extension);
+		if (isExtension) {
+			if (++extensions > MOST_EXTENSIONS) throw tooMany(archive, at, "headers before one member", MOST_EXTENSIONS);
+			Object.assign(extended, await readExtension(archive, content, stored, header));
 		} else {
-			if (members.length === MOST_MEMBERS) {
-				throw refused(`${archive.name} has more than ${MOST_MEMBERS} members`, { file: archive.name, offset: at });
-			}
-			members.push(new Member(archive, extended.path ?? ownName(header), known, size, content));
+			if (members.length === MOST_MEMBERS) throw tooMany(archive, at, "members", MOST_MEMBERS);
+			const map = oldSparse?.map ?? (await extended.sparse?.map(archive, content, stored));
+			runs += map?.runs.length ?? 0;
+			if (runs > MOST_RUNS) throw tooMany(archive, at, "holes in sparse members", MOST_RUNS);
+			const name = extended.sparse?.name ?? extended.path ?? ownName(header);
+			members.push(new Member(archive, name, known, content, stored, map));
 			extended = {};
+			extensions = 0;
 		}
-		at = content + Math.ceil(size / TAR_BLOCK) * TAR_BLOCK;
+		at = content + Math.ceil(stored / TAR_BLOCK) * TAR_BLOCK;
 	}
 	// A long name, and no member that it belongs to.
 	if (Object.keys(extended).length > 0) throw cutOff(archive, archive.size);
 	return members;
 }
+
+const tooMany = (archive: ByteSource, offset: number, what: string, most: number) =>
+	refused(`${archive.name} has more than ${most} ${what}`, { file: archive.name, offset });
 
 /** There may be hundreds of thousands of these: the window on the archive is made when it is asked for. */
 class Member implements TarMember {
@@ -78,17 +94,31 @@ class Member implements TarMember {
 	readonly size: number;
 	readonly at: number;
 	readonly #archive: ByteSource;
+	readonly #stored: number;
+	readonly #map: SparseMap | undefined;
 
-	constructor(archive: ByteSource, name: string, type: TarMember["type"], size: number, at: number) {
+	/** @param stored bytes from `at` on */
+	constructor(
+		archive: ByteSource,
+		name: string,
+		type: TarMember["type"],
+		at: number,
+		stored: number,
+		map: SparseMap | undefined,
+	) {
+		const before = map?.before ?? 0;
 		this.#archive = archive;
+		this.#stored = stored - before;
+		this.#map = map;
 		this.name = name;
 		this.type = type;
-		this.size = size;
-		this.at = at;
+		this.size = map?.size ?? stored;
+		this.at = at + before;
 	}
 
 	get source(): ByteSource {
-		return slice(this.#archive, this.at, this.size, `${this.#archive.name}:${this.name}`);
+		const stored = slice(this.#archive, this.at, this.#stored, `${this.#archive.name}:${this.name}`);
+		return this.#map === undefined ? stored : sparseSource(stored, this.#map);
 	}
 }
 
@@ -119,17 +149,15 @@ const ownName = ({ magic, prefix, name }: TarHeaderFields) =>
 interface Attributes {
 	readonly path?: string;
 	readonly size?: number;
+	readonly sparse?: PaxSparse;
 }
 
-/** What the header at hand says of the next member; undefined where it is a member itself. */
 async function readExtension(
 	archive: ByteSource,
 	at: number,
 	size: number,
 	{ typeflag }: TarHeaderFields,
-): Promise<Attributes | undefined> {
-	if (typeflag === "S") throw sparse(archive, at);
-	if (!EXTENSIONS.includes(typeflag)) return undefined;
+): Promise<Attributes> {
 	// g: for all members, of which nothing concerns us. K: a long link target.
 	if (typeflag === "g" || typeflag === "K") return {};
 	if (size > LONGEST_EXTENSION) {
@@ -141,17 +169,21 @@ async function readExtension(
 
 /** Records of "LENGTH KEY=VALUE\n", the length counting all of that in bytes. */
 function paxAttributes(archive: ByteSource, at: number, content: Uint8Array): Attributes {
-	const attributes: { path?: string; size?: number } = {};
+	const attributes: { path?: string; size?: number; sparse?: PaxSparse } = {};
 	const decoder = new TextDecoder();
 	for (let start = 0; start < content.length; ) {
 		const space = content.indexOf(0x20, start);
 		const digits = decoder.decode(content.subarray(start, Math.max(start, space)));
 		const end = start + Number(digits);
 		if (!/^\d{1,7}$/.test(digits) || end > content.length || end <= space) throw badPax(archive, at + start);
-		const [key = "", ...value] = decoder.decode(content.subarray(space + 1, end - 1)).split("=");
-		if (key === "path") attributes.path = value.join("=");
-		if (key === "size") attributes.size = Number(value[0]);
-		if (key.startsWith("GNU.sparse.")) throw sparse(archive, at);
+		const [key = "", ...rest] = decoder.decode(content.subarray(space + 1, end - 1)).split("=");
+		const value = rest.join("=");
+		if (key === "path") attributes.path = value;
+		if (key === "size") attributes.size = Number(value);
+		if (key.startsWith("GNU.sparse.")) {
+			attributes.sparse ??= new PaxSparse();
+			attributes.sparse.take(archive, at + start, key, value);
+		}
 		start = end;
 	}
 	if (attributes.size !== undefined && !Number.isSafeInteger(attributes.size)) throw badPax(archive, at);
@@ -160,13 +192,6 @@ function paxAttributes(archive: ByteSource, at: number, content: Uint8Array): At
 
 const badPax = (archive: ByteSource, offset: number) =>
 	damaged(`${archive.name}: the pax header at byte ${offset} is damaged`, { file: archive.name, offset });
-
-const sparse = (archive: ByteSource, offset: number) =>
-	unsupported(`${archive.name}: the member at byte ${offset} is stored sparsely`, {
-		file: archive.name,
-		offset,
-		hint: "Unpack the archive (tar -xf) and name the files in it.",
-	});
 
 /**
  * A member's name as a relative path below the folder that it is unpacked into.
