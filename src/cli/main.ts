@@ -43,9 +43,17 @@ Exit codes: 0 done, 1 disks differ, 2 usage, 3 damaged, 4 unsupported, 5 refused
 		root.addCommand(command());
 	}
 	root.addCommand(completionCommand(root));
-	for (const command of everyCommand(root)) command.exitOverride().configureOutput({ outputError: () => {} });
+	for (const command of everyCommand(root)) {
+		command
+			.description(unbroken(command.description()))
+			.exitOverride()
+			.configureOutput({ outputError: () => {} });
+	}
 	return root;
 }
+
+/** Joins the lines of a paragraph, which the terminal's width breaks again; indented lines stay as they are. */
+const unbroken = (text: string) => text.replaceAll(/(?<=^\S.*)\n(?=\S)/gm, " ");
 
 function everyCommand(command: Command): Command[] {
 	return [command, ...command.commands.flatMap(everyCommand)];

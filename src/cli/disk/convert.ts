@@ -42,8 +42,8 @@ ${variantLines}`,
 		.option("--variant <variant>", "variant of the format, see above")
 		.option("--unit-size <size>", "of a cluster, grain or block, such as 64K", parseSize)
 		.addOption(new Option("--compression <method>", "of compressed qcow2").choices(["zlib", "zstd"]))
-		.addOption(options.level().default(undefined))
-		.addOption(new Option("--fast", "compress fast: level 1").conflicts("level"))
+		.addOption(options.level().default(undefined).conflicts("fast"))
+		.option("--fast", "compress fast: level 1")
 		.addOption(new Option("--preallocation <what>", "what has its place from the start").choices(["metadata", "full"]))
 		.addOption(new Option("--sector-size <bytes>", "logical sector size to write").argParser(parseSectorSize))
 		.addOption(new Option("--flatten", "write all data into the output; this is the default").conflicts("backing"))
@@ -60,7 +60,7 @@ ${variantLines}`,
 		options.allowExternal(),
 	).action(async (input: string, output: string, given: ConvertOptions) => {
 		const { convert } = await import("./converting.js");
-		await convert(input, output, given);
+		await convert(input, output, given.fast === true ? { ...given, level: 1 } : given);
 	});
 }
 

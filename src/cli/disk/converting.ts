@@ -10,15 +10,13 @@ import { removeOutputsWhenInterrupted } from "../interrupt.js";
 import { progress } from "../progress.js";
 import { exactBytes, humanBytes, humanSeconds, type Paint, painter, table, wantsColour } from "../terminal.js";
 import type { ConvertOptions } from "./convert.js";
+import { formatFacts, type Tuning, writtenFormats } from "./formats.js";
 import { openOutput } from "./output.js";
 
 /** `disk convert` */
 export async function convert(input: string, output: string, given: ConvertOptions): Promise<void> {
 	const format = formatToWrite(output, given.to);
-	const variant = chosenVariant(format, given.variant);
-	if (given.backing !== undefined && format.id !== "qcow2") {
-		throw new AnyvisorError("usage", `${format.id} images have no backing file`, { hint: "Add --to qcow2." });
-	}
+	const variant = chosenVariant(format, given);
 
 	removeOutputsWhenInterrupted();
 	await using named = await openNamedDisk(input, given);
@@ -119,19 +117,50 @@ function formatToWrite(output: string, to: string | undefined): Writer {
 	});
 }
 
-function chosenVariant({ id, variants }: Writer, variant: string | undefined): string {
+/**
+ * The variant to write: that which compresses where it is said how to.
+ *
+ * @throws `usage` for options that the format or the variant does not have
+ */
+function chosenVariant({ id, variants }: Writer, given: ConvertOptions): string {
 	const [first, ...others] = variants;
-	if (first === undefined) throw new Error(`${id} says that it writes, but no variant`);
-	return variantOf(id, variant === undefined ? {} : { variant }, [first, ...others]);
+	const facts = formatFacts[id];
+	if (first === undefined || facts === undefined) throw new Error(`${id} writes no variant that is known here`);
+	const asked = tunings.filter(([name]) => given[name] !== undefined);
+	for (const [name, option] of asked) {
+		if (facts.takes.includes(name)) continue;
+		const able = writtenFormats.filter((other) => formatFacts[other]?.takes.includes(name));
+		throw new AnyvisorError("usage", `${id} has no ${option}`, {
+			hint: `Leave it out, or write ${able.join(" or ")} (--to).`,
+		});
+	}
+	const compressing = asked.find(([, , compresses]) => compresses);
+	const wanted = given.variant ?? (compressing && facts.compressed);
+	const variant = variantOf(id, wanted === undefined ? {} : { variant: wanted }, [first, ...others]);
+	if (compressing !== undefined && variant !== facts.compressed) {
+		throw new AnyvisorError("usage", `${id}/${variant} is not compressed, so it has no ${compressing[1]}`, {
+			hint: `Leave it out, or choose --variant ${facts.compressed}.`,
+		});
+	}
+	return variant;
 }
+
+/** Each with its name on the command line, and whether it says how to compress. */
+const tunings = [
+	["unitSize", "--unit-size", false],
+	["compression", "--compression", true],
+	["level", "--level", true],
+	["preallocation", "--preallocation", false],
+	["sectorSize", "--sector-size", false],
+	["backing", "--backing", false],
+] as const satisfies readonly (readonly [Tuning, string, boolean])[];
 
 function grown(disk: Disk, { bytes, added }: NonNullable<ConvertOptions["resize"]>): Disk {
 	return resized(disk, added ? disk.size + bytes : bytes);
 }
 
 function writeOptions(given: ConvertOptions, variant: string): WriteOptions {
-	const { unitSize, compression, preallocation, sectorSize } = given;
-	const level = given.fast === true ? 1 : given.level;
+	const { unitSize, compression, level, preallocation, sectorSize } = given;
 	return {
 		variant,
 		...(unitSize !== undefined && { unitSize }),

@@ -1,25 +1,45 @@
+/** Options of `convert` that only some formats have. */
+export type Tuning = "unitSize" | "compression" | "level" | "preallocation" | "sectorSize" | "backing";
+
+interface FormatFacts {
+	/** What it writes, the usual variant first; empty where it is only read. */
+	readonly variants: readonly string[];
+	/** The variant whose data is compressed. */
+	readonly compressed?: string;
+	readonly takes: readonly Tuning[];
+}
+
 /**
- * Every disk format with the variants it writes, the usual one first: for help and completion, which load no format. A
- * test compares it with the registry.
+ * Every disk format, for help and completion, which load none of them. A test compares this with the registry.
  */
-export const formatVariants = {
-	qcow2: ["plain", "compressed"],
-	vmdk: ["streamOptimized", "monolithicSparse"],
-	vhdx: ["dynamic", "fixed"],
-	vhd: ["dynamic", "fixed"],
-	raw: ["plain"],
-} as const satisfies Readonly<Record<string, readonly string[]>>;
+export const formatFacts: Readonly<Record<string, FormatFacts>> = {
+	qcow2: {
+		variants: ["plain", "compressed"],
+		compressed: "compressed",
+		takes: ["unitSize", "compression", "level", "preallocation", "backing"],
+	},
+	vmdk: {
+		variants: ["streamOptimized", "monolithicSparse"],
+		compressed: "streamOptimized",
+		takes: ["level", "preallocation"],
+	},
+	vhdx: { variants: ["dynamic", "fixed"], takes: ["unitSize", "preallocation", "sectorSize"] },
+	vdi: { variants: ["dynamic", "static"], takes: ["preallocation"] },
+	parallels: { variants: [], takes: [] },
+	vhd: { variants: ["dynamic", "fixed"], takes: ["unitSize", "preallocation"] },
+	raw: { variants: ["plain"], takes: ["preallocation"] },
+};
 
-export const formatNames = Object.keys(formatVariants);
+export const formatNames = Object.keys(formatFacts);
 
-const written = Object.entries<readonly string[]>(formatVariants).filter(([, variants]) => variants.length > 0);
+const written = Object.entries(formatFacts).filter(([, { variants }]) => variants.length > 0);
 
 export const writtenFormats = written.map(([id]) => id);
 
-export const everyVariant = [...new Set(written.flatMap(([, variants]) => variants))];
+export const everyVariant = [...new Set(written.flatMap(([, { variants }]) => variants))];
 
 /** For help: a line for each format that can be written. */
-export const variantLines = written.map(([id, variants]) => `  ${id.padEnd(6)} ${variants.join(", ")}`).join("\n");
+export const variantLines = written.map(([id, { variants }]) => `  ${id.padEnd(6)} ${variants.join(", ")}`).join("\n");
 
 /** What is written from its first byte to its last, without going back. */
 export const streamedVariants: readonly string[] = ["raw/plain", "vmdk/streamOptimized", "vhd/fixed"];

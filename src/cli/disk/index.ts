@@ -13,10 +13,11 @@ export function diskCommand(): Command {
 		`Works on disk images of every format (${formatNames.join(", ")}), recognised by content. Where an <image> is
 read, it may also be
 
-  app.ova, disk.qcow2.xz      the disk in an archive, or a compressed one; app.ova:disk2.vmdk names one of several
+  disk.qcow2.xz, app.ova      compressed, or in an archive
+  app.ova:disk2.vmdk          one of several in an archive
   https://host/disk.vhdx      read in ranges as far as it is needed
   vm.vmx, vm.ovf, vm.hdd/     the disk of a machine with one
-  -                           standard input`,
+  -                           what comes through standard input`,
 	);
 	for (const each of [infoCommand, checkCommand, convertCommand, compareCommand, mapCommand, snapshotCommand]) {
 		command.addCommand(each());
