@@ -22,7 +22,6 @@ const ARCHIVE = "Name it as the machine instead of as a disk, or unpack it first
 const EWF = "Export it as a raw image first: ewfexport.";
 
 const FOREIGN: readonly Foreign[] = [
-	{ what: "a QED image", magic: "QED\0", hint: convert("qed") },
 	{ what: "a Bochs image", magic: "Bochs Virtual HD Image", hint: convert("bochs") },
 	{ what: "a compressed loop (cloop) image", magic: "#!/bin/sh\n#V2.0 Format", hint: convert("cloop") },
 	{

@@ -6,6 +6,7 @@ import type { Disk, DiskFormat, Neighbours, OpenOptions } from "./disk.js";
 import { foreignFormat } from "./foreign.js";
 import { parallels } from "./parallels/index.js";
 import { qcow2 } from "./qcow2/index.js";
+import { qed } from "./qed/index.js";
 import { raw } from "./raw/index.js";
 import { vdi } from "./vdi/index.js";
 import { vhd } from "./vhd/index.js";
@@ -13,7 +14,7 @@ import { vhdx } from "./vhdx/index.js";
 import { vmdk } from "./vmdk/index.js";
 
 /** In the order they are asked; raw claims whatever is left. */
-export const diskFormats: readonly DiskFormat[] = [qcow2, vmdk, vhdx, vdi, parallels, vhd, raw];
+export const diskFormats: readonly DiskFormat[] = [qcow2, vmdk, vhdx, vdi, parallels, qed, vhd, raw];
 
 const SECTOR = 512;
 

@@ -1,0 +1,13 @@
+import { viewOf } from "../../bytes/struct.js";
+import type { DiskFormat } from "../disk.js";
+import { MAGIC } from "./layout.js";
+import { openQed } from "./read.js";
+
+/** QEMU's enhanced disk format, which qcow2 version 3 replaced. */
+export const qed: DiskFormat = {
+	id: "qed",
+	extensions: [".qed"],
+	matches: (head) => head.length >= 4 && viewOf(head).getUint32(0, true) === MAGIC,
+	variants: [],
+	open: openQed,
+};
