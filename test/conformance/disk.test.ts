@@ -49,6 +49,10 @@ const written: readonly { id: string; variant: string; options?: Pick<WriteOptio
 		{ id: "qcow2", variant: "compressed", options: { compression: "zstd" }, judge: "qcow2" },
 		{ id: "vmdk", variant: "streamOptimized", judge: "vmdk" },
 		{ id: "vmdk", variant: "monolithicSparse", judge: "vmdk" },
+		{ id: "vmdk", variant: "monolithicFlat", judge: "vmdk" },
+		{ id: "vmdk", variant: "twoGbMaxExtentSparse", judge: "vmdk" },
+		{ id: "vmdk", variant: "twoGbMaxExtentFlat", judge: "vmdk" },
+		{ id: "vmdk", variant: "vmfs", judge: "vmdk" },
 		{ id: "vhd", variant: "dynamic", judge: "vpc" },
 		{ id: "vhd", variant: "fixed", judge: "vpc" },
 		{ id: "vhdx", variant: "dynamic", judge: "vhdx" },
@@ -93,10 +97,13 @@ const made: readonly { id: string; judge: string; options: string; compressed?: 
 	{ id: "vmdk", judge: "vmdk", options: "subformat=monolithicFlat" },
 	{ id: "vmdk", judge: "vmdk", options: "subformat=twoGbMaxExtentSparse" },
 	{ id: "vmdk", judge: "vmdk", options: "subformat=twoGbMaxExtentFlat" },
+	{ id: "vmdk", judge: "vmdk", options: "zeroed_grain=on,adapter_type=buslogic,hwversion=13" },
+	{ id: "vmdk", judge: "vmdk", options: "compat6=on,adapter_type=legacyESX,toolsversion=1" },
 ];
 
 const folder = await temporaryFolder();
 const original = path.join(folder, "original.img");
+const siblings = (name: string) => fileSink(path.join(folder, name));
 
 beforeAll(async () => {
 	const file = await open(original, "w");
@@ -148,10 +155,8 @@ describe("every disk format", () => {
 				await withDisk(original, async (disk) => {
 					await using sink = await fileSink(file);
 					const onProgress = (bytes: number) => (progress += bytes);
-					const { size } = (await diskFormat(id).write?.(disk, sink, { variant, ...options, onProgress })) ?? {
-						size: 0,
-					};
-					await sink.commit(size);
+					const all = { variant, siblings, ...options, onProgress };
+					await sink.commit((await diskFormat(id).write?.(disk, sink, all))?.size ?? 0);
 				});
 			});
 
@@ -204,7 +209,9 @@ describe("every disk format", () => {
 				await withDisk(original, async (disk) => {
 					await using sink = await fileSink(path.join(folder, "stopped"));
 					const signal = AbortSignal.abort();
-					await expect(diskFormat(id).write?.(disk, sink, { variant, ...options, signal })).rejects.toMatchObject({
+					await expect(
+						diskFormat(id).write?.(disk, sink, { variant, siblings, ...options, signal }),
+					).rejects.toMatchObject({
 						kind: "interrupted",
 					});
 				});

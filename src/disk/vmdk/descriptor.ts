@@ -1,4 +1,4 @@
-import { AnyvisorError, damaged, refused, unsupported } from "../../bytes/errors.js";
+import { damaged, refused, unsupported } from "../../bytes/errors.js";
 import { SECTOR } from "./layout.js";
 
 /** One line of the descriptor's extent description. */
@@ -34,11 +34,11 @@ export interface Descriptor {
 
 /** Longest descriptor that is read, in bytes: 1024 extents with long names fit. */
 export const DESCRIPTOR_LIMIT = 256 * 1024;
-const EXTENTS_LIMIT = 1024;
+export const EXTENTS_LIMIT = 1024;
 /** VMware's largest disk has 62 TiB. */
 export const CAPACITY_LIMIT = 2 ** 46;
 
-const NO_PARENT = "ffffffff";
+export const NO_PARENT = "ffffffff";
 
 /** True when `head` begins a descriptor; the first line is the only mark that it has. */
 export const isDescriptor = (head: Uint8Array): boolean =>
@@ -122,70 +122,4 @@ function extentLine([, access, sectors, type = "", fileName = "", offset]: RegEx
 		throw damaged(`${file}: an extent of ${sectors} sectors at ${offset ?? 0} is larger than any disk`, { file });
 	}
 	return { size, type: type.toUpperCase(), fileName, offset: start };
-}
-
-/** `ddb.adapterType`: the controller that the disk was made for. All SCSI and SATA ones go by `lsilogic`. */
-export type AdapterType = "ide" | "buslogic" | "lsilogic" | "legacyESX";
-
-export interface DescriptorOptions {
-	/** `lsilogic` when left out. */
-	readonly adapterType?: AdapterType;
-	/** The content ID, 0 to 0xfffffffe. The largest is what VMware gives a disk that was never written to. */
-	readonly contentId?: number;
-}
-
-/** Builds a descriptor with one extent. `capacity` in bytes, a multiple of 512. */
-export function buildDescriptor(
-	createType: "streamOptimized" | "monolithicSparse" | "monolithicFlat",
-	fileName: string,
-	capacity: number,
-	{ adapterType = "lsilogic", contentId = 0xfffffffe }: DescriptorOptions = {},
-): string {
-	if (/["\r\n]/.test(fileName)) {
-		throw new AnyvisorError("usage", `a VMDK descriptor cannot name the file ${JSON.stringify(fileName)}`);
-	}
-	const access = createType === "streamOptimized" ? "RDONLY" : "RW";
-	const extent = createType === "monolithicFlat" ? `FLAT "${fileName}" 0` : `SPARSE "${fileName}"`;
-	const { cylinders, heads, sectors } = geometry(capacity, adapterType);
-	return `# Disk DescriptorFile
-version=1
-CID=${contentId.toString(16).padStart(8, "0")}
-parentCID=${NO_PARENT}
-createType="${createType}"
-
-# Extent description
-${access} ${capacity / SECTOR} ${extent}
-
-# The Disk Data Base
-#DDB
-
-ddb.adapterType = "${adapterType}"
-ddb.geometry.cylinders = "${cylinders}"
-ddb.geometry.heads = "${heads}"
-ddb.geometry.sectors = "${sectors}"
-ddb.toolsVersion = "2147483647"
-ddb.virtualHWVersion = "4"
-`;
-}
-
-/**
- * The descriptor of a monolithicFlat disk, whose extent file holds the raw content.
- *
- * @param fileName of the extent, next to the descriptor: `disk-flat.vmdk`
- * @param capacity in bytes, a multiple of 512
- */
-export const flatDescriptor = (fileName: string, capacity: number, options?: DescriptorOptions): string =>
-	buildDescriptor("monolithicFlat", fileName, capacity, options);
-
-/** The BIOS geometry that VMware's own tools write: ATA's for IDE, by size for SCSI. */
-function geometry(capacity: number, adapterType: AdapterType) {
-	const [heads, sectors, limit] =
-		adapterType === "ide"
-			? [16, 63, 16_383]
-			: capacity < 2 ** 30
-				? [64, 32, 65_535]
-				: capacity < 2 ** 31
-					? [128, 32, 65_535]
-					: [255, 63, 65_535];
-	return { cylinders: Math.min(Math.floor(capacity / SECTOR / (heads * sectors)), limit), heads, sectors };
 }

@@ -74,10 +74,12 @@ function grainDecoder(grainSize: number): NonNullable<Mapping["decode"]> {
 		const end = GrainMarker.size + marker.size;
 		if (end > input.length) throw broken(`has ${end} bytes, but ${input.length} bytes behind it something else begins`);
 		const data = input.subarray(GrainMarker.size, end);
-		const options = { limit: grainSize, file, offset: offset + GrainMarker.size };
+		// Of the disk's last grain, a part may lie beyond its end.
+		const whole = into.length === grainSize;
+		const options = { limit: grainSize, file, offset: offset + GrainMarker.size, ...(whole && { into }) };
 		const { bytes } = await codec("zlib").decode(data, options);
 		if (bytes.length < into.length) throw broken(`holds only ${bytes.length} bytes`);
-		into.set(bytes.subarray(0, into.length));
+		if (!whole) into.set(bytes.subarray(0, into.length));
 	};
 }
 
