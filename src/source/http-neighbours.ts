@@ -27,7 +27,8 @@ export function urlNeighbours(url: string, { allow = [], http }: UrlNeighbourOpt
 		if (!allow.some((each) => each === mention || each === path || resolved(each, folder) === plain)) {
 			throw outside(mention, limit, plain);
 		}
-		return openUrl(target.href, http);
+		// What logs in to this server is nothing for another one.
+		return openUrl(target.href, target.origin === folder.origin ? http : { ...http, headers: undefined });
 	};
 	const neighbour = async (name: string) => {
 		const { path, inside } = leadOf("", name);

@@ -1,11 +1,13 @@
-import { setTimeout as pause } from "node:timers/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import { AnyvisorError, type FailureKind, notFound, refused, unsupported } from "../bytes/errors.js";
 
 export interface RequestOptions {
 	/** Sent with every request to the URL's own origin, for example `Authorization`. */
 	readonly headers?: Readonly<Record<string, string>> | undefined;
-	/** How often a request is tried again before its failure is final, with growing pauses; 5 where left out. */
+	/** How often a request is tried again before its failure is final; 5 where left out. */
 	readonly retries?: number | undefined;
+	/** Milliseconds before the first of these, doubled for each further one up to 10 s; 200 where left out. */
+	readonly pause?: number | undefined;
 	/** Milliseconds without a byte after which a connection is given up and tried again; 30 s where left out. */
 	readonly timeout?: number | undefined;
 	readonly signal?: AbortSignal | undefined;
@@ -13,7 +15,7 @@ export interface RequestOptions {
 
 const USUAL_RETRIES = 5;
 const USUAL_TIMEOUT = 30_000;
-const FIRST_PAUSE = 200;
+const USUAL_PAUSE = 200;
 const LONGEST_PAUSE = 10_000;
 /** What a server asks for with Retry-After is granted up to this. */
 const LONGEST_WISH = 60_000;
@@ -56,6 +58,7 @@ export class RemoteContent {
 	#place: URL;
 	readonly #headers: Readonly<Record<string, string>>;
 	readonly #retries: number;
+	readonly #pause: number;
 	readonly #timeout: number;
 	readonly #closing = new AbortController();
 	readonly #signal: AbortSignal | undefined;
@@ -71,7 +74,7 @@ export class RemoteContent {
 		return content;
 	}
 
-	private constructor(text: string, { headers, retries, timeout, signal }: RequestOptions) {
+	private constructor(text: string, { headers, retries, pause, timeout, signal }: RequestOptions) {
 		const url = parseUrl(text);
 		this.name = shownUrl(url);
 		this.#headers = { ...headers, ...credentialsOf(url) };
@@ -81,6 +84,7 @@ export class RemoteContent {
 		this.#url = url;
 		this.#place = url;
 		this.#retries = retries ?? USUAL_RETRIES;
+		this.#pause = pause ?? USUAL_PAUSE;
 		this.#timeout = timeout ?? USUAL_TIMEOUT;
 		this.#signal = signal;
 	}
@@ -135,11 +139,11 @@ export class RemoteContent {
 		if (error instanceof AnyvisorError) throw error;
 		if (failures > this.#retries || this.#isFinal(error))
 			throw this.#failure("io", `cannot be read: ${reasonOf(error)}`, { cause: error });
-		const own = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failures - 1));
+		const own = Math.min(LONGEST_PAUSE, this.#pause * 2 ** (failures - 1));
 		const wish = error instanceof Passing ? Math.min(LONGEST_WISH, error.wish) : 0;
 		const watch = new Watch(0, [this.#signal, this.#closing.signal]);
 		try {
-			await pause(Math.max(own, wish), undefined, { signal: watch.signal });
+			await sleep(Math.max(own, wish), undefined, { signal: watch.signal });
 		} catch {
 			throw interrupted();
 		} finally {
@@ -162,7 +166,9 @@ export class RemoteContent {
 			const range = contentRange(response);
 			if (response.status === PARTIAL_CONTENT && range?.total !== undefined) {
 				this.#version = versionOf(response, range.total);
-				await response.arrayBuffer();
+				// To its end, so that the connection can be used again, unless a hostile server sends more.
+				let length = 0;
+				for await (const piece of response.body ?? []) if ((length += piece.length) > 1) break;
 			} else if (response.status === 416 && range?.total === 0) {
 				this.#version = versionOf(response, 0);
 			} else if (response.status === 200 || response.status === PARTIAL_CONTENT) {

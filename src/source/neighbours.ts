@@ -14,7 +14,7 @@ export interface NeighbourOptions {
 	 */
 	readonly allow?: readonly string[] | undefined;
 	/** For allowed URLs. */
-	readonly http?: HttpOptions | undefined;
+	readonly http?: Omit<HttpOptions, "headers"> | undefined;
 }
 
 /**
@@ -29,7 +29,7 @@ export function folderNeighbours(folder: string, { allow = [], http }: Neighbour
 	const open = async (name: string, mention: string): Promise<ByteSource> => {
 		if (isUrl(name)) {
 			if (!allow.includes(mention) && !allow.includes(name)) throw outside(mention, folder, name);
-			return (await import("./http.js")).openUrl(name, http);
+			return (await import("./http.js")).openUrl(name, { ...http, headers: undefined });
 		}
 		const file = path.resolve(folder, name);
 		if (allowed(mention, file)) return openFile(file);
