@@ -1,11 +1,16 @@
 import type { DiskFormat } from "../disk.js";
-import { isParallels, openParallels } from "./read.js";
+import { isDescriptor } from "./descriptor.js";
+import { MAGIC, MAGIC_EXT } from "./layout.js";
 
 /** The disks of Parallels Desktop and Virtuozzo: expanding, plain and split; see `layout.ts` and `descriptor.ts`. */
 export const parallels: DiskFormat = {
 	id: "parallels",
 	extensions: [".hdd", ".hds"],
-	matches: isParallels,
+	// A plain image has nothing that marks it.
+	matches(head) {
+		const magic = String.fromCharCode(...head.subarray(0, MAGIC.length));
+		return magic === MAGIC || magic === MAGIC_EXT || isDescriptor(head);
+	},
 	variants: [],
-	open: openParallels,
+	open: async (source, neighbours) => (await import("./read.js")).openParallels(source, neighbours),
 };

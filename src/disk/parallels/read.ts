@@ -7,13 +7,7 @@ import { openRaw } from "../raw/read.js";
 import { ClusterMap } from "./cluster-map.js";
 import { type DiskDescriptor, isDescriptor, readDescriptor, type Storage } from "./descriptor.js";
 import { type HdsHeader, readHeader } from "./header.js";
-import { MAGIC, MAGIC_EXT, SECTOR } from "./layout.js";
-
-/** Recognises expandable images and descriptors; a plain image has nothing that marks it. */
-export function isParallels(head: Uint8Array): boolean {
-	const magic = String.fromCharCode(...head.subarray(0, MAGIC.length));
-	return magic === MAGIC || magic === MAGIC_EXT || isDescriptor(head);
-}
+import { SECTOR } from "./layout.js";
 
 /**
  * Opens a disk by its DiskDescriptor.xml, in its current state and with all of its files, or an expandable image by

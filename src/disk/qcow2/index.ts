@@ -1,8 +1,6 @@
 import { viewOf } from "../../bytes/struct.js";
 import type { DiskFormat } from "../disk.js";
 import { MAGIC } from "./layout.js";
-import { openQcow2 } from "./read.js";
-import { writeQcow2 } from "./write.js";
 
 /**
  * QEMU's copy-on-write images, versions 2 and 3. Variants to write: `plain` (the default) and `compressed`.
@@ -13,6 +11,6 @@ export const qcow2: DiskFormat = {
 	// Version 1 shares the magic; opening says that it is not supported.
 	matches: (head) => head.length >= 8 && viewOf(head).getUint32(0) === MAGIC,
 	variants: ["plain", "compressed"],
-	open: openQcow2,
-	write: writeQcow2,
+	open: async (...given) => (await import("./read.js")).openQcow2(...given),
+	write: async (...given) => (await import("./write.js")).writeQcow2(...given),
 };

@@ -4,7 +4,7 @@ import type { Disk, WriteOptions, Written } from "../disk.js";
 import { variantOf } from "../variant.js";
 import { withoutHoles } from "./without-holes.js";
 
-export const VARIANTS = ["plain"] as const;
+const VARIANTS = ["plain"] as const;
 
 /** Every place is its own; this is only how finely zeros are looked for. */
 const UNIT = 64 * 1024;

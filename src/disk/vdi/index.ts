@@ -1,15 +1,17 @@
+import { viewOf } from "../../bytes/struct.js";
 import type { DiskFormat } from "../disk.js";
-import { checkVdi } from "./check.js";
-import { isVdi, openVdi } from "./read.js";
-import { VARIANTS, writeVdi } from "./write.js";
+import { PreHeader, SIGNATURE, VARIANTS } from "./layout.js";
 
 /** VirtualBox's virtual disk; see `layout.ts` for where it is defined. */
 export const vdi: DiskFormat = {
 	id: "vdi",
 	extensions: [".vdi"],
-	matches: isVdi,
+	matches: (head) =>
+		head.length >= PreHeader.size && viewOf(head).getUint32(PreHeader.offsets.u32Signature, true) === SIGNATURE,
 	variants: VARIANTS,
-	open: openVdi,
-	write: writeVdi,
-	check: checkVdi,
+	open: async (source, neighbours) => (await import("./read.js")).openVdi(source, neighbours),
+	write: async (...given) => (await import("./write.js")).writeVdi(...given),
+	async *check(source) {
+		yield* (await import("./check.js")).checkVdi(source);
+	},
 };

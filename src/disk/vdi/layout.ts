@@ -5,6 +5,9 @@
  */
 import { bytes, guid, struct, text, u32, u64 } from "../../bytes/struct.js";
 
+/** What can be written, the usual variant first. */
+export const VARIANTS = ["dynamic", "static"] as const;
+
 export const MIB = 1024 * 1024;
 export const SECTOR = 512;
 

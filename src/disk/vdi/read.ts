@@ -1,15 +1,11 @@
 import { AnyvisorError, damaged, notFound } from "../../bytes/errors.js";
 import type { ByteSource } from "../../bytes/source.js";
-import { viewOf } from "../../bytes/struct.js";
 import type { Disk, DiskDetails, Neighbours } from "../disk.js";
 import { holding } from "../holding.js";
 import { mappedDisk } from "../mapped.js";
 import { BlockMap } from "./block-map.js";
 import { readHeader, type VdiHeader } from "./header.js";
-import { Header, PreHeader, SECTOR, SIGNATURE } from "./layout.js";
-
-export const isVdi = (head: Uint8Array): boolean =>
-	head.length >= PreHeader.size && viewOf(head).getUint32(PreHeader.offsets.u32Signature, true) === SIGNATURE;
+import { Header, PreHeader, SECTOR } from "./layout.js";
 
 /**
  * Opens a dynamic, static or differencing VDI. A differencing one names its parent by its UUID alone: it is looked for

@@ -20,10 +20,9 @@ import {
 	SECTOR,
 	SIGNATURE,
 	TYPE,
+	VARIANTS,
 	VERSION,
 } from "./layout.js";
-
-export const VARIANTS = ["dynamic", "static"] as const;
 
 const MAP_AT = SECTOR;
 /** A stretch of the block map that says nothing: {@link BLOCK_FREE} in every entry. */

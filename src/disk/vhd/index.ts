@@ -1,8 +1,5 @@
 import type { DiskFormat } from "../disk.js";
-import { checkVhd } from "./check.js";
-import { FOOTER_COOKIE } from "./layout.js";
-import { openVhd } from "./read.js";
-import { VARIANTS, writeVhd } from "./write.js";
+import { FOOTER_COOKIE, VARIANTS } from "./layout.js";
 
 const COOKIE = new TextEncoder().encode(FOOTER_COOKIE);
 const hasCookie = (bytes: Uint8Array, at: number) => COOKIE.every((byte, i) => bytes[at + i] === byte);
@@ -14,7 +11,9 @@ export const vhd: DiskFormat = {
 	// Before Virtual PC 2004, footers had 511 bytes.
 	matches: (head, tail) => hasCookie(tail, 0) || hasCookie(tail, 1) || hasCookie(head, 0),
 	variants: VARIANTS,
-	open: openVhd,
-	write: writeVhd,
-	check: checkVhd,
+	open: async (source, neighbours) => (await import("./read.js")).openVhd(source, neighbours),
+	write: async (...given) => (await import("./write.js")).writeVhd(...given),
+	async *check(...given) {
+		yield* (await import("./check.js")).checkVhd(...given);
+	},
 };

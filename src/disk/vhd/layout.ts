@@ -3,6 +3,9 @@ import { array, bytes, flags64, struct, text, u8, u16, u32, u64, utf16, uuid } f
 // Layouts and names as in Microsoft's "Virtual Hard Disk Image Format Specification", version 1.0 of 2006, published
 // under the Open Specification Promise: https://www.microsoft.com/en-us/download/details.aspx?id=23850. All big-endian.
 
+/** What can be written, the usual variant first. */
+export const VARIANTS = ["dynamic", "fixed"] as const;
+
 export const SECTOR = 512;
 
 export const Footer = struct("VHD footer", "big", {

@@ -21,10 +21,10 @@ import {
 	MAX_SIZE,
 	NO_OFFSET,
 	SECTOR,
+	VARIANTS,
 	VERSION,
 } from "./layout.js";
 
-export const VARIANTS = ["dynamic", "fixed"] as const;
 /** The specification's two sizes of blocks. */
 const BLOCK = 2 * 1024 * 1024;
 const SMALL_BLOCK = 512 * 1024;

@@ -3,7 +3,6 @@ import { type ByteSource, checkRange, readBytes } from "../../bytes/source.js";
 import { type Value, viewOf } from "../../bytes/struct.js";
 import {
 	checksum,
-	FILE_SIGNATURE,
 	HEADER_OFFSETS,
 	HEADER_SIGNATURE,
 	Header,
@@ -18,9 +17,6 @@ import {
 } from "./layout.js";
 
 export type HeaderFields = Value<typeof Header>;
-
-export const isVhdx = (head: Uint8Array): boolean =>
-	String.fromCharCode(...head.subarray(0, FILE_SIGNATURE.length)) === FILE_SIGNATURE;
 
 /** The header at `at`; undefined where it is not valid, as after a power failure while it was being written. */
 export async function headerAt(source: ByteSource, at: number): Promise<HeaderFields | undefined> {

@@ -5,6 +5,9 @@
 import { crc32c } from "../../bytes/checksum/index.js";
 import { array, bytes, guid, struct, text, u16, u32, u64, utf16, viewOf } from "../../bytes/struct.js";
 
+/** What can be written, the usual variant first. */
+export const VARIANTS = ["dynamic", "fixed"] as const;
+
 export const KIB = 1024;
 export const MIB = 1024 * 1024;
 

@@ -35,11 +35,11 @@ import {
 	STATE,
 	sealed,
 	TABLE_SIZE,
+	VARIANTS,
 	VirtualDiskId,
 	VirtualDiskSize,
 } from "./layout.js";
 
-export const VARIANTS = ["dynamic", "fixed"] as const;
 /** What Hyper-V itself takes for a dynamic disk. */
 const BLOCK_SIZE = 32 * MIB;
 
