@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { checkCommand } from "./check.js";
 import { compareCommand } from "./compare.js";
 import { convertCommand } from "./convert.js";
+import { facesCommand } from "./faces.js";
 import { formatNames } from "./formats.js";
 import { infoCommand } from "./info.js";
 import { mapCommand } from "./map.js";
@@ -19,7 +20,15 @@ read, it may also be
   vm.vmx, vm.ovf, vm.hdd/     the disk of a machine with one
   -                           what comes through standard input`,
 	);
-	for (const each of [infoCommand, checkCommand, convertCommand, compareCommand, mapCommand, snapshotCommand]) {
+	for (const each of [
+		infoCommand,
+		checkCommand,
+		convertCommand,
+		compareCommand,
+		mapCommand,
+		snapshotCommand,
+		facesCommand,
+	]) {
 		command.addCommand(each());
 	}
 	return command;
