@@ -65,8 +65,15 @@ export const outside = (mention: string, limit: string, option = mention) =>
 		hint: `Put that file there, or allow it to be read if you trust the image: --allow-external ${quoted(option)}`,
 	});
 
+/** A URL may have a password in it, which is nobody's business. */
+export const withoutCredentials = (name: string): string => name.replace(/^(\w+:\/\/)[^/@]*@/, "$1");
+
 /** A hostile name does not get to write control characters to a terminal. */
-const shown = (name: string) => name.replaceAll(/\p{Cc}/gu, "\u{fffd}").slice(0, 1024);
+const shown = (name: string) =>
+	withoutCredentials(name)
+		.replaceAll(/\p{Cc}/gu, "\u{fffd}")
+		.slice(0, 1024);
 
 /** As a shell takes it for one word. */
-const quoted = (name: string) => (/^[\w@%+=:,./-]+$/.test(name) ? name : `'${shown(name).replaceAll("'", `'\\''`)}'`);
+const quoted = (name: string) =>
+	/^[\w@%+=:,./-]+$/.test(name) ? shown(name) : `'${shown(name).replaceAll("'", `'\\''`)}'`;

@@ -1,5 +1,5 @@
 import type { ByteSource } from "../bytes/source.js";
-import { leadOf, type OpenNeighbour, outside } from "./confine.js";
+import { leadOf, type OpenNeighbour, outside, withoutCredentials } from "./confine.js";
 import { type HttpOptions, openUrl } from "./http.js";
 import { parseUrl, shownUrl } from "./http-request.js";
 
@@ -22,7 +22,7 @@ export function urlNeighbours(url: string, { allow = [], http }: UrlNeighbourOpt
 		const isUrl = /^https?:\/\//i.test(path);
 		if (!isUrl && /^[A-Za-z]:/.test(path)) throw outside(mention, limit);
 		const target = isUrl ? parseUrl(path) : new URL(encoded(path), folder);
-		const plain = shownUrl(target);
+		const plain = withoutCredentials(target.href);
 		if (!isUrl && target.href.startsWith(folder.href)) return openUrl(target.href, http);
 		if (!allow.some((each) => each === mention || each === path || resolved(each, folder) === plain)) {
 			throw outside(mention, limit, plain);
@@ -40,6 +40,7 @@ export function urlNeighbours(url: string, { allow = [], http }: UrlNeighbourOpt
 const encoded = (path: string) => path.split("/").map(encodeURIComponent).join("/");
 
 function resolved(allowed: string, folder: URL): string | undefined {
-	if (/^https?:\/\//i.test(allowed)) return URL.canParse(allowed) ? shownUrl(new URL(allowed)) : undefined;
-	return shownUrl(new URL(encoded(allowed), folder));
+	if (/^https?:\/\//i.test(allowed))
+		return URL.canParse(allowed) ? withoutCredentials(new URL(allowed).href) : undefined;
+	return withoutCredentials(new URL(encoded(allowed), folder).href);
 }

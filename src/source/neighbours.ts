@@ -2,7 +2,7 @@ import { realpath, stat } from "node:fs/promises";
 import path from "node:path";
 import { unsupported } from "../bytes/errors.js";
 import type { ByteSource } from "../bytes/source.js";
-import { leadOf, type OpenNeighbour, outside } from "./confine.js";
+import { leadOf, type OpenNeighbour, outside, withoutCredentials } from "./confine.js";
 import { guarded } from "./failure.js";
 import { openFile } from "./file.js";
 import type { HttpOptions } from "./http.js";
@@ -28,7 +28,9 @@ export function folderNeighbours(folder: string, { allow = [], http }: Neighbour
 
 	const open = async (name: string, mention: string): Promise<ByteSource> => {
 		if (isUrl(name)) {
-			if (!allow.includes(mention) && !allow.includes(name)) throw outside(mention, folder, name);
+			const url = withoutCredentials(name);
+			if (!allow.some((each) => each === mention || withoutCredentials(each) === url))
+				throw outside(mention, folder, name);
 			return (await import("./http.js")).openUrl(name, { ...http, headers: undefined });
 		}
 		const file = path.resolve(folder, name);
@@ -40,7 +42,8 @@ export function folderNeighbours(folder: string, { allow = [], http }: Neighbour
 		if (allowed(mention, real)) return openFile(file);
 		if (!isWithin(home, real)) throw outside(mention, folder, mention);
 		if (!(await guarded("opening", file, () => stat(real))).isFile()) throw noFile(file, mention);
-		return openFile(path.join(folder, name));
+		// As the user wrote the folder, for messages.
+		return openFile(path.isAbsolute(name) ? name : path.join(folder, name));
 	};
 	return Object.assign(async (name: string) => open(leadOf("", name).path, name), { elsewhere: open });
 }
