@@ -121,7 +121,8 @@ class BlockMap {
 		for (let at = start; at < end; ) {
 			const block = Math.floor(at / blockSize);
 			const sector = bat.getUint32(block * 4);
-			const length = Math.min(end, (block + 1) * blockSize) - at;
+			const next = sector === UNALLOCATED ? this.#allocatedFrom(block, end) : block + 1;
+			const length = Math.min(end, next * blockSize) - at;
 			if (sector === UNALLOCATED) {
 				yield { kind: "absent", at, length };
 			} else {
@@ -133,6 +134,15 @@ class BlockMap {
 			}
 			at += length;
 		}
+	}
+
+	/** The first block from `block` on that is allocated, or the one behind byte `end` of the disk. */
+	#allocatedFrom(block: number, end: number): number {
+		const blocks = Math.ceil(end / this.#blockSize);
+		for (let next = block; next < blocks; next++) {
+			if (this.#dynamic.bat.getUint32(next * 4) !== UNALLOCATED) return next;
+		}
+		return blocks;
 	}
 
 	/** The sectors of a part of a block: the image's own, and those that its parent has. */

@@ -7,8 +7,8 @@ import type { Region } from "./header.js";
 import { BAT_ENTRY, chunkRatio, KIB, MIB, STATE } from "./layout.js";
 import type { Metadata } from "./metadata.js";
 
-const PAGE = 64 * KIB;
-const PAGES_CACHED = 64;
+const PAGE = 256 * KIB;
+const PAGES_CACHED = 16;
 export const ENTRIES_PER_PAGE = PAGE / BAT_ENTRY;
 
 export interface BatEntry {
@@ -80,6 +80,16 @@ export class BlockAllocationTable {
 	async entry(index: number): Promise<BatEntry> {
 		const page = await this.pageOf(index);
 		return page === undefined ? { state: STATE.notPresent, offset: 0 } : this.entryIn(page, index);
+	}
+
+	/** The first entry from `index` to `end`, both of one page, that is not the same as the one at `index`. */
+	sameUntil(page: DataView, index: number, end: number): number {
+		const first = (index % ENTRIES_PER_PAGE) * BAT_ENTRY;
+		const [low, high] = [page.getUint32(first, true), page.getUint32(first + 4, true)];
+		const last = first + (end - index) * BAT_ENTRY;
+		let at = first + BAT_ENTRY;
+		while (at < last && page.getUint32(at, true) === low && page.getUint32(at + 4, true) === high) at += BAT_ENTRY;
+		return index + (at - first) / BAT_ENTRY;
 	}
 
 	/** Decodes the entry `index` out of its page. */

@@ -36,22 +36,20 @@ export async function* checkBat(source: ByteSource, { structures, metadata, regi
 				const bitmap = await bat.entry(bat.bitmapEntryOf(bat.blockFrom(index)));
 				if (bitmap.state !== STATE.fullyPresent) yield found(`${name} needs sector bitmap ${chunk}, which is missing`);
 			}
-			if (!isPlaced(state, offset)) continue;
+			if (!isPresent(state)) {
+				// Most of a large table says the same again and again.
+				if (!isBitmap) index = bat.sameUntil(page, index, Math.min(end, bat.bitmapEntryOf(bat.blockFrom(index)))) - 1;
+				continue;
+			}
 			const length = isBitmap ? BITMAP_BLOCK : metadata.blockSize;
 			const free = units.take(offset, length);
-			if (!isPresent(state)) continue;
 			if (offset + length > source.size) yield found(`${name} at ${offset} goes on beyond the end of the file`);
 			else if (!free) yield found(`${name} at ${offset} lies over something else`);
 		}
 	}
-	if (units.free > 0) yield { severity: "leak", message: `${units.free} MiB of the file belong to nothing` };
 }
 
 const isPresent = (state: number) => state === STATE.fullyPresent || state === STATE.partiallyPresent;
-
-/** Blocks that were unmapped may keep their place. */
-const isPlaced = (state: number, offset: number) =>
-	isPresent(state) || ((state === STATE.unmapped || state === STATE.undefined) && offset > 0);
 
 function isAllowed(state: number, isBitmap: boolean, differencing: boolean): boolean {
 	if (isBitmap) return state === STATE.notPresent || (differencing && state === STATE.fullyPresent);
@@ -64,16 +62,9 @@ const UNITS_LIMIT = 128 * MIB;
 /** Which MiB of the file are used: everything in a VHDX has its place at whole MiB. */
 class UsedUnits {
 	readonly #used: Uint8Array;
-	#free: number;
 
 	constructor(size: number) {
-		this.#free = Math.min(UNITS_LIMIT, Math.floor(size / MIB));
-		this.#used = new Uint8Array(this.#free);
-	}
-
-	/** How many MiB nothing was said to use. */
-	get free(): number {
-		return this.#free;
+		this.#used = new Uint8Array(Math.min(UNITS_LIMIT, Math.ceil(size / MIB)));
 	}
 
 	/** False where a part of the range was taken before; then nothing of the rest is. */
@@ -82,7 +73,6 @@ class UsedUnits {
 		for (let unit = Math.floor(at / MIB); unit < end; unit++) {
 			if (this.#used[unit] === 1) return false;
 			this.#used[unit] = 1;
-			this.#free--;
 		}
 		return true;
 	}

@@ -152,17 +152,24 @@ class BlockMap {
 		const { blockSize } = this.#metadata;
 		const block = Math.floor(at / blockSize);
 		const { kind, offset } = this.#block(page, block);
-		let next = block + 1;
-		if (kind !== "partial") {
-			for (; next * blockSize < stop; next++) {
-				const following = this.#block(page, next);
-				if (following.kind !== kind) break;
-				if (kind === "data" && following.offset !== offset + (next - block) * blockSize) break;
-			}
+		if (kind === "zero" || kind === "absent") {
+			const last = this.#bat.entryOf(Math.ceil(stop / blockSize) - 1);
+			const next = this.#bat.blockFrom(this.#bat.sameUntil(page, this.#bat.entryOf(block), last + 1));
+			return { kind, at, length: Math.min(stop, next * blockSize) - at };
 		}
+		const next = kind === "data" ? this.#inOnePiece(page, block, offset, stop) : block + 1;
 		const length = Math.min(stop, next * blockSize) - at;
-		if (kind === "zero" || kind === "absent") return { kind, at, length };
 		return { kind, at, length, source: this.#source, offset: offset + (at % blockSize) };
+	}
+
+	/** The block behind those that follow `block` in the file as on the disk, up to byte `stop` of the disk. */
+	#inOnePiece(page: DataView, block: number, offset: number, stop: number): number {
+		const { blockSize } = this.#metadata;
+		for (let next = block + 1; ; next++) {
+			if (next * blockSize >= stop) return next;
+			const following = this.#block(page, next);
+			if (following.kind !== "data" || following.offset !== offset + (next - block) * blockSize) return next;
+		}
 	}
 
 	/** 2.5.1.1: what a payload block's entry says. */
