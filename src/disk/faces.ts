@@ -7,7 +7,8 @@ import { resized } from "./resize.js";
 import { footerAt } from "./vhd/header.js";
 import { DiskType, Footer } from "./vhd/layout.js";
 import { writeVhd } from "./vhd/write.js";
-import { contentId, flatDescriptor } from "./vmdk/index.js";
+import { flatDescriptor } from "./vmdk/descriptor-text.js";
+import { contentId } from "./vmdk/write-options.js";
 import { isZero } from "./zero.js";
 
 // One file with three faces: the bytes of a raw disk, followed by 512 bytes that make a fixed VHD of it, and named by a

@@ -1,17 +1,23 @@
 import { createHash } from "node:crypto";
-import { readFile, writeFile } from "node:fs/promises";
+import { open, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { ByteSink } from "../../src/bytes/sink.js";
 import { bytesSource } from "../../src/bytes/source.js";
 import type { Disk } from "../../src/disk/disk.js";
-import { contentId, flatDescriptor, type VmdkWriteOptions } from "../../src/disk/vmdk/index.js";
+import { flatDescriptor } from "../../src/disk/vmdk/descriptor-text.js";
+import { VARIANTS } from "../../src/disk/vmdk/layout.js";
 import { writeVmdk } from "../../src/disk/vmdk/write.js";
+import { contentId, type VmdkWriteOptions } from "../../src/disk/vmdk/write-options.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
-import { fileSink } from "./support.js";
+import { fileSink, readAll, withDisk } from "./support.js";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
+const GIB = 1024 * MIB;
+/** How much of a disk VMware puts into one file of those it is split into. */
+const SPLIT = 2047 * MIB;
 
 const folder = await temporaryFolder();
 const inFolder = (name: string) => path.join(folder, name);
@@ -26,9 +32,11 @@ const diskOf = (bytes: Uint8Array, sectorSize = 512): Disk => ({
 	},
 });
 
+const siblings = (name: string) => fileSink(inFolder(name));
+
 async function write(disk: Disk, name: string, options?: VmdkWriteOptions): Promise<string> {
 	await using sink = await fileSink(inFolder(name));
-	const { size } = await writeVmdk(disk, sink, options);
+	const { size } = await writeVmdk(disk, sink, { siblings, ...options });
 	await sink.commit(size);
 	return inFolder(name);
 }
@@ -96,6 +104,103 @@ describe("writing VMDK", () => {
 		expect(() => flatDescriptor('a" 0\nRW 1 FLAT "/etc/passwd', MIB)).toThrow(/cannot name the file/);
 	});
 
+	it("names the files beside it as VMware does, and completes them before it is complete itself", async () => {
+		const small = diskOf(noise(MIB));
+		for (const [variant, names] of [
+			["monolithicFlat", ["named-flat.vmdk"]],
+			["vmfs", ["named-flat.vmdk"]],
+			["twoGbMaxExtentSparse", ["named-s001.vmdk"]],
+			["twoGbMaxExtentFlat", ["named-f001.vmdk"]],
+		] as const) {
+			const events: string[] = [];
+			const recorder = (name: string): ByteSink => ({
+				name,
+				write: () => Promise.resolve(),
+				commit: (size) => Promise.resolve(void events.push(`${name} ${size >= MIB}`)),
+				[Symbol.asyncDispose]: () => Promise.resolve(void events.push(`closed ${name}`)),
+			});
+			const siblings = (name: string) => Promise.resolve(recorder(name));
+			await writeVmdk(small, recorder("folder/named.vmdk"), { variant, siblings });
+			expect(events).toEqual(names.flatMap((name) => [`${name} true`, `closed ${name}`]));
+		}
+	});
+
+	it("commits none of its files when it fails, and closes all of them", async () => {
+		const events: string[] = [];
+		const siblings = (name: string): Promise<ByteSink> =>
+			Promise.resolve({
+				name,
+				write: (at) => (at === 0 ? Promise.reject(new Error("full")) : Promise.resolve()),
+				commit: () => Promise.resolve(void events.push("commit")),
+				[Symbol.asyncDispose]: () => Promise.resolve(void events.push("closed")),
+			});
+		await using sink = await fileSink(inFolder("failed.vmdk"));
+		const written = writeVmdk(diskOf(noise(MIB)), sink, { variant: "twoGbMaxExtentFlat", siblings });
+		await expect(written).rejects.toThrow("full");
+		expect(events).toEqual(["closed"]);
+	});
+
+	it("says so when there is no place for a second file, or no such grain or space", async () => {
+		await using sink = await fileSink(inFolder("never.vmdk"));
+		const small = diskOf(noise(MIB));
+		for (const [options, message] of [
+			[{ variant: "vmfs" }, /second file, never-flat\.vmdk/],
+			[{ unitSize: 4096 }, /grains of 4096/],
+			[{ unitSize: 3 << 16 }, /grains of 196608/],
+			[{ preallocation: "full" }, /sparse VMDK/],
+			[{ variant: "twoGbMaxExtentSparse", preallocation: "full", siblings }, /sparse VMDK/],
+		] as const) {
+			await expect(writeVmdk(small, sink, options)).rejects.toMatchObject({ kind: "usage", message });
+		}
+		const huge = { ...small, size: 1025 * SPLIT };
+		const split = writeVmdk(huge, sink, { variant: "twoGbMaxExtentFlat", siblings });
+		await expect(split).rejects.toMatchObject({ kind: "refused", hint: /monolithic/ });
+	});
+
+	it("lays data out so that file systems can share it", async () => {
+		const source = bytesSource(content);
+		const disk: Disk = {
+			...diskOf(content),
+			async *extents() {
+				yield { at: 0, length: content.length, kind: "data", stored: { source, at: 0 } };
+			},
+		};
+		for (const variant of ["monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse", "vmfs"] as const) {
+			let shared = 0;
+			const sharing = (name: string): ByteSink => ({
+				name,
+				write: () => Promise.resolve(),
+				share(at, from, offset, length) {
+					expect([at % 65536, from, offset % 4096]).toEqual([0, source, 0]);
+					shared += length;
+					return Promise.resolve(true);
+				},
+				commit: () => Promise.resolve(),
+				[Symbol.asyncDispose]: () => Promise.resolve(),
+			});
+			await writeVmdk(disk, sharing("shared.vmdk"), { variant, siblings: (name) => Promise.resolve(sharing(name)) });
+			expect(shared).toBe(content.length);
+		}
+	});
+
+	describe.skipIf(missing("vmdkinfo"))(`as libvmdk sees it ${because("vmdkinfo")}`, () => {
+		for (const [variant, type] of [
+			["streamOptimized", "Stream optimized"],
+			["monolithicSparse", "Monolithic sparse"],
+			["monolithicFlat", "Monolithic flat"],
+			["twoGbMaxExtentSparse", "2GB extent sparse"],
+			["twoGbMaxExtentFlat", "2GB extent flat"],
+			["vmfs", "VMFS flat"],
+		] as const) {
+			it(`${variant} is a disk of that kind and size`, async () => {
+				const told = await run("vmdkinfo", await write(diskOf(content), `info-${variant}.vmdk`, { variant }));
+				expect(told).toContain(type);
+				expect(told).toContain(`(${content.length} bytes)`);
+				expect(told).toContain(`0x${(await contentId(diskOf(content))).toString(16).padStart(8, "0")}`);
+			});
+		}
+	});
+
 	describe.skipIf(missing("qemu-img"))(`as qemu-img sees it ${because("qemu-img")}`, () => {
 		const compare = (raw: string, file: string) => run("qemu-img", "compare", "-f", "raw", "-F", "vmdk", raw, file);
 
@@ -139,19 +244,55 @@ describe("writing VMDK", () => {
 				maxLength: 30,
 			});
 			await fc.assert(
-				fc.asyncProperty(runs, fc.constantFrom("streamOptimized", "monolithicSparse"), async (runs, variant) => {
-					const bytes = new Uint8Array(runs.reduce((sum, { sectors }) => sum + sectors, 0) * 512);
-					let at = 0;
-					for (const { sectors, fill } of runs) {
-						bytes.fill(fill, at, at + sectors * 512);
-						at += sectors * 512;
-					}
-					const raw = inFolder("any.raw");
-					await writeFile(raw, bytes);
-					expect(await compare(raw, await write(diskOf(bytes), "any.vmdk", { variant }))).toMatch(/identical/);
-				}),
-				{ numRuns: 15 },
+				fc.asyncProperty(
+					runs,
+					fc.constantFrom(...vmdk.variants),
+					fc.integer({ min: 13, max: 20 }),
+					async (runs, variant, grain) => {
+						const bytes = new Uint8Array(runs.reduce((sum, { sectors }) => sum + sectors, 0) * 512);
+						let at = 0;
+						for (const { sectors, fill } of runs) {
+							bytes.fill(fill, at, at + sectors * 512);
+							at += sectors * 512;
+						}
+						const raw = inFolder("any.raw");
+						await writeFile(raw, bytes);
+						const file = await write(diskOf(bytes), "any.vmdk", { variant, unitSize: 2 ** grain });
+						expect(await compare(raw, file)).toMatch(/identical/);
+						expect(await run("qemu-img", "check", "-f", "vmdk", file)).toMatch(/No errors/);
+						expect(Buffer.compare(await withDisk(file, readAll), bytes)).toBe(0);
+					},
+				),
+				{ numRuns: 30 },
 			);
+		});
+
+		it("a disk above 2 GiB is split as VMware splits it", async () => {
+			const raw = inFolder("large.raw");
+			const file = await open(raw, "w");
+			// Around both seams, and the last sector.
+			for (const at of [0, SPLIT - 70_000, 2 * SPLIT - 512, 5 * GIB - 512]) {
+				await file.write(noise(Math.min(140_000, 5 * GIB - at)), 0, undefined, at);
+			}
+			await file.truncate(5 * GIB);
+			await file.close();
+			for (const [variant, letter, type] of [
+				["twoGbMaxExtentSparse", "s", 'SPARSE "large-'],
+				["twoGbMaxExtentFlat", "f", 'FLAT "large-'],
+			] as const) {
+				const split = await withDisk(raw, (disk) => write(disk, "large.vmdk", { variant }));
+				const lines = (await readFile(split, "latin1")).split("\n").filter((line) => line.startsWith("RW "));
+				const offset = letter === "f" ? " 0" : "";
+				expect(lines).toEqual([
+					`RW 4192256 ${type}${letter}001.vmdk"${offset}`,
+					`RW 4192256 ${type}${letter}002.vmdk"${offset}`,
+					`RW ${5 * 2 ** 21 - 2 * 4_192_256} ${type}${letter}003.vmdk"${offset}`,
+				]);
+				expect(await compare(raw, split)).toMatch(/identical/);
+				const parts = (await readdir(folder)).filter((name) => name.startsWith(`large-${letter}`));
+				expect(parts).toHaveLength(3);
+				for (const part of parts) expect((await stat(inFolder(part))).size).toBeLessThan(2 ** 31);
+			}
 		});
 	});
 });

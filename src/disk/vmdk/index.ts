@@ -1,18 +1,16 @@
 import type { DiskFormat } from "../disk.js";
-import { checkVmdk } from "./check.js";
-import { isVmdk, openVmdk } from "./read.js";
-import { VARIANTS, writeVmdk } from "./write.js";
-
-export { flatDescriptor } from "./descriptor-text.js";
-export { contentId, type VmdkWriteOptions } from "./write-options.js";
+import { kindOf } from "./kind.js";
+import { VARIANTS } from "./layout.js";
 
 /** VMware's virtual disk; see `layout.ts` for the specification. */
 export const vmdk: DiskFormat = {
 	id: "vmdk",
 	extensions: [".vmdk"],
-	matches: isVmdk,
+	matches: (head) => kindOf(head) !== undefined,
 	variants: VARIANTS,
-	open: openVmdk,
-	write: writeVmdk,
-	check: checkVmdk,
+	open: async (source, neighbours) => (await import("./read.js")).openVmdk(source, neighbours),
+	write: async (...given) => (await import("./write.js")).writeVmdk(...given),
+	async *check(...given) {
+		yield* (await import("./check.js")).checkVmdk(...given);
+	},
 };

@@ -5,6 +5,16 @@
  */
 import { array, bytes, flags64, struct, text, u8, u16, u32, u64, type Value } from "../../bytes/struct.js";
 
+/** What can be written, the usual variant first. */
+export const VARIANTS = [
+	"streamOptimized",
+	"monolithicSparse",
+	"monolithicFlat",
+	"twoGbMaxExtentSparse",
+	"twoGbMaxExtentFlat",
+	"vmfs",
+] as const;
+
 export const SECTOR = 512;
 
 /** "KDMV": a hosted sparse extent, streamOptimized ones included. */

@@ -1,6 +1,5 @@
 import { damaged, notFound, refused, unsupported } from "../../bytes/errors.js";
 import { type ByteSource, readBytes, readUpTo } from "../../bytes/source.js";
-import { viewOf } from "../../bytes/struct.js";
 import type { Disk, Neighbours } from "../disk.js";
 import { holding } from "../holding.js";
 import { mappedDisk } from "../mapped.js";
@@ -10,7 +9,6 @@ import {
 	DESCRIPTOR_LIMIT,
 	type Descriptor,
 	type ExtentLine,
-	isDescriptor,
 	type ParentLink,
 	parseDescriptor,
 	rawDevice,
@@ -18,21 +16,9 @@ import {
 import { detailsOf } from "./details.js";
 import { openCowdExtent, openSeSparseExtent } from "./esx-extent.js";
 import { type HostedExtent, openHostedExtent } from "./hosted-extent.js";
-import { COWD_MAGIC, SECTOR, SESPARSE_MAGIC, SPARSE_MAGIC } from "./layout.js";
+import { kindOf } from "./kind.js";
+import { SECTOR } from "./layout.js";
 import { type DiskPart, flatPart, joinedParts, zeroPart } from "./part.js";
-
-type Kind = "descriptor" | "hosted" | "COWD" | "seSparse";
-
-function kindOf(head: Uint8Array): Kind | undefined {
-	if (head.length < 8) return undefined;
-	const magic = viewOf(head).getUint32(0, true);
-	if (magic === SPARSE_MAGIC) return "hosted";
-	if (magic === COWD_MAGIC) return "COWD";
-	if (viewOf(head).getBigUint64(0, true) === SESPARSE_MAGIC) return "seSparse";
-	return isDescriptor(head) ? "descriptor" : undefined;
-}
-
-export const isVmdk = (head: Uint8Array): boolean => kindOf(head) !== undefined;
 
 /** The file that is opened, before those that it names. */
 export interface VmdkImage {

@@ -1,19 +1,11 @@
 import type { ByteSink } from "../../bytes/sink.js";
 import type { Disk, Written } from "../disk.js";
 import { variantOf } from "../variant.js";
+import { VARIANTS } from "./layout.js";
 import { writeExtents } from "./write-extents.js";
 import { type VmdkWriteOptions, writeJob } from "./write-options.js";
 import { writeMonolithicSparse } from "./write-sparse.js";
 import { writeStreamOptimized } from "./write-stream.js";
-
-export const VARIANTS = [
-	"streamOptimized",
-	"monolithicSparse",
-	"monolithicFlat",
-	"twoGbMaxExtentSparse",
-	"twoGbMaxExtentFlat",
-	"vmfs",
-] as const;
 
 /**
  * Writes `disk` as a VMDK: one file (`streamOptimized`, which is compressed and comes in strictly ascending order, or
