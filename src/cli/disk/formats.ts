@@ -19,13 +19,21 @@ export const formatFacts: Readonly<Record<string, FormatFacts>> = {
 		takes: ["unitSize", "compression", "level", "preallocation", "backing"],
 	},
 	vmdk: {
-		variants: ["streamOptimized", "monolithicSparse"],
+		variants: [
+			"streamOptimized",
+			"monolithicSparse",
+			"monolithicFlat",
+			"twoGbMaxExtentSparse",
+			"twoGbMaxExtentFlat",
+			"vmfs",
+		],
 		compressed: "streamOptimized",
-		takes: ["level", "preallocation"],
+		takes: ["unitSize", "level", "preallocation"],
 	},
 	vhdx: { variants: ["dynamic", "fixed"], takes: ["unitSize", "preallocation", "sectorSize"] },
 	vdi: { variants: ["dynamic", "static"], takes: ["preallocation"] },
 	parallels: { variants: [], takes: [] },
+	qed: { variants: [], takes: [] },
 	vhd: { variants: ["dynamic", "fixed"], takes: ["unitSize", "preallocation"] },
 	raw: { variants: ["plain"], takes: ["preallocation"] },
 };
