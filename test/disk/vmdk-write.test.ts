@@ -246,7 +246,7 @@ describe("writing VMDK", () => {
 			await fc.assert(
 				fc.asyncProperty(
 					runs,
-					fc.constantFrom(...vmdk.variants),
+					fc.constantFrom(...VARIANTS),
 					fc.integer({ min: 13, max: 20 }),
 					async (runs, variant, grain) => {
 						const bytes = new Uint8Array(runs.reduce((sum, { sectors }) => sum + sectors, 0) * 512);
