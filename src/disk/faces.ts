@@ -5,6 +5,7 @@ import type { Disk, WriteOptions } from "./disk.js";
 import { openRaw } from "./raw/read.js";
 import { resized } from "./resize.js";
 import { footerAt } from "./vhd/header.js";
+import { vhd } from "./vhd/index.js";
 import { DiskType, Footer } from "./vhd/layout.js";
 import { writeVhd } from "./vhd/write.js";
 import { flatDescriptor } from "./vmdk/descriptor-text.js";
@@ -107,6 +108,7 @@ export async function facesInPlace(source: ByteSource, descriptor: string | unde
 export async function sizeInside(source: ByteSource): Promise<number | undefined> {
 	const size = source.size - Footer.size;
 	if (size <= 0 || size % FACES_UNIT !== 0) return undefined;
+	if (!vhd.matches(new Uint8Array(0), await readBytes(source, size, Footer.size))) return undefined;
 	const footer = await footerAt(source, size);
 	return footer?.diskType === DiskType.fixed && footer.currentSize === size ? size : undefined;
 }
