@@ -30,7 +30,7 @@ describe("what help and completion know of disk formats", () => {
 describe("the disk command", () => {
 	it("explains each of its commands", async () => {
 		const help = (await anyvisor(["disk", "--help"])).stdout;
-		for (const name of ["info", "check", "convert", "compare", "map", "snapshot"]) {
+		for (const name of ["info", "check", "convert", "compare", "map", "snapshot", "faces"]) {
 			expect(help).toMatch(new RegExp(`^ +${name} `, "m"));
 			const { code, stdout } = await anyvisor(["disk", name, "--help"]);
 			expect(code).toBe(0);
