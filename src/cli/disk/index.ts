@@ -2,7 +2,7 @@ import { Command } from "commander";
 import { checkCommand } from "./check.js";
 import { compareCommand } from "./compare.js";
 import { convertCommand } from "./convert.js";
-import { facesCommand, facesCommand } from "./faces.js";
+import { facesCommand } from "./faces.js";
 import { formatNames } from "./formats.js";
 import { infoCommand } from "./info.js";
 import { mapCommand } from "./map.js";
@@ -27,7 +27,6 @@ read, it may also be
 		compareCommand,
 		mapCommand,
 		snapshotCommand,
-		facesCommand,
 		facesCommand,
 	]) {
 		command.addCommand(each());
