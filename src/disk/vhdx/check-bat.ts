@@ -31,7 +31,7 @@ export async function* checkBat(source: ByteSource, { structures, metadata, regi
 			const found = (message: string): Found => ({ severity: "error", message, offset: bat.offsetOf(index) });
 
 			if (!isAllowed(state, isBitmap, differencing)) yield found(`${name} has state ${state}, which cannot be`);
-			if (!isBitmap && state === STATE.partiallyPresent && chunk !== ofChunk) {
+			if (differencing && !isBitmap && state === STATE.partiallyPresent && chunk !== ofChunk) {
 				chunk = ofChunk;
 				const bitmap = await bat.entry(bat.bitmapEntryOf(bat.blockFrom(index)));
 				if (bitmap.state !== STATE.fullyPresent) yield found(`${name} needs sector bitmap ${chunk}, which is missing`);
