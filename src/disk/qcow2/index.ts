@@ -13,4 +13,7 @@ export const qcow2: DiskFormat = {
 	variants: ["plain", "compressed"],
 	open: async (...given) => (await import("./read.js")).openQcow2(...given),
 	write: async (...given) => (await import("./write.js")).writeQcow2(...given),
+	async *check(source) {
+		yield* (await import("./check.js")).checkQcow2(source);
+	},
 };

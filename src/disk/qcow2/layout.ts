@@ -134,6 +134,11 @@ export const COPIED_HIGH = 0x8000_0000;
 export const COMPRESSED_HIGH = 0x4000_0000;
 /** L2: reads as zero (version 3). */
 export const ZERO_LOW = 1;
+/** All tables: what must be zero, in either half; of the lowest nine bits, an L2 entry has one of its own. */
+export const RESERVED_LOW = 0x1ff;
+export const L1_RESERVED_HIGH = 0x7f00_0000;
+export const L2_RESERVED_HIGH = 0x3f00_0000;
+export const BITMAP_RESERVED_HIGH = 0xff00_0000;
 
 const TWO_32 = 0x1_0000_0000;
 
