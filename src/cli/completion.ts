@@ -3,8 +3,12 @@ import { everyVariant } from "./disk/formats.js";
 
 const shells = ["bash", "zsh", "fish"] as const;
 
-/** Completion scripts, made from the commands themselves so that they cannot disagree with them. */
-export function completionCommand(root: Command): Command {
+/**
+ * Completion scripts, made from the commands themselves so that they cannot disagree with them.
+ *
+ * @param root makes the program with all of its commands
+ */
+export function completionCommand(root: () => Promise<Command>): Command {
 	return new Command("completion")
 		.summary("print a completion script for your shell")
 		.description(
@@ -15,8 +19,8 @@ export function completionCommand(root: Command): Command {
   fish   anyvisor completion fish > ~/.config/fish/completions/anyvisor.fish`,
 		)
 		.addArgument(new Argument("<shell>").choices(shells))
-		.action((shell: (typeof shells)[number]) => {
-			process.stdout.write(scripts[shell](commandsOf(root)));
+		.action(async (shell: (typeof shells)[number]) => {
+			process.stdout.write(scripts[shell](commandsOf(await root())));
 		});
 }
 

@@ -1,15 +1,19 @@
 import { Command } from "commander";
-import { checkCommand } from "./check.js";
-import { compareCommand } from "./compare.js";
-import { convertCommand } from "./convert.js";
-import { facesCommand } from "./faces.js";
+import { addCommands, type CommandTable } from "../commands.js";
 import { formatNames } from "./formats.js";
-import { infoCommand } from "./info.js";
-import { mapCommand } from "./map.js";
-import { snapshotCommand } from "./snapshot.js";
+
+const commands: CommandTable = {
+	info: async () => (await import("./info.js")).infoCommand(),
+	check: async () => (await import("./check.js")).checkCommand(),
+	convert: async () => (await import("./convert.js")).convertCommand(),
+	compare: async () => (await import("./compare.js")).compareCommand(),
+	map: async () => (await import("./map.js")).mapCommand(),
+	snapshot: async () => (await import("./snapshot.js")).snapshotCommand(),
+	faces: async () => (await import("./faces.js")).facesCommand(),
+};
 
 /** What can be done with a disk, whatever is on it. */
-export function diskCommand(): Command {
+export async function diskCommand([called]: readonly string[]): Promise<Command> {
 	const command = new Command("disk").summary("look into, check, convert and compare disk images").description(
 		`Works on disk images of every format (${formatNames.join(", ")}), recognised by content. Where an <image> is
 read, it may also be
@@ -20,16 +24,6 @@ read, it may also be
   vm.vmx, vm.ovf, vm.hdd/     the disk of a machine with one
   -                           what comes through standard input`,
 	);
-	for (const each of [
-		infoCommand,
-		checkCommand,
-		convertCommand,
-		compareCommand,
-		mapCommand,
-		snapshotCommand,
-		facesCommand,
-	]) {
-		command.addCommand(each());
-	}
+	await addCommands(command, commands, called);
 	return command;
 }
