@@ -41,25 +41,31 @@ function content(kind: Kind, length: number): Uint8Array {
 }
 
 /** Each format with the variants it writes, and the name under which the judges know it. */
-const written: readonly { id: string; variant: string; options?: Pick<WriteOptions, "compression">; judge: string }[] =
-	[
-		{ id: "raw", variant: "plain", judge: "raw" },
-		{ id: "qcow2", variant: "plain", judge: "qcow2" },
-		{ id: "qcow2", variant: "compressed", options: { compression: "zlib" }, judge: "qcow2" },
-		{ id: "qcow2", variant: "compressed", options: { compression: "zstd" }, judge: "qcow2" },
-		{ id: "vmdk", variant: "streamOptimized", judge: "vmdk" },
-		{ id: "vmdk", variant: "monolithicSparse", judge: "vmdk" },
-		{ id: "vmdk", variant: "monolithicFlat", judge: "vmdk" },
-		{ id: "vmdk", variant: "twoGbMaxExtentSparse", judge: "vmdk" },
-		{ id: "vmdk", variant: "twoGbMaxExtentFlat", judge: "vmdk" },
-		{ id: "vmdk", variant: "vmfs", judge: "vmdk" },
-		{ id: "vhd", variant: "dynamic", judge: "vpc" },
-		{ id: "vhd", variant: "fixed", judge: "vpc" },
-		{ id: "vhdx", variant: "dynamic", judge: "vhdx" },
-		{ id: "vhdx", variant: "fixed", judge: "vhdx" },
-		{ id: "vdi", variant: "dynamic", judge: "vdi" },
-		{ id: "vdi", variant: "static", judge: "vdi" },
-	];
+const written: readonly {
+	id: string;
+	variant: string;
+	options?: Pick<WriteOptions, "compression" | "unitSize">;
+	judge: string;
+}[] = [
+	{ id: "raw", variant: "plain", judge: "raw" },
+	{ id: "qcow2", variant: "plain", judge: "qcow2" },
+	{ id: "qcow2", variant: "compressed", options: { compression: "zlib" }, judge: "qcow2" },
+	{ id: "qcow2", variant: "compressed", options: { compression: "zstd" }, judge: "qcow2" },
+	{ id: "vmdk", variant: "streamOptimized", judge: "vmdk" },
+	{ id: "vmdk", variant: "monolithicSparse", judge: "vmdk" },
+	{ id: "vmdk", variant: "monolithicFlat", judge: "vmdk" },
+	{ id: "vmdk", variant: "twoGbMaxExtentSparse", judge: "vmdk" },
+	{ id: "vmdk", variant: "twoGbMaxExtentFlat", judge: "vmdk" },
+	{ id: "vmdk", variant: "vmfs", judge: "vmdk" },
+	{ id: "vhd", variant: "dynamic", judge: "vpc" },
+	{ id: "vhd", variant: "dynamic", options: { unitSize: MIB / 2 }, judge: "vpc" },
+	{ id: "vhd", variant: "fixed", judge: "vpc" },
+	{ id: "vhdx", variant: "dynamic", judge: "vhdx" },
+	{ id: "vhdx", variant: "dynamic", options: { unitSize: MIB }, judge: "vhdx" },
+	{ id: "vhdx", variant: "fixed", judge: "vhdx" },
+	{ id: "vdi", variant: "dynamic", judge: "vdi" },
+	{ id: "vdi", variant: "static", judge: "vdi" },
+];
 
 const ARCHIVERS: Readonly<Record<string, { readonly type: string; readonly unable?: string }>> = {
 	raw: { type: "raw", unable: "(skipped: nothing to unpack)" },

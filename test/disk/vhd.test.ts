@@ -1,12 +1,16 @@
 import { copyFile, open, readFile, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
+import { bytesSource } from "../../src/bytes/source.js";
 import type { Disk } from "../../src/disk/disk.js";
+import { openDisk } from "../../src/disk/registry.js";
 import { geometryOf } from "../../src/disk/vhd/geometry.js";
 import { vhd } from "../../src/disk/vhd/index.js";
 import { Footer } from "../../src/disk/vhd/layout.js";
+import { type VhdWriteOptions, writeVhd } from "../../src/disk/vhd/write.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
 import { fileSink, listExtents, readAll, withDisk } from "./support.js";
+import { inMemory } from "./vhd-chains.js";
 
 const MIB = 1024 * 1024;
 const folder = await temporaryFolder();
@@ -47,6 +51,49 @@ describe("VHD geometry", () => {
 	});
 });
 
+describe("writing VHD", () => {
+	const write = async (name: string, options: VhdWriteOptions) => {
+		await using sink = await fileSink(at(name));
+		const { size } = await writeVhd(zeros(9 * MIB), sink, options);
+		await sink.commit(size);
+		return readFile(at(name));
+	};
+
+	it("looks at no clock: the same disk gives the same file, two empty disks have two ids", async () => {
+		const first = await write("same.vhd", {});
+		vi.useFakeTimers({ now: Date.UTC(2040, 0, 1), toFake: ["Date"] });
+		expect(Buffer.compare(await write("same.vhd", {}), first)).toBe(0);
+		vi.useRealTimers();
+		const idOf = (image: Uint8Array) => Footer.parse(image).uniqueId;
+		expect(idOf(await write("other.vhd", {}))).not.toBe(idOf(first));
+		expect(Footer.parse(first).timeStamp).toBe(0);
+	});
+
+	it("dates the disk when the caller does", async () => {
+		const image = await write("dated.vhd", { timeStamp: Date.UTC(2026, 5, 1) / 1000, variant: "fixed" });
+		const { details } = await vhd.open(bytesSource(image), inMemory({}));
+		expect(details).toMatchObject({ created: "2026-06-01T00:00:00.000Z", uniqueId: expect.stringMatching(/-8/) });
+		expect(Footer.parse(await write("older.vhd", { timeStamp: 5, variant: "fixed" }), 9 * MIB).timeStamp).toBe(0);
+	});
+
+	it("refuses blocks, sectors and preallocation that the format does not have", async () => {
+		const wrong = [{ unitSize: MIB }, { sectorSize: 4096 }, { preallocation: "full" }] as const;
+		for (const options of wrong) {
+			await expect(write("never.vhd", options)).rejects.toMatchObject({ kind: "usage", hint: expect.any(String) });
+		}
+		await expect(write("never.vhd", { variant: "fixed", preallocation: "full" })).rejects.toMatchObject({
+			kind: "unsupported",
+		});
+	});
+
+	it("reads footers of 511 bytes, as they were before Virtual PC 2004", async () => {
+		const image = await write("old.vhd", { variant: "fixed" });
+		const old = bytesSource(image.subarray(0, -1), "old.vhd");
+		const disk = await openDisk(old);
+		expect(disk).toMatchObject({ format: "vhd/fixed", size: 9 * MIB });
+	});
+});
+
 describe.skipIf(missing("qemu-img", "qemu-io"))(`VHD ${because("qemu-img", "qemu-io")}`, () => {
 	const create = async (name: string, size: string, options = "force_size=on") => {
 		await run("qemu-img", "create", "-q", "-f", "vpc", "-o", options, at(name), size);
@@ -83,7 +130,7 @@ describe.skipIf(missing("qemu-img", "qemu-io"))(`VHD ${because("qemu-img", "qemu
 		const original = await withDisk(at("intact"), readAll);
 		const { length } = await readFile(at("intact"));
 		for (const name of ["bad-footer", "no-footer", "bad-copy"]) await copyFile(at("intact"), at(name));
-		await patch("bad-footer", length - 500, [1, 2, 3]);
+		await patch("bad-footer", length - 500, new Array<number>(100).fill(0xff));
 		await truncate(at("no-footer"), length - 512);
 		await patch("bad-copy", 12, [1, 2, 3]);
 		for (const name of ["bad-footer", "no-footer", "bad-copy"]) {

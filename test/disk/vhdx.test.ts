@@ -251,6 +251,38 @@ describe("writing VHDX", () => {
 		});
 	});
 
+	it.skipIf(missing("vhdiinfo"))(`makes sectors of 4096 bytes on request ${because("vhdiinfo")}`, async () => {
+		const file = await write(memoryDisk(content), "asked-4k.vhdx", { sectorSize: 4096 });
+		await expect(run("vhdiinfo", file)).resolves.toMatch(/Bytes per sector\s*: 4096/);
+		await withDisk(file, async (disk) => {
+			expect(disk).toMatchObject({ sectorSize: 4096, size: content.length });
+			expect(disk.details).toMatchObject({ logicalSectorSize: 4096, physicalSectorSize: 4096, log: "empty" });
+			expect(sha256(await readAll(disk))).toBe(sha256(content));
+		});
+		const odd = memoryDisk(content.subarray(0, content.length - 512));
+		await expect(write(odd, "odd.vhdx", { sectorSize: 4096 })).rejects.toMatchObject({
+			kind: "usage",
+			hint: expect.stringContaining(String(content.length)),
+		});
+	});
+
+	it("reserves space in a fixed file alone, and where the file system can", async () => {
+		const reserved: number[] = [];
+		const sink = {
+			name: "reserved.vhdx",
+			write: () => Promise.resolve(),
+			reserve: (size: number) => Promise.resolve(reserved.push(size) > 0),
+			commit: () => Promise.resolve(),
+			[Symbol.asyncDispose]: () => Promise.resolve(),
+		};
+		const options = { variant: "fixed", unitSize: MIB, preallocation: "full" } as const;
+		const { size } = await writeVhdx(memoryDisk(content), sink, options);
+		expect(reserved).toEqual([size]);
+		await expect(write(memoryDisk(content), "unable.vhdx", options)).rejects.toMatchObject({ kind: "unsupported" });
+		const dynamic = { ...options, variant: "dynamic" };
+		await expect(write(memoryDisk(content), "never.vhdx", dynamic)).rejects.toMatchObject({ kind: "usage" });
+	});
+
 	it("refuses block sizes and disks that the format does not have", async () => {
 		for (const unitSize of [0, 512, 3 * MIB, 512 * MIB]) {
 			await expect(write(memoryDisk(content), "never.vhdx", { unitSize })).rejects.toMatchObject({ kind: "usage" });

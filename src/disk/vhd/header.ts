@@ -32,9 +32,11 @@ export function footerPlaces({ size }: ByteSource): number[] {
 export async function footerAt(source: ByteSource, at: number): Promise<FooterFields | undefined> {
 	const bytes = new Uint8Array(Footer.size);
 	await source.read(at, bytes.subarray(0, source.size - at));
+	// What is damaged may hold anything: only an intact footer is parsed.
+	const field = Footer.offsets.checksum;
+	if (viewOf(bytes).getUint32(field) !== checksum(bytes, field)) return undefined;
 	const footer = Footer.parse(bytes, 0, source.name, at);
-	const intact = footer.checksum === checksum(bytes, Footer.offsets.checksum);
-	return footer.cookie === FOOTER_COOKIE && intact ? footer : undefined;
+	return footer.cookie === FOOTER_COOKIE ? footer : undefined;
 }
 
 /**
