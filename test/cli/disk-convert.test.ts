@@ -203,6 +203,7 @@ describe.skipIf(missing("qemu-img", "qemu-io"))(`convert ${because("qemu-img", "
 		["qcow2", ["--level", "9", "--variant", "compressed"], {}],
 		["qcow2", ["--preallocation", "metadata"], {}],
 		["vmdk", ["--fast"], { "format-specific": { data: { "create-type": "streamOptimized" } } }],
+		["vmdk", ["--unit-size", "128K", "--variant", "monolithicSparse"], { "cluster-size": 131_072 }],
 		["vhdx", ["--unit-size", "2M"], { "cluster-size": 2 * MIB }],
 		["raw", ["--preallocation", "full"], {}],
 	])("has the options of %s: %j", async (format, options, expected) => {
@@ -224,6 +225,7 @@ describe.skipIf(missing("qemu-img", "qemu-io"))(`convert ${because("qemu-img", "
 		["x.qcow2", ["--unit-size", "3K"], /3072/],
 		["x.qcow2", ["--level", "3", "--fast"], /--fast/],
 		["x.vhdx", ["--sector-size", "1000"], /512 or 4096/],
+		["x.vhd", ["--sector-size", "4096"], /512 bytes[^]*VHDX/],
 		["x.xyz", [], /--to/],
 	])("refuses for %s the options %j", async (output, options, message) => {
 		await expectFailure(exitCodes.usage, message, at("disk.raw"), at(output), ...options);

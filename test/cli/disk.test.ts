@@ -1,4 +1,4 @@
-import { copyFile, mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, open, readFile, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { everyVariant, formatFacts, streamedVariants } from "../../src/cli/disk/formats.js";
@@ -360,7 +360,7 @@ describe.skipIf(missing("qemu-img", "qemu-io"))(`disk commands ${because("qemu-i
 					path.join(corpus ?? "", data, `${disk}.gz`),
 					path.join(home, disk),
 				);
-				const { size } = await (await open(path.join(home, disk))).stat();
+				const { size } = await stat(path.join(home, disk));
 				const descriptor = await readFile(
 					path.join(corpus ?? "", "log2timeline+dfvfs/test_data/hfsplus.hdd/DiskDescriptor.xml"),
 					"utf8",

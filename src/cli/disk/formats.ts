@@ -28,13 +28,13 @@ export const formatFacts: Readonly<Record<string, FormatFacts>> = {
 			"vmfs",
 		],
 		compressed: "streamOptimized",
-		takes: ["unitSize", "level", "preallocation"],
+		takes: ["unitSize", "level", "preallocation", "sectorSize"],
 	},
 	vhdx: { variants: ["dynamic", "fixed"], takes: ["unitSize", "preallocation", "sectorSize"] },
 	vdi: { variants: ["dynamic", "static"], takes: ["preallocation"] },
 	parallels: { variants: [], takes: [] },
 	qed: { variants: [], takes: [] },
-	vhd: { variants: ["dynamic", "fixed"], takes: ["unitSize", "preallocation"] },
+	vhd: { variants: ["dynamic", "fixed"], takes: ["unitSize", "preallocation", "sectorSize"] },
 	raw: { variants: ["plain"], takes: ["preallocation"] },
 };
 
