@@ -3,7 +3,7 @@ import { type AnyvisorError, notFound, refused } from "../bytes/errors.js";
 import { type ByteSource, readUpTo } from "../bytes/source.js";
 import { choose } from "./archive-choice.js";
 import { HEAD, isContainer, type Likeness, listed, type Member } from "./archive-member.js";
-import { leadOf, type OpenNeighbour, outside } from "./confine.js";
+import { leadOf, type OpenNeighbour, outside, withoutCredentials } from "./confine.js";
 import { decompressed, stemOf } from "./decompressed.js";
 import { Spooler, type SpoolOptions } from "./spool.js";
 import { readTar, type TarMember } from "./tar.js";
@@ -139,12 +139,14 @@ class Search {
 		};
 		const elsewhere = async (path: string, mention: string) => {
 			const isRelative = path.startsWith("../");
-			const lead = leadOf(folder, path);
-			if (isRelative && lead.inside && [mention, path, lead.path].some((name) => this.#allow.includes(name))) {
-				return open(lead.path, mention);
+			const inArchive = isRelative ? leadOf(folder, path) : undefined;
+			const names = [mention, path, inArchive?.path ?? path].map(withoutCredentials);
+			// Also what lies beside the archive: nobody who unpacks it would expect it to be read.
+			if (this.#allow.some((each) => names.includes(withoutCredentials(each)))) {
+				if (inArchive?.inside === true) return open(inArchive.path, mention);
+				if (!isRelative && beside.elsewhere !== undefined) return beside.elsewhere(path, mention);
 			}
-			if (isRelative || beside.elsewhere === undefined) throw outside(mention, archive.name, path);
-			return beside.elsewhere(path, mention);
+			throw outside(mention, archive.name, path);
 		};
 		const neighbour = async (name: string) => {
 			const { path, inside } = leadOf("", name);

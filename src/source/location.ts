@@ -7,7 +7,7 @@ import type { Likeness } from "./archive-member.js";
 import { leadOf, type OpenNeighbour, outside } from "./confine.js";
 import { openFile } from "./file.js";
 import type { HttpOptions } from "./http.js";
-import { folderNeighbours } from "./neighbours.js";
+import { folderNeighbours, type NeighbourOptions } from "./neighbours.js";
 import { Spooler, type SpoolOptions } from "./spool.js";
 
 export interface LocationOptions {
@@ -86,7 +86,7 @@ async function openPlace(
 	if (named === "-") {
 		if (stdin === undefined) throw new AnyvisorError("usage", "standard input cannot be read here");
 		const { spoolStream } = await import("./stdin.js");
-		return { source: hold(await spoolStream(stdin, spooler, signal)), neighbour: nothingBeside };
+		return { source: hold(await spoolStream(stdin, spooler, signal)), neighbour: besideStdin({ allow, http: remote }) };
 	}
 	if (/^https?:\/\//i.test(named)) {
 		const [url = "", ...fragment] = named.split("#");
@@ -140,10 +140,15 @@ function holding(open: OpenNeighbour, hold: <S extends ByteSource>(source: S) =>
 	});
 }
 
-/** What came through a pipe has no folder. */
-const nothingBeside: OpenNeighbour = async (name) => {
-	throw outside(leadOf("", name).path, "standard input");
-};
+/** What came through a pipe has no folder; what is allowed is named from the working folder. */
+function besideStdin(options: NeighbourOptions): OpenNeighbour {
+	const { allow = [] } = options;
+	const open = async (path: string, mention: string) => {
+		if (!allow.includes(mention) && !allow.includes(path)) throw outside(mention, "standard input", path);
+		return folderNeighbours(".", { ...options, allow: [...allow, path] })(path);
+	};
+	return Object.assign(async (name: string) => open(leadOf("", name).path, name), { elsewhere: open });
+}
 
 const noArchive = (source: ByteSource, member: string) =>
 	new AnyvisorError("usage", `${source.name} is no archive that could have "${member}" in it`, {

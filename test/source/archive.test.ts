@@ -230,7 +230,8 @@ describe("bombs and traps", () => {
 	});
 
 	test("hundreds of thousands of empty streams are refused early", async () => {
-		const many = Buffer.concat(Array.from({ length: 200_000 }, () => gzipSync("")));
+		const empty = gzipSync("");
+		const many = Buffer.alloc(empty.length * 200_000, empty);
 		expect(await failure(within(source(many)))).toMatchObject({ kind: "refused" });
 	});
 
@@ -377,14 +378,10 @@ describe.skipIf(missing("xz"))(`openXzBlocks ${because("xz")}`, () => {
 				const bytes = blocks.slice();
 				for (const [place, by] of all) bytes[place] = (bytes[place] ?? 0) ^ by;
 				const content = await openXzBlocks(bytesSource(bytes, "mutant.xz"), "x");
-				const kind =
-					content &&
-					(await readBytes(content, 0, content.size).then(
-						() => "read",
-						(error: AnyvisorError) => error.kind,
-					));
-				// Not a bit of the content is without a checksum; the same bit may have been changed twice.
-				expect([undefined, "damaged", "unsupported", "refused", "read"]).toContain(kind);
+				const outcome = content && (await readBytes(content, 0, content.size).catch((error: AnyvisorError) => error));
+				// The same bit may have been changed twice: what is read at all is right.
+				const kind = outcome instanceof Uint8Array ? raw.equals(outcome) : outcome?.kind;
+				expect([undefined, true, "damaged", "unsupported", "refused"]).toContain(kind);
 			}),
 			{ numRuns: 60 },
 		);
