@@ -130,7 +130,11 @@ describe.skipIf(missing("qemu-img", "qemu-io"))(`VHD ${because("qemu-img", "qemu
 		const original = await withDisk(at("intact"), readAll);
 		const { length } = await readFile(at("intact"));
 		for (const name of ["bad-footer", "no-footer", "bad-copy"]) await copyFile(at("intact"), at(name));
-		await patch("bad-footer", length - 500, new Array<number>(100).fill(0xff));
+		await patch(
+			"bad-footer",
+			length - 500,
+			Array.from({ length: 100 }, () => 0xff),
+		);
 		await truncate(at("no-footer"), length - 512);
 		await patch("bad-copy", 12, [1, 2, 3]);
 		for (const name of ["bad-footer", "no-footer", "bad-copy"]) {
