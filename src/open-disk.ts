@@ -6,7 +6,7 @@ import type { Disk } from "./disk/disk.js";
 import { diskLikeness } from "./disk/likeness.js";
 import { confinedNeighbours } from "./disk/neighbours.js";
 import { openDisk } from "./disk/registry.js";
-import { findImages, type Origin } from "./open.js";
+import { bearsDiskMark, findImages, type Origin } from "./open.js";
 import type { OpenNeighbour } from "./source/confine.js";
 import { openLocation } from "./source/location.js";
 import { isTar } from "./source/tar-header.js";
@@ -34,49 +34,16 @@ export interface NamedDisk extends AsyncDisposable {
  * Opens what a user named for {@link openVm}: a file, a Parallels folder, a URL, or "-" for standard input. An OVA stays
  * whole; of another archive, or a compressed file, it is the disk inside.
  */
-export async function openNamedOrigin(name: string, options: NamedOptions = {}): Promise<NamedOrigin> {
-	if (options.format === "raw") return openAt(name, options, undefined);
-	const whole = await openAt(name, options, undefined).catch((error: unknown) => {
-		if (error instanceof AnyvisorError && error.kind === "usage") return undefined;
-		throw error;
-	});
-	// What is no file by itself is a member of one.
-	if (whole === undefined) return openAt(name, options, diskLikeness);
-	try {
-		const { source, neighbour } = whole;
-		const { allowExternal: allow } = options;
-		const { openContained } = await import("./source/archive.js");
-		const contained = (await isOva(source))
-			? undefined
-			: await openContained(source, { likeness: diskLikeness, beside: neighbour, allow });
-		if (contained === undefined) return whole;
-		return {
-			...contained,
-			opened: whole.opened,
-			async [Symbol.asyncDispose]() {
-				await contained[Symbol.asyncDispose]();
-				await whole[Symbol.asyncDispose]();
-			},
-		};
-	} catch (error) {
-		await whole[Symbol.asyncDispose]();
-		throw error;
-	}
-}
-
-async function isOva(source: ByteSource): Promise<boolean> {
-	if (!isTar(await readUpTo(source, 0, 512))) return false;
-	const { readTar } = await import("./source/tar.js");
-	return (await readTar(source)).some(({ name }) => /\.ovf$/i.test(name));
-}
+export const openNamedOrigin = (name: string, options: NamedOptions = {}): Promise<NamedOrigin> =>
+	openInside(name, options, async (source) => (await bearsDiskMark(source)) || isOva(source));
 
 /**
- * Opens the image of the one disk that a user named: itself, or what an archive, a descriptor or an OVA holds.
+ * Opens the image of the one disk that a user named: itself, or what an archive or a descriptor holds.
  *
  * @throws `refused` where there are several
  */
 export async function openNamedImage(name: string, options: NamedOptions = {}): Promise<NamedOrigin> {
-	const origin = await openAt(name, options, options.format === "raw" ? undefined : diskLikeness);
+	const origin = await openInside(name, options, bearsDiskMark);
 	try {
 		const { images } = await findImages(origin, options.format);
 		const [image] = images;
@@ -97,6 +64,46 @@ export async function openNamedImage(name: string, options: NamedOptions = {}): 
 		await origin[Symbol.asyncDispose]();
 		throw error;
 	}
+}
+
+/** Looks into archives and compressed files, unless `isWhole` says that the file itself is meant. */
+async function openInside(
+	name: string,
+	options: NamedOptions,
+	isWhole: (source: ByteSource) => Promise<boolean>,
+): Promise<NamedOrigin> {
+	const { format, allowExternal: allow } = options;
+	if (format === "raw") return openAt(name, options);
+	const file = await openAt(name, options).catch((error: unknown) => {
+		if (error instanceof AnyvisorError && error.kind === "usage") return undefined;
+		throw error;
+	});
+	// What is no file by itself is a member of one.
+	if (file === undefined) return openAt(name, options, diskLikeness);
+	try {
+		if (await isWhole(file.source)) return file;
+		const { openContained } = await import("./source/archive.js");
+		const contained = await openContained(file.source, { likeness: diskLikeness, beside: file.neighbour, allow });
+		if (contained === undefined) return file;
+		return {
+			source: contained.source,
+			neighbour: contained.neighbour,
+			opened: file.opened,
+			async [Symbol.asyncDispose]() {
+				await contained[Symbol.asyncDispose]();
+				await file[Symbol.asyncDispose]();
+			},
+		};
+	} catch (error) {
+		await file[Symbol.asyncDispose]();
+		throw error;
+	}
+}
+
+async function isOva(source: ByteSource): Promise<boolean> {
+	if (!isTar(await readUpTo(source, 0, 512))) return false;
+	const { readTar } = await import("./source/tar.js");
+	return (await readTar(source)).some(({ name }) => /\.ovf$/i.test(name));
 }
 
 /** Opens the one disk that a user named, or a snapshot inside of it. */
@@ -125,7 +132,7 @@ export async function openNamedDisk(
 async function openAt(
 	name: string,
 	{ allowExternal }: NamedOptions,
-	likeness: typeof diskLikeness | undefined,
+	likeness?: typeof diskLikeness,
 ): Promise<NamedOrigin> {
 	const file = (await bundled(name)) ?? name;
 	const location = await openLocation(file, { likeness, allow: allowExternal, stdin: process.stdin });

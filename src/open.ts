@@ -58,8 +58,8 @@ export async function findImages(origin: Origin, format?: string): Promise<Image
 	return (await imagesDescribed(origin)) ?? disk;
 }
 
-/** What is damaged, or no disk at all, is told when it is opened. */
-async function bearsDiskMark(source: ByteSource): Promise<boolean> {
+/** Whether a file is a disk by its content, other than a raw one. What is wrong with it is told when it is opened. */
+export async function bearsDiskMark(source: ByteSource): Promise<boolean> {
 	try {
 		return (await recognise(source)).id !== "raw";
 	} catch {

@@ -8,6 +8,8 @@ export function report(error: unknown, stream: NodeJS.WriteStream = process.stde
 	const paint = painter(wantsColour(stream));
 	const say = (message: string) => stream.write(`${paint("red", "anyvisor:")} ${message}\n`);
 	if (error instanceof CommanderError) {
+		// A command without its subcommand: the help that was printed says it all.
+		if (error.code === "commander.help") return exitCodes.usage;
 		say(error.message.replace(/^error: /, ""));
 		stream.write("  Try: anyvisor --help\n");
 		return exitCodes.usage;
