@@ -7,10 +7,7 @@ export interface ParentLink {
 	readonly child: string;
 	/** {@link DiskFormat} id of the parent. */
 	readonly format: string;
-	/**
-	 * The parent's paths as the image has them, the likeliest first. Paths of another machine are no use here but for
-	 * their last part, so that each is also looked for beside the image.
-	 */
+	/** The parent's paths as the image has them, the likeliest first. Of absolute ones only the last part is of use. */
 	readonly paths: readonly string[];
 	/** Throws `damaged` when a file of the parent's name is not the parent. */
 	readonly verify: (file: ByteSource) => Promise<void>;
@@ -25,8 +22,11 @@ export async function openParent(neighbours: Neighbours, link: ParentLink): Prom
 /** The name under which `neighbours` has the parent; {@link openParent} tells what is thrown. */
 export async function findParent(neighbours: Neighbours, { child, paths, verify }: ParentLink): Promise<string> {
 	const failures: AnyvisorError[] = [];
-	const names = new Set([...paths, ...paths.map(lastPart)].filter((name) => name !== ""));
+	const relative = paths.filter((path) => !ABSOLUTE.test(path)).map((path) => path.replace(/^(\.[\\/])+/, ""));
+	// A path is as it was on the machine that made the image: its last part may be here all the same.
+	const names = new Set([...relative, ...paths.map(lastPart)]);
 	for (const name of names) {
+		if (name === "") continue;
 		try {
 			await withFile(neighbours, name, verify);
 			return name;
@@ -46,6 +46,9 @@ export async function findParent(neighbours: Neighbours, { child, paths, verify 
 		hint: "Put the parent beside it, or merge both on the hypervisor first (Hyper-V: Merge-VHD).",
 	});
 }
+
+/** A folder from the root on, a drive, a URL. */
+const ABSOLUTE = /^[\\/]|^[\w+.-]+:/;
 
 async function withFile(neighbours: Neighbours, name: string, use: (file: ByteSource) => Promise<void>): Promise<void> {
 	const file = await neighbours.open(name);
