@@ -20,7 +20,7 @@ import { isZero } from "./zero.js";
 // itself, without the footer, to be whole MiB.
 
 /** Azure takes disks of whole MiB. */
-export const FACES_UNIT = 1024 * 1024;
+const FACES_UNIT = 1024 * 1024;
 const SECTOR = 512;
 
 /** Size of the disk that a file with faces has: that of the original, up to whole MiB. */

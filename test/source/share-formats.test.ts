@@ -57,8 +57,8 @@ for (const kind of ["xfs", "btrfs"] as const) {
 			await convert(at("source.raw"), there, format, variant);
 			await convert(there, further, "qcow2", "plain");
 			await convert(further, back, "raw", "plain");
-			// Tables and headers; of the data, a twelfth would show.
-			expect(before - (await freeBytes(folder))).toBeLessThan(DATA / 12);
+			// Tables, headers, and what XFS reserves behind a small write: three copies of the data would be 36 MiB.
+			expect(before - (await freeBytes(folder))).toBeLessThan(3 * MIB);
 			for (const [name, itsFormat] of [
 				[there, theirs],
 				[further, "qcow2"],
