@@ -1,13 +1,16 @@
+import { readFile } from "node:fs/promises";
 import path from "node:path";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Disk } from "../../src/disk/disk.js";
+import type { Disk, DiskFormat } from "../../src/disk/disk.js";
 import { confinedNeighbours } from "../../src/disk/neighbours.js";
+import { qcow2 } from "../../src/disk/qcow2/index.js";
 import { openDisk } from "../../src/disk/registry.js";
 import { isZero } from "../../src/disk/zero.js";
 import { openFile } from "../../src/source/file.js";
 import { folderNeighbours } from "../../src/source/neighbours.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
+import { surviveMutations } from "./mutations.js";
 import { listExtents, openFileCount, readAll, withDisk } from "./support.js";
 
 const MIB = 1024 * 1024;
@@ -146,6 +149,52 @@ describe.skipIf(missing("qemu-img", "qemu-io"))(`reading qcow2 ${because("qemu-i
 				hint: expect.stringContaining("1 (first)"),
 			});
 			await expectAsJudged(name);
+		}
+	});
+
+	it.skipIf(missing("qemu-system-x86_64"))(
+		`reads the disk of a snapshot that holds a machine's state, too ${because("qemu-system-x86_64")}`,
+		async () => {
+			await run("qemu-img", "create", "-q", "-f", "qcow2", "-o", "cluster_size=4k", at("machine"), "3M");
+			await run("qemu-io", "-f", "qcow2", "-c", "write -P 7 1M 100k", at("machine"));
+			const monitor = `printf 'savevm state\nquit\n' | qemu-system-x86_64 -S -m 16 -nodefaults -display none \
+				-accel tcg -monitor stdio -drive file="$1",format=qcow2,if=virtio`;
+			await run("sh", "-c", monitor, "sh", at("machine"));
+			await run("qemu-io", "-f", "qcow2", "-c", "write -P 8 0 3M", at("machine"));
+			const [snapshot] = (await withDisk(at("machine"), (disk) => Promise.resolve(disk.snapshots))) ?? [];
+			const listed = JSON.parse(await run("qemu-img", "info", "--output=json", at("machine"))) as {
+				snapshots: { "vm-state-size": number; "date-sec": number }[];
+			};
+			expect(snapshot).toMatchObject({ name: "state", size: 3 * MIB });
+			expect(snapshot?.vmStateSize).toBeGreaterThan(10_000);
+			expect(snapshot?.vmStateSize).toBe(listed.snapshots[0]?.["vm-state-size"]);
+			expect(snapshot?.date).toBe(listed.snapshots[0]?.["date-sec"]);
+			await expectAsJudged("machine", "state");
+		},
+	);
+
+	it("survives any mutation of subclusters, snapshots and extensions", async () => {
+		await run("qemu-img", "create", "-q", "-f", "qcow2", "-o", "extended_l2=on,cluster_size=16k", at("mutant"), "3M");
+		await run("qemu-io", "-f", "qcow2", "-c", "write -P 7 1M 100k", "-c", "write -z 1020k 7k", at("mutant"));
+		await run("qemu-img", "snapshot", "-c", "state", at("mutant"));
+		const image = await readFile(at("mutant"));
+		const l1 = Number(image.readBigUInt64BE(40));
+		const snapshots = Number(image.readBigUInt64BE(64));
+		const l2 = Number(image.readBigUInt64BE(l1) & 0xff_ffff_ffff_fe00n);
+		const targets = [
+			{ at: 0, length: 200 },
+			{ at: l1, length: 16 },
+			{ at: l2 + 60 * 16, length: 20 * 16 },
+			{ at: snapshots, length: 72 },
+		];
+		for (const snapshot of [undefined, "state"]) {
+			const format: DiskFormat = {
+				...qcow2,
+				open: (source, neighbours) => qcow2.open(source, neighbours, { snapshot }),
+			};
+			const outcomes = await surviveMutations(format, image, targets);
+			expect(outcomes.read).toBeGreaterThan(0);
+			expect(outcomes.refused).toBeGreaterThan(0);
 		}
 	});
 

@@ -166,7 +166,7 @@ describe.skipIf(missing("qemu-img", "qemu-io"))(`qcow2 ${because("qemu-img", "qe
 			const error = await read("leaving").catch((error: unknown) => error);
 			expect(error, `of ${name}`).toMatchObject({ kind: "refused", hint: expect.any(String) });
 		}
-		await run("qemu-img", "create", "-q", "-u", "-f", "qcow2", "-F", "qed", "-b", "x", at("leaving"), "1M");
+		await run("qemu-img", "create", "-q", "-u", "-f", "qcow2", "-F", "bochs", "-b", "x", at("leaving"), "1M");
 		await expect(read("leaving")).rejects.toMatchObject({ kind: "unsupported" });
 	});
 
