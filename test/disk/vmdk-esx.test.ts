@@ -5,7 +5,7 @@ import { gunzipSync } from "node:zlib";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { bytesSource } from "../../src/bytes/source.js";
-import type { DiskFormat } from "../../src/disk/disk.js";
+import type { DiskFormat, Neighbours } from "../../src/disk/disk.js";
 import { vmdk } from "../../src/disk/vmdk/index.js";
 import { CowdHeader, SECTOR, SeSparseHeader } from "../../src/disk/vmdk/layout.js";
 import { because, corpus, corpusReason, missing, run, temporaryFolder } from "../support/tools.js";
@@ -114,23 +114,25 @@ describe.skipIf(missing("qemu-img"))(`ESX's sparse extents ${because("qemu-img")
 	});
 });
 
+const alone: Neighbours = {
+	open: (name) => Promise.reject(new Error(`${name} was opened`)),
+	openDisk: (name) => Promise.reject(new Error(`${name} was opened`)),
+};
+
 describe("ESX's sparse extents", () => {
 	/** The format with an extent behind a descriptor, so that mutations strike the extent. */
 	const behind = (line: string): Pick<DiskFormat, "open"> => ({
 		open: (source) =>
 			vmdk.open(bytesSource(new TextEncoder().encode(describing("vmfsSparse", [line])), "descriptor"), {
 				open: () => Promise.resolve(source),
-				openDisk: () => Promise.reject(new Error("there is no parent")),
+				openDisk: (name) => alone.openDisk(name),
 			}),
 	});
 
 	const changed = async (extent: Uint8Array, at: number, value: number, line: string) => {
 		const bytes = extent.slice();
 		new DataView(bytes.buffer).setUint32(at, value, true);
-		const disk = await behind(line).open(bytesSource(bytes, "extent"), {
-			open: () => Promise.reject(new Error("unused")),
-			openDisk: () => Promise.reject(new Error("unused")),
-		});
+		const disk = await behind(line).open(bytesSource(bytes, "extent"), alone);
 		return readAll(disk);
 	};
 	const cowdLine = 'RW 4096 VMFSSPARSE "extent"';
@@ -198,6 +200,32 @@ describe("ESX's sparse extents", () => {
 			expect(outcome.read).toBeGreaterThan(0);
 			expect(outcome.refused).toBeGreaterThan(0);
 		}
+	});
+
+	it("are opened, listed and read at once, whatever their size", async () => {
+		const size = 62 * 2 ** 40;
+		const extent = seSparse(size / SECTOR, [undefined, filled(SE_GRAIN, 7)]);
+		// The last entry of the directory, 31 MiB long, has the first one's table.
+		const entries = size / (4096 * SE_GRAIN);
+		extent.copyWithin(8 * SECTOR + (entries - 1) * 8, 8 * SECTOR, 8 * SECTOR + 8);
+		const started = process.cpuUsage();
+		const disk = await behind(`RW ${size / SECTOR} SESPARSE "extent"`).open(bytesSource(extent, "extent"), alone);
+		const second = size - 4096 * SE_GRAIN + SE_GRAIN;
+		const extents = await listExtents(disk);
+		expect(extents.map(({ at, length, kind }) => [at, length, kind])).toEqual([
+			[0, SE_GRAIN, "zero"],
+			[SE_GRAIN, SE_GRAIN, "data"],
+			[2 * SE_GRAIN, second - 2 * SE_GRAIN, "zero"],
+			[second, SE_GRAIN, "data"],
+			[second + SE_GRAIN, size - second - SE_GRAIN, "zero"],
+		]);
+		const bytes = new Uint8Array(3 * SE_GRAIN);
+		await disk.read(second - SE_GRAIN, bytes);
+		expect(bytes).toEqual(
+			Uint8Array.from({ length: 3 * SE_GRAIN }, (_, i) => (Math.floor(i / SE_GRAIN) === 1 ? 7 : 0)),
+		);
+		const { user, system } = process.cpuUsage(started);
+		expect(user + system).toBeLessThan(1_000_000);
 	});
 
 	it.skipIf(corpus === undefined)(`a real seSparse extent holds 16 MiB of "a" ${corpusReason}`, async () => {

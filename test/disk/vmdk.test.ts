@@ -3,12 +3,15 @@ import { copyFile, readdir, readFile, stat, truncate, writeFile } from "node:fs/
 import path from "node:path";
 import * as fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
+import type { HoleAware } from "../../src/bytes/holes.js";
+import { bytesSource } from "../../src/bytes/source.js";
 import { vmdk } from "../../src/disk/vmdk/index.js";
 import { FLAG, SECTOR, SparseExtentHeader } from "../../src/disk/vmdk/layout.js";
 import { writeVmdk } from "../../src/disk/vmdk/write.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
 import { surviveMutations } from "./mutations.js";
 import { fileSink, listExtents, readAll, withDisk } from "./support.js";
+import { describing } from "./vmdk-esx.js";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -133,6 +136,45 @@ RW ${content.length / SECTOR} SPARSE "monolithicSparse.vmdk"
 	it("refuses one part of a split disk, which alone would be a disk with holes", async () => {
 		const part = (await readdir(folder)).find((name) => /^twoGbMaxExtentSparse-s\d+\.vmdk$/.test(name)) ?? "";
 		await expect(contentOf(inFolder(part))).rejects.toMatchObject({ kind: "refused", hint: /descriptor/ });
+	});
+
+	it("knows the holes of a flat file, of which only a part may be the disk's", async () => {
+		const flat: HoleAware = {
+			name: "thin-flat.vmdk",
+			size: 8 * MIB,
+			read: (_, into) => Promise.resolve(void into.fill(1)),
+			async *extents() {
+				yield { at: 0, length: 2 * MIB, kind: "data" };
+				yield { at: 2 * MIB, length: 3 * MIB, kind: "zero" };
+				yield { at: 5 * MIB, length: 3 * MIB, kind: "data" };
+			},
+		};
+		const description = describing("custom", ['RW 8192 FLAT "thin-flat.vmdk" 2048', 'RW 2048 VMFS "thin-flat.vmdk"']);
+		const disk = await vmdk.open(bytesSource(Buffer.from(description), "thin.vmdk"), {
+			open: () => Promise.resolve(flat),
+			openDisk: () => Promise.reject(new Error("there is no parent")),
+		});
+		expect(await listExtents(disk)).toEqual([
+			{ at: 0, length: MIB, kind: "data", stored: { source: flat, at: MIB } },
+			{ at: MIB, length: 3 * MIB, kind: "zero" },
+			{ at: 4 * MIB, length: MIB, kind: "data", stored: { source: flat, at: 0 } },
+		]);
+	});
+
+	it("finds files whose names are in the descriptor's own encoding", async () => {
+		await writeFile(inFolder("größe-flat.vmdk"), new Uint8Array(8 * SECTOR).fill(3));
+		const text = describing("vmfs", ['RW 8 VMFS "größe-flat.vmdk"']);
+		const file = inFolder("encoded.vmdk");
+		for (const [encoding, bytes] of [
+			["UTF-8", Buffer.from(text)],
+			["windows-1252", Buffer.from(text, "latin1")],
+			["unheard-of", Buffer.from(text)],
+		] as const) {
+			const at = bytes.indexOf("CID=");
+			const named = Buffer.concat([bytes.subarray(0, at), Buffer.from(`encoding="${encoding}"\n`), bytes.subarray(at)]);
+			await writeFile(file, named);
+			expect(await withDisk(file, readAll)).toEqual(new Uint8Array(8 * SECTOR).fill(3));
+		}
 	});
 
 	it("says which file is missing", async () => {
