@@ -4,7 +4,12 @@
  */
 export const onNode: boolean = typeof globalThis.process?.versions?.node === "string";
 
-/** zlib's own CRC-32, five times the speed of tables in JavaScript. In Node since 20.15. */
-export const zlibCrc32: ((bytes: Uint8Array, previous: number) => number) | undefined = onNode
-	? globalThis.process.getBuiltinModule("node:zlib").crc32
-	: undefined;
+type Crc32 = (bytes: Uint8Array, previous: number) => number;
+
+let zlib: { readonly crc32?: Crc32 } | undefined;
+
+/** zlib's own CRC-32, five times the speed of tables in JavaScript; in Node since 20.15. Loads zlib when first called. */
+export function zlibCrc32(): Crc32 | undefined {
+	zlib ??= onNode ? globalThis.process.getBuiltinModule("node:zlib") : {};
+	return zlib.crc32;
+}

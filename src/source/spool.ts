@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { type FileHandle, open, rm, statfs } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -90,7 +89,7 @@ export class Spooler {
 
 	/** A file that has no name any more, so that nothing is left of it whatever happens to this process. */
 	async #create(): Promise<FileHandle> {
-		const file = path.join(this.#folder, `.anyvisor-spool-${randomUUID()}`);
+		const file = path.join(this.#folder, `.anyvisor-spool-${crypto.randomUUID()}`);
 		return guarded("spooling to", this.#folder, async () => {
 			const handle = await open(file, "wx+", 0o600);
 			try {

@@ -65,7 +65,7 @@ export const portableCrc32 = (bytes: Uint8Array, previous = 0): number => ~ieee(
 export function crc32(bytes: Uint8Array, previous = 0): number {
 	// Node hands zlib a null pointer for no bytes, for which zlib answers 0 whatever came before.
 	if (bytes.length === 0) return previous;
-	return zlibCrc32?.(bytes, previous) ?? portableCrc32(bytes, previous);
+	return zlibCrc32()?.(bytes, previous) ?? portableCrc32(bytes, previous);
 }
 
 /**
