@@ -3,7 +3,7 @@ import { type ByteSource, checkRange } from "../bytes/source.js";
 import { TakenRanges } from "./check-overlaps.js";
 import type { Disk, Extent, Finding, Neighbours, Stored } from "./disk.js";
 import { diskFormat, type OpenDiskOptions, openDisk, recognise } from "./registry.js";
-import { checkSignal, inOrder, Reporter, type Watching } from "./sparse.js";
+import { ChunkReader, checkSignal, inOrder, Reporter, type Watching } from "./sparse.js";
 
 export interface CheckOptions extends OpenDiskOptions, Watching {
 	readonly neighbours: Neighbours;
@@ -157,10 +157,11 @@ async function checkInside(disk: Disk, extent: Extent, { source, at }: Stored, t
 /** Each piece that cannot be read is a finding, and so are the others. */
 async function readEverything(disk: Disk, tell: Tell, watching: Watching): Promise<void> {
 	const report = new Reporter(watching);
+	const reader = new ChunkReader(disk, PIECE);
 	const results = inOrder(dataPieces(disk), PIECES_IN_FLIGHT, async ({ at, length }) => {
 		checkSignal(watching.signal);
 		try {
-			await disk.read(at, new Uint8Array(length));
+			(await reader.read(at, length)).release();
 			return { end: at + length, finding: undefined };
 		} catch (error) {
 			const finding = damageOf(error, disk);

@@ -1,5 +1,5 @@
 import type { Disk } from "./disk.js";
-import { checkSignal, inOrder, Reporter, type Watching } from "./sparse.js";
+import { ChunkReader, checkSignal, inOrder, Reporter, type Watching } from "./sparse.js";
 import { isZero } from "./zero.js";
 
 export interface CompareOptions extends Watching {
@@ -44,23 +44,25 @@ export async function compareDisks(first: Disk, second: Disk, options: CompareOp
 	return { identical: true, sameSize, compared };
 }
 
-/** A range that is data on the disks in `on`, one or both of them, and zero on the other. */
+/** A range that is data on one of the disks or both, and zero on the other. */
 interface Piece {
 	readonly at: number;
 	readonly length: number;
-	readonly on: readonly Disk[];
+	/** Of those on which it is data. */
+	readonly readers: readonly ChunkReader[];
 }
 
 async function* pieces(first: Disk, second: Disk): AsyncGenerator<Piece> {
 	await using one = new Cursor(first);
 	await using other = new Cursor(second);
+	const readers = [new ChunkReader(first, PIECE), new ChunkReader(second, PIECE)];
 	const size = Math.max(first.size, second.size);
 	for (let at = 0; at < size; ) {
 		const [a, b] = [await one.runAt(at), await other.runAt(at)];
 		const end = Math.min(a.end, b.end, size);
-		const on = [...(a.data ? [first] : []), ...(b.data ? [second] : [])];
-		if (on.length === 0) at = end;
-		for (; at < end; at += PIECE) yield { at, length: Math.min(PIECE, end - at), on };
+		const where = readers.filter((_, i) => (i === 0 ? a : b).data);
+		if (where.length === 0) at = end;
+		for (; at < end; at += PIECE) yield { at, length: Math.min(PIECE, end - at), readers: where };
 		at = end;
 	}
 }
@@ -91,24 +93,25 @@ class Cursor {
 }
 
 /** Where in the piece its disks first differ; -1 where they do not. */
-async function differenceIn({ at, length, on }: Piece): Promise<number> {
-	const [one, other] = await Promise.all(
-		on.map(async (disk) => {
-			const bytes = new Uint8Array(length);
-			await disk.read(at, bytes);
-			return bytes;
-		}),
-	);
-	if (one === undefined) return -1;
-	if (other === undefined) return isZero(one) ? -1 : one.findIndex((byte) => byte !== 0);
-	return firstDifference(one, other);
+async function differenceIn({ at, length, readers }: Piece): Promise<number> {
+	const reads = await Promise.allSettled(readers.map((reader) => reader.read(at, length)));
+	const chunks = reads.flatMap((read) => (read.status === "fulfilled" ? [read.value] : []));
+	try {
+		for (const read of reads) if (read.status === "rejected") throw read.reason;
+		const [one, other] = chunks.map(({ bytes }) => bytes);
+		if (one === undefined) return -1;
+		if (other !== undefined) return firstDifference(one, other);
+		return isZero(one) ? -1 : one.findIndex((byte) => byte !== 0);
+	} finally {
+		for (const { release } of chunks) release();
+	}
 }
 
-/** Compares four words a turn, which is five times the speed of bytes; both arrays are of one length and own their memory. */
+/** Compares four words a turn, which is five times the speed of bytes; both arrays are of one length, and begin at words. */
 function firstDifference(one: Uint8Array, other: Uint8Array): number {
 	const words = Math.floor(one.length / 16) * 4;
-	const a = new Int32Array(one.buffer, 0, words);
-	const b = new Int32Array(other.buffer, 0, words);
+	const a = new Int32Array(one.buffer, one.byteOffset, words);
+	const b = new Int32Array(other.buffer, other.byteOffset, words);
 	const differ = (i: number) => (a[i] ?? 0) ^ (b[i] ?? 0);
 	let same = 0;
 	while (same < words && (differ(same) | differ(same + 1) | differ(same + 2) | differ(same + 3)) === 0) same += 4;
