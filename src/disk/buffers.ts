@@ -1,4 +1,6 @@
-/** `count` arrays of `size` bytes that are used again and again: fresh memory costs more than filling it. */
+import { sharedBytes } from "../bytes/shared.js";
+
+/** `count` arrays of `size` bytes that workers can see, used again and again: fresh memory costs more than filling it. */
 export class Buffers {
 	readonly size: number;
 	readonly #idle: Uint8Array[] = [];
@@ -16,7 +18,7 @@ export class Buffers {
 		if (idle !== undefined) return idle;
 		if (this.#unmade === 0) return new Promise((resolve) => this.#waiting.push(resolve));
 		this.#unmade--;
-		return new Uint8Array(this.size);
+		return sharedBytes(this.size);
 	}
 
 	give(buffer: Uint8Array): void {

@@ -1,7 +1,9 @@
-import { type ByteSource, checkRange, readUpTo } from "../bytes/source.js";
+import type { CodecId } from "../bytes/codec/codec.js";
+import { type ByteSource, checkRange } from "../bytes/source.js";
 import { extentsOver, type OverlayExtent, readBelow } from "./backing.js";
 import { cached } from "./cache.js";
 import type { Disk } from "./disk.js";
+import { type Unit, UnitDecoder } from "./unit-decoder.js";
 
 /** What a format's tables say of a run of its disk, in bytes. */
 export type Run = BareRun<"zero"> | BareRun<"absent"> | DataRun | CompressedRun;
@@ -28,12 +30,16 @@ export interface CompressedRun {
 	readonly at: number;
 	readonly length: number;
 	readonly source: ByteSource;
-	/** Offset in `source` of what the unit's decoder needs. */
+	/** Offset in `source` of what is kept of the unit. */
 	readonly offset: number;
-	/** Most bytes that it may need. */
+	/** Most bytes that it may have there. */
 	readonly stored: number;
-	/** Where the unit begins on the disk, and how many bytes it holds there. */
-	readonly unit: { readonly at: number; readonly length: number };
+	readonly codec: CodecId;
+	/**
+	 * Where the unit begins on the disk, and how many bytes it decodes to, even where the disk ends before it does. With
+	 * `least` it may be fewer, which are filled up with zeros.
+	 */
+	readonly unit: { readonly at: number; readonly length: number; readonly least?: number };
 }
 
 /** A disk that is described by tables. */
@@ -41,29 +47,29 @@ export interface Mapping extends Pick<Disk, "name" | "size" | "format" | "sector
 	/** The runs of `[start, end)`, ascending and without gaps. Neighbours that belong together need not be joined. */
 	runs(start: number, end: number): AsyncIterable<Run>;
 	/**
-	 * Decodes a unit into all of `into`.
+	 * The compressed stream in what is kept of a unit, where that is not all of it.
 	 *
 	 * @param input what lies at the run's `offset`: `stored` bytes, or fewer where the file ends
+	 * @throws `damaged`
 	 */
-	decode?(run: CompressedRun, input: Uint8Array, into: Uint8Array): Promise<void>;
+	payload?(run: CompressedRun, input: Uint8Array): Uint8Array;
 	readonly below?: Disk | undefined;
 }
 
 /** Bytes of decoded units that are kept for small reads. */
 const DECODED = 4 << 20;
 const IN_FLIGHT = 8;
-/** Compressed units that lie together in the file are read together, up to this many bytes. */
-const TOGETHER = 1 << 20;
 
 /** The disk that `mapping` describes: reads run side by side, and what lies together in a file is read at once. */
 export function mappedDisk(mapping: Mapping): Disk {
 	const { name, size, format, sectorSize, below, details, snapshots } = mapping;
+	const decoder = new UnitDecoder(mapping);
 	let unitCache: ((at: number) => Promise<Uint8Array>) | undefined;
 	/** For reads of a part of a unit: whoever reads one sector soon wants the next. */
 	const unitAt = (run: CompressedRun) => {
 		unitCache ??= cached(Math.max(2, Math.floor(DECODED / run.unit.length)), async (at) => {
 			for await (const found of mapping.runs(at, at + 1)) {
-				if (found.kind === "compressed") return decoded(mapping, found);
+				if (found.kind === "compressed") return decoder.decode(found);
 			}
 			throw new RangeError(`no compressed unit at ${at}`);
 		});
@@ -80,77 +86,23 @@ export function mappedDisk(mapping: Mapping): Disk {
 		async read(at, into) {
 			checkRange({ name, size }, at, into.length);
 			const work: (() => Promise<void>)[] = [];
-			const batch = new CompressedBatch(mapping, at, into, work);
+			const whole: Unit[] = [];
 			for await (const run of joinedRuns(mapping.runs(at, at + into.length))) {
 				const part = into.subarray(run.at - at, run.at - at + run.length);
 				if (run.kind === "data") work.push(() => run.source.read(run.offset, part));
 				else if (run.kind === "zero") part.fill(0);
 				else if (run.kind === "absent") work.push(() => readBelow(below, run.at, part));
-				else if (run.length === run.unit.length) batch.add(run);
+				else if (run.length === run.unit.length) whole.push({ run, into: part });
 				else {
 					const within = run.at - run.unit.at;
 					work.push(async () => part.set((await unitAt(run)).subarray(within, within + run.length)));
 				}
 			}
-			batch.finish();
+			for (const units of decoder.together(whole)) work.push(() => decoder.decodeAll(units));
 			await sideBySide(work);
 		},
 		extents: () => extentsOver(ownExtents(mapping), below),
 	};
-}
-
-async function decoded(mapping: Mapping, run: CompressedRun): Promise<Uint8Array> {
-	const unit = new Uint8Array(run.unit.length);
-	await mapping.decode?.(run, await readUpTo(run.source, run.offset, run.stored), unit);
-	return unit;
-}
-
-/** Gathers whole compressed units of one read whose places in the file follow each other. */
-class CompressedBatch {
-	readonly #mapping: Mapping;
-	readonly #at: number;
-	readonly #into: Uint8Array;
-	readonly #work: (() => Promise<void>)[];
-	#runs: CompressedRun[] = [];
-	#end = 0;
-
-	constructor(mapping: Mapping, at: number, into: Uint8Array, work: (() => Promise<void>)[]) {
-		this.#mapping = mapping;
-		this.#at = at;
-		this.#into = into;
-		this.#work = work;
-	}
-
-	add(run: CompressedRun): void {
-		const [first] = this.#runs;
-		const together =
-			first !== undefined &&
-			run.source === first.source &&
-			run.offset >= first.offset &&
-			run.offset <= this.#end &&
-			run.offset + run.stored - first.offset <= TOGETHER;
-		if (!together) this.finish();
-		this.#runs.push(run);
-		this.#end = Math.max(together ? this.#end : 0, run.offset + run.stored);
-	}
-
-	finish(): void {
-		const runs = this.#runs;
-		const [first] = runs;
-		if (first === undefined) return;
-		const length = this.#end - first.offset;
-		this.#runs = [];
-		// One read, started by whichever unit comes first.
-		let reading: Promise<Uint8Array> | undefined;
-		for (const run of runs) {
-			const part = this.#into.subarray(run.at - this.#at, run.at - this.#at + run.length);
-			this.#work.push(async () => {
-				reading ??= readUpTo(first.source, first.offset, length);
-				const from = run.offset - first.offset;
-				await this.#mapping.decode?.(run, (await reading).subarray(from, from + run.stored), part);
-			});
-		}
-	}
 }
 
 /** Runs up to {@link IN_FLIGHT} at a time; after a failure starts no others, and waits for those under way. */

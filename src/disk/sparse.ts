@@ -28,9 +28,10 @@ export class Reporter {
 }
 
 /** Enough for reads, the writer's own work and writes to go on at once. */
-const CHUNKS = 8;
-const CHUNK = 1 << 20;
-const READS_IN_FLIGHT = 3;
+const CHUNKS = 12;
+/** Bytes of a chunk, unless a unit is larger. */
+export const CHUNK = 1 << 20;
+const READS_IN_FLIGHT = 4;
 
 /** A stretch of a disk in memory, of whole units. Past the end of the disk it is zero. */
 export interface Chunk {
@@ -116,58 +117,6 @@ export async function* dataBlocks(
 		} finally {
 			release();
 		}
-	}
-	report.reached(disk.size);
-}
-
-/** A unit of a disk that is not zero, and what became of it. */
-export interface Encoded<T> {
-	readonly index: number;
-	/** The unit itself, until the next one is asked for. */
-	readonly bytes: Uint8Array;
-	readonly result: T;
-}
-
-/** Chunks whose units are being encoded: enough for every thread to have the next one waiting. */
-const ENCODES_IN_FLIGHT = 4;
-
-/**
- * The units of `disk` that are not zero, ascending, each put through `encode`, many at a time. Reports progress and
- * honours the signal.
- *
- * @param unit in bytes
- */
-export async function* encodedUnits<T>(
-	disk: Disk,
-	unit: number,
-	encode: (bytes: Uint8Array, index: number) => Promise<T>,
-	watching: Watching,
-): AsyncGenerator<Encoded<T>, void, undefined> {
-	const report = new Reporter(watching);
-	const started = async (chunk: Chunk) => {
-		const units: { index: number; bytes: Uint8Array; encoding: Promise<T> }[] = [];
-		for (let offset = 0; offset < chunk.bytes.length; offset += unit) {
-			const bytes = chunk.bytes.subarray(offset, offset + unit);
-			if (isZero(bytes)) continue;
-			const index = (chunk.at + offset) / unit;
-			const encoding = encode(bytes, index);
-			// A later unit may fail while an earlier one is still awaited; its own turn reports it.
-			encoding.catch(() => {});
-			units.push({ index, bytes, encoding });
-		}
-		// All of them are done when the chunk's turn comes, however it ends.
-		await Promise.allSettled(units.map(({ encoding }) => encoding));
-		return { chunk, units };
-	};
-	const chunks = new ChunkReader(disk, unit).chunks(unit, watching.signal);
-	for await (const { chunk, units } of inOrder(chunks, ENCODES_IN_FLIGHT, started)) {
-		try {
-			for (const { index, bytes, encoding } of units) yield { index, bytes, result: await encoding };
-		} finally {
-			chunk.release();
-		}
-		checkSignal(watching.signal);
-		report.reached(Math.min(disk.size, chunk.at + chunk.bytes.length));
 	}
 	report.reached(disk.size);
 }

@@ -49,7 +49,7 @@ function withoutSkippable(engine: EncodingEngine): EncodingEngine {
 /** One Zstandard frame (RFC 8878) and the skippable frames before it. */
 export const zstd = codecOf("zstd", matches, async () =>
 	withoutSkippable(
-		(onNode ? await (await import("./node/zstd.js")).libzstdEngine() : undefined) ??
+		(onNode ? await (await import("./node/zstd.js")).libzstd() : undefined) ??
 			(await import("./portable/zstd.js")).zstdEngine,
 	),
 );

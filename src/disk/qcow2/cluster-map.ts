@@ -4,7 +4,16 @@ import { viewOf } from "../../bytes/struct.js";
 import { cached } from "../cache.js";
 import type { Run } from "../mapped.js";
 import type { L1Place, Qcow2Header } from "./header.js";
-import { COMPRESSED_HIGH, COPIED_HIGH, compressedRun, ENTRY_SIZE, offsetOf, SUBCLUSTERS, ZERO_LOW } from "./layout.js";
+import {
+	COMPRESSED_HIGH,
+	COPIED_HIGH,
+	compressedRun,
+	ENTRY_SIZE,
+	L1_LIMIT,
+	offsetOf,
+	SUBCLUSTERS,
+	ZERO_LOW,
+} from "./layout.js";
 
 /** Bytes of L2 tables that one open disk keeps. */
 const L2_CACHE = 8 * 1024 * 1024;
@@ -46,8 +55,8 @@ export class ClusterMap {
 		const { clusterSize, tableSpan } = header;
 		// A table may be longer: a snapshot's goes on with the state of the machine. Or shorter: the rest is absent.
 		const entries = Math.min(l1.entries, Math.ceil(size / tableSpan));
-		if (l1.at % clusterSize !== 0) {
-			throw damaged(`${name}: the L1 table at ${l1.at} is not at the start of a cluster`, {
+		if (l1.at % clusterSize !== 0 || entries * ENTRY_SIZE > L1_LIMIT) {
+			throw damaged(`${name}: an L1 table cannot have ${l1.entries} entries at ${l1.at}`, {
 				file: name,
 				offset: l1.at,
 				hint: HINT,
@@ -124,13 +133,13 @@ export class ClusterMap {
 	}
 
 	#compressed(high: number, low: number, at: number, length: number): Run {
-		const { clusterSize, clusterBits, dataFile } = this.#header;
+		const { clusterSize, clusterBits, dataFile, compression } = this.#header;
 		if (dataFile !== undefined) throw this.#damagedAt(at, "is compressed in an external data file");
 		const { offset, length: stored } = compressedRun(high, low, clusterBits);
 		// The length counts whole sectors, so the last cluster of a file may claim more than the file has.
 		checkRange(this.#source, offset, 1);
 		const unit = { at: at - (at % clusterSize), length: clusterSize };
-		return { kind: "compressed", at, length, source: this.#source, offset, stored, unit };
+		return { kind: "compressed", at, length, source: this.#source, offset, stored, codec: compression, unit };
 	}
 
 	/** Where a standard cluster lies, if anywhere. */

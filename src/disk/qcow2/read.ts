@@ -1,5 +1,4 @@
-import { codec } from "../../bytes/codec/index.js";
-import { damaged, unsupported } from "../../bytes/errors.js";
+import { unsupported } from "../../bytes/errors.js";
 import type { ByteSource } from "../../bytes/source.js";
 import type { Disk, DiskDetails, Neighbours, OpenOptions } from "../disk.js";
 import { holding } from "../holding.js";
@@ -31,15 +30,6 @@ export function openQcow2(source: ByteSource, neighbours: Neighbours, { snapshot
 			snapshots: snapshots.map(({ snapshot }) => snapshot),
 			below,
 			runs: (start, end) => clusters.runs(start, end),
-			async decode({ unit, offset }, input, into) {
-				const limit = unit.length;
-				const { bytes } = await codec(header.compression).decode(input, { limit, file: name, offset });
-				if (bytes.length !== limit) {
-					const what = `the cluster for byte ${unit.at} of the virtual disk decompresses to ${bytes.length} bytes`;
-					throw damaged(`${name}: ${what}`, { file: name, offset, hint: "Look at it with qemu-img check." });
-				}
-				into.set(bytes);
-			},
 		});
 	});
 }

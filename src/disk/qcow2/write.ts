@@ -1,9 +1,8 @@
-import { codec } from "../../bytes/codec/index.js";
 import { AnyvisorError, refused, unsupported } from "../../bytes/errors.js";
 import type { ByteSink } from "../../bytes/sink.js";
 import { copyUnits } from "../copy.js";
 import type { Disk, WriteOptions, Written } from "../disk.js";
-import { encodedUnits } from "../sparse.js";
+import { encodedUnits } from "../encoded.js";
 import { variantOf } from "../variant.js";
 import { Appender } from "../write-behind.js";
 import { buildHeader } from "./build-header.js";
@@ -123,27 +122,20 @@ interface CompressedJob {
 
 async function writeCompressed(disk: Disk, sink: ByteSink, job: CompressedJob): Promise<void> {
 	const { clusterSize, clusters, tables, space, options } = job;
-	const compress = compressor(job.compression, options.level);
-	const packed = new Appender(sink);
+	const encoding = { codec: job.compression === "zlib" ? "deflate" : "zstd", level: options.level } as const;
+	const stream = new Appender(sink);
 	try {
-		for await (const { index, bytes, result } of encodedUnits(disk, clusterSize, compress, options)) {
+		for await (const { index, bytes, packed } of encodedUnits(disk, clusterSize, encoding, options)) {
 			await clusters.ready(index);
-			const whole = result.length >= clusterSize;
-			const at = whole ? space.allocate(clusterSize) : space.pack(result.length);
-			const entry = whole ? ownedEntry(at) : compressedDescriptor(at, result.length, Math.log2(clusterSize));
+			const whole = packed.length >= clusterSize;
+			const at = whole ? space.allocate(clusterSize) : space.pack(packed.length);
+			const entry = whole ? ownedEntry(at) : compressedDescriptor(at, packed.length, Math.log2(clusterSize));
 			tables.set(index, entry);
-			if (at !== packed.position) packed.skipTo(at);
-			await packed.append(whole ? bytes : result);
+			if (at !== stream.position) stream.skipTo(at);
+			await stream.append(whole ? bytes : packed);
 		}
-		await packed.finish();
+		await stream.finish();
 	} finally {
-		await packed.settle();
+		await stream.settle();
 	}
-}
-
-function compressor(compression: Compression, level: number | undefined): (bytes: Uint8Array) => Promise<Uint8Array> {
-	const chosen = codec(compression === "zlib" ? "deflate" : "zstd");
-	if (chosen.encode === undefined) throw new TypeError(`the ${chosen.id} codec cannot compress`);
-	const encode = chosen.encode.bind(chosen);
-	return (bytes) => encode(bytes, level);
 }

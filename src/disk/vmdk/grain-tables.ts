@@ -152,9 +152,10 @@ export class GrainTables {
 				else if (place === ZERO) yield { kind: "zero", at, length };
 				else if (!compressed) yield { kind: "data", at, length, source, offset: place + (at % grainSize) };
 				else {
-					const unit = { at: grain * grainSize, length: Math.min(grainSize, size - grain * grainSize) };
+					const unitAt = grain * grainSize;
+					const unit = { at: unitAt, length: grainSize, least: Math.min(grainSize, size - unitAt) };
 					const stored = this.#roomOf(view, grain - firstGrain, place);
-					yield { kind: "compressed", at, length, source, offset: place, stored, unit };
+					yield { kind: "compressed", at, length, source, offset: place, stored, codec: "zlib", unit };
 				}
 				if (place > 0) grains += next - grain;
 				at += length;

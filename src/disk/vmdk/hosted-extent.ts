@@ -1,7 +1,6 @@
-import { codec } from "../../bytes/codec/index.js";
 import { damaged, unsupported } from "../../bytes/errors.js";
 import { type ByteSource, readBytes, readUpTo } from "../../bytes/source.js";
-import type { Mapping } from "../mapped.js";
+import type { CompressedRun } from "../mapped.js";
 import { CAPACITY_LIMIT, DESCRIPTOR_LIMIT, type Descriptor, parseDescriptor } from "./descriptor.js";
 import { ABSENT, GrainTables, MOST_STORED, ZERO } from "./grain-tables.js";
 import {
@@ -34,11 +33,11 @@ const GRAIN_LIMIT = 8192;
 export async function openHostedExtent(source: ByteSource): Promise<HostedExtent> {
 	const header = await readHeader(source);
 	const tables = hostedTables(source, header, Number(header.gdOffset));
-	const { grainSize, compressed } = tables.layout;
+	const { compressed } = tables.layout;
 	return {
 		...sparsePart({ tables, unclean: header.uncleanShutdown !== 0, header }),
 		descriptor: await readEmbeddedDescriptor(source, header),
-		...(compressed && { decode: grainDecoder(grainSize) }),
+		...(compressed && { payload: grainPayload }),
 	};
 }
 
@@ -62,25 +61,17 @@ export function hostedTables(source: ByteSource, header: HostedHeader, directory
 	});
 }
 
-/** Inflates grains, each of which has a marker in front that says which one it is. */
-function grainDecoder(grainSize: number): NonNullable<Mapping["decode"]> {
-	return async ({ source, offset, unit }, input, into) => {
-		const file = source.name;
-		const marker = GrainMarker.parse(input, 0, file, offset);
-		const broken = (what: string) => damaged(`${file}: the grain at byte ${offset} ${what}`, { file, offset });
-		if (marker.val * SECTOR !== unit.at || marker.size === 0 || marker.size > MOST_STORED * grainSize) {
-			throw broken(`is not the one of byte ${unit.at}, as its grain table says`);
-		}
-		const end = GrainMarker.size + marker.size;
-		if (end > input.length) throw broken(`has ${end} bytes, but ${input.length} bytes behind it something else begins`);
-		const data = input.subarray(GrainMarker.size, end);
-		// Of the disk's last grain, a part may lie beyond its end.
-		const whole = into.length === grainSize;
-		const options = { limit: grainSize, file, offset: offset + GrainMarker.size, ...(whole && { into }) };
-		const { bytes } = await codec("zlib").decode(data, options);
-		if (bytes.length < into.length) throw broken(`holds only ${bytes.length} bytes`);
-		if (!whole) into.set(bytes.subarray(0, into.length));
-	};
+/** The stream inside a compressed grain, behind its marker, which says which grain it is. */
+function grainPayload({ source, offset, unit }: CompressedRun, input: Uint8Array): Uint8Array {
+	const file = source.name;
+	const marker = GrainMarker.parse(input, 0, file, offset);
+	const broken = (what: string) => damaged(`${file}: the grain at byte ${offset} ${what}`, { file, offset });
+	if (marker.val * SECTOR !== unit.at || marker.size === 0 || marker.size > MOST_STORED * unit.length) {
+		throw broken(`is not the one of byte ${unit.at}, as its grain table says`);
+	}
+	const end = GrainMarker.size + marker.size;
+	if (end > input.length) throw broken(`has ${end} bytes, but ${input.length} bytes behind it something else begins`);
+	return input.subarray(GrainMarker.size, end);
 }
 
 /** The header, or the footer where the header leaves the grain directory to it; checked. */

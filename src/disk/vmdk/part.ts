@@ -5,7 +5,7 @@ import type { GrainTables } from "./grain-tables.js";
 import type { HostedHeader } from "./layout.js";
 
 /** A file's share of a disk. Its offsets count from its own beginning. */
-export interface DiskPart extends Pick<Mapping, "size" | "runs" | "decode"> {
+export interface DiskPart extends Pick<Mapping, "size" | "runs" | "payload"> {
 	/** Of a sparse extent. */
 	readonly sparse?: SparseFacts;
 }
@@ -74,9 +74,9 @@ export function joinedParts(parts: readonly DiskPart[]): DiskPart {
 				for await (const run of part.runs(from - at, to - at)) yield moved(run, at);
 			}
 		},
-		async decode(run, input, into) {
+		payload(run, input) {
 			const owner = placed.findLast(({ at }) => at <= run.unit.at);
-			if (owner !== undefined) await owner.part.decode?.(moved(run, -owner.at), input, into);
+			return owner?.part.payload?.(moved(run, -owner.at), input) ?? input;
 		},
 	};
 }

@@ -1,7 +1,6 @@
-import { codec } from "../../bytes/codec/index.js";
 import { viewOf } from "../../bytes/struct.js";
 import type { Written } from "../disk.js";
-import { encodedUnits } from "../sparse.js";
+import { encodedUnits } from "../encoded.js";
 import { Appender } from "../write-behind.js";
 import { buildDescriptor } from "./descriptor-text.js";
 import {
@@ -34,7 +33,6 @@ const OVERHEAD = 128;
 export async function writeStreamOptimized(job: Job): Promise<Written> {
 	const { disk, sink, grainSize, options } = job;
 	refusePreallocation(job);
-	const zlib = codec("zlib");
 	const stream = new Appender(sink);
 	const append = (bytes: Uint8Array) => {
 		if (stream.position + bytes.length > FILE_LIMIT) throw tooLarge(sink);
@@ -66,12 +64,12 @@ export async function writeStreamOptimized(job: Job): Promise<Written> {
 		viewOf(directory).setUint32(index * 4, sector() + 1, true);
 		await appendMetadata(MARKER.grainTable, table);
 	});
-	const encode = (bytes: Uint8Array) => zlib.encode(bytes, options.level);
+	const encoding = { codec: "zlib", level: options.level } as const;
 	try {
-		for await (const { index, result: data } of encodedUnits(disk, grainSize, encode, options)) {
+		for await (const { index, packed } of encodedUnits(disk, grainSize, encoding, options)) {
 			await tables.place(index, sector);
-			await append(GrainMarker.build({ val: (index * grainSize) / SECTOR, size: data.length }));
-			await append(data);
+			await append(GrainMarker.build({ val: (index * grainSize) / SECTOR, size: packed.length }));
+			await append(packed);
 			await append(PADDING.subarray(0, wholeSectors(stream.position) - stream.position));
 		}
 		await tables.finish();

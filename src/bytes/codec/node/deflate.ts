@@ -17,12 +17,7 @@ import { type Format, type Libdeflate, libdeflate } from "./libdeflate.js";
 
 /** Each piece goes through one job of the thread pool; the worst DEFLATE can do with it is 66 MB of output. */
 const PIECE = 64 << 10;
-/**
- * What makes a grain of 64 KiB about as small as zlib does at its default of 6 (0.5 % larger to 0.1 % smaller on guests'
- * disks), measured in docs/performance.md.
- */
-const LIBDEFLATE_LEVEL = 4;
-/** The same within 1 %, in two thirds of the time. */
+/** Within 1 % of the size of zlib's default of 6, in two thirds of the time. */
 const ZLIB_LEVEL = 5;
 
 const HINT =
@@ -60,7 +55,7 @@ function buffers(
 		encode: (input, level) =>
 			native === undefined
 				? deflaters[format](input, { level: Math.min(level ?? ZLIB_LEVEL, constants.Z_BEST_COMPRESSION) })
-				: native.encode(format, input, level ?? LIBDEFLATE_LEVEL),
+				: native.encode(format, input, level),
 	};
 }
 

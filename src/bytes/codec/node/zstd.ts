@@ -1,7 +1,18 @@
 import { readUpTo } from "../../source.js";
 import { flags64, struct, u64 } from "../../struct.js";
-import { broken, type EncodingEngine, outputFor, outputOf, placeOf, tooLong, trimmed, truncated } from "../engine.js";
-import { type NativeLibrary, Pool, pointer, systemLibrary, THREADS } from "./native.js";
+import { type Direct, FAILED } from "../bulk.js";
+import {
+	broken,
+	type EncodingEngine,
+	once,
+	outputFor,
+	outputOf,
+	placeOf,
+	tooLong,
+	trimmed,
+	truncated,
+} from "../engine.js";
+import { type NativeLibrary, type NativeValue, Pool, pointer, systemLibrary, THREADS } from "./native.js";
 
 /** https://facebook.github.io/zstd/zstd_manual.html#Chapter8 on a 64-bit machine. */
 const Buffer = struct("ZSTD_inBuffer", "little", { address: flags64, size: u64, pos: u64 });
@@ -14,12 +25,17 @@ const DEFAULT_LEVEL = 3;
 const TOO_SMALL = "Destination buffer is too small";
 
 /** libzstd of this system, on libuv's threads; undefined where there is none. */
-export async function libzstdEngine(): Promise<EncodingEngine | undefined> {
+export const libzstd: () => Promise<Libzstd | undefined> = once(async () => {
 	const library = await systemLibrary("libzstd.so.1", "libzstd.dylib", "libzstd.dll");
 	return library === undefined ? undefined : bind(library);
+});
+
+export interface Libzstd extends EncodingEngine {
+	/** The same for buffers, on this thread. */
+	readonly direct: Direct;
 }
 
-function bind(library: NativeLibrary): EncodingEngine {
+function bind(library: NativeLibrary): Libzstd {
 	const version = library.func("const char *ZSTD_versionString()");
 	const isError = library.func("unsigned int ZSTD_isError(size_t code)");
 	const errorName = library.func("const char *ZSTD_getErrorName(size_t code)");
@@ -38,7 +54,24 @@ function bind(library: NativeLibrary): EncodingEngine {
 	const decoders = new Pool(THREADS, () => pointer(newDecoder()));
 	const encoders = new Pool(THREADS, () => pointer(newEncoder()));
 
+	let decoder: bigint | undefined;
+	let encoder: bigint | undefined;
+	const lengthOf = (result: NativeValue) => (isError(result) === 0 ? Number(result) : FAILED);
+	const direct: Direct = {
+		encode({ input, output }, level = DEFAULT_LEVEL) {
+			encoder ??= pointer(newEncoder());
+			return lengthOf(compress(encoder, output, output.length, input, input.length, level));
+		},
+		decode({ input, output }) {
+			const length = frameLength(input, input.length);
+			if (isError(length) !== 0) return FAILED;
+			decoder ??= pointer(newDecoder());
+			return lengthOf(decompressFrame(decoder, output, output.length, input, length));
+		},
+	};
+
 	return {
+		direct,
 		implementation: `libzstd ${String(version())} of this system`,
 		async *stream(source, at) {
 			const place = { file: source.name, offset: at };

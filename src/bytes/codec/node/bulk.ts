@@ -1,0 +1,88 @@
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+import { isShared } from "../../shared.js";
+import type { Bulk } from "../bulk.js";
+import type { CodecId } from "../codec.js";
+import type { Answer, BulkId, Job } from "./bulk-worker.js";
+import { libdeflate } from "./libdeflate.js";
+import { libzstd } from "./zstd.js";
+
+const libraries: Record<BulkId, () => Promise<unknown>> = { deflate: libdeflate, zlib: libdeflate, zstd: libzstd };
+
+const isBulkId = (id: CodecId): id is BulkId => Object.hasOwn(libraries, id);
+
+/** Sources that were not compiled, as in unit tests, have no worker that Node could load. */
+const COMPILED = import.meta.url.endsWith(".js");
+
+export async function bulkCodec(id: CodecId): Promise<Bulk | undefined> {
+	if (!COMPILED || !isBulkId(id) || (await libraries[id]()) === undefined) return undefined;
+	return {
+		encode: (tasks, level) => threads().run({ codec: id, direction: "encode", tasks, level }),
+		decode: (tasks) => threads().run({ codec: id, direction: "decode", tasks, level: undefined }),
+	};
+}
+
+let started: Threads | undefined;
+function threads(): Threads {
+	started ??= new Threads();
+	return started;
+}
+
+/** A worker for each processor, started when there is something to do for it. They do not keep the process alive. */
+class Threads {
+	readonly #workers: Thread[] = [];
+	readonly #most = availableParallelism();
+
+	run(job: Omit<Job, "id">): Promise<readonly number[]> {
+		for (const { input, output } of job.tasks) {
+			// Anything else would be copied, in whole and for nothing.
+			if (!isShared(input) || !isShared(output)) throw new TypeError("bulk codecs work on shared memory");
+		}
+		const idlest = this.#workers.toSorted((a, b) => a.busy - b.busy)[0];
+		if (idlest !== undefined && (idlest.busy === 0 || this.#workers.length === this.#most)) return idlest.run(job);
+		const thread = new Thread();
+		this.#workers.push(thread);
+		return thread.run(job);
+	}
+}
+
+class Thread {
+	readonly #worker = new Worker(new URL("./bulk-worker.js", import.meta.url));
+	readonly #waiting = new Map<
+		number,
+		{ resolve: (lengths: readonly number[]) => void; reject: (error: Error) => void }
+	>();
+	#next = 0;
+
+	constructor() {
+		this.#worker.unref();
+		this.#worker.on("message", ({ id, lengths }: Answer) => {
+			this.#waiting.get(id)?.resolve(lengths);
+			this.#forget(id);
+		});
+		this.#worker.on("error", (error) => {
+			for (const { reject } of this.#waiting.values()) reject(error);
+			this.#waiting.clear();
+		});
+	}
+
+	get busy(): number {
+		return this.#waiting.size;
+	}
+
+	run(job: Omit<Job, "id">): Promise<readonly number[]> {
+		const id = this.#next++;
+		// While there is an answer to come, the process has to wait for it.
+		this.#worker.ref();
+		return new Promise((resolve, reject) => {
+			this.#waiting.set(id, { resolve, reject });
+			// oxlint-disable-next-line unicorn/require-post-message-target-origin -- workers have no origins, windows do
+			this.#worker.postMessage({ ...job, id } satisfies Job);
+		});
+	}
+
+	#forget(id: number): void {
+		this.#waiting.delete(id);
+		if (this.#waiting.size === 0) this.#worker.unref();
+	}
+}
