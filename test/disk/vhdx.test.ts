@@ -266,6 +266,32 @@ describe("writing VHDX", () => {
 		});
 	});
 
+	it("takes small blocks where the table stays small, and opens a disk of 64 TiB at once", async () => {
+		const sizes = [
+			[100 * 2 ** 30, MIB],
+			[2 ** 40, 16 * MIB],
+			[64 * 2 ** 40, 32 * MIB],
+		] as const;
+		for (const [size, blockSize] of sizes) {
+			const disk: Disk = {
+				...memoryDisk(new Uint8Array()),
+				size,
+				read: (_, into) => Promise.resolve(void into.fill(0)),
+				async *extents() {
+					yield { at: 0, length: size, kind: "zero" };
+				},
+			};
+			const file = await write(disk, "sized.vhdx");
+			const started = process.cpuUsage();
+			await withDisk(file, async (disk) => {
+				expect(disk.details).toMatchObject({ blockSize });
+				expect(await listExtents(disk)).toEqual([{ at: 0, length: size, kind: "zero" }]);
+			});
+			const { user, system } = process.cpuUsage(started);
+			expect(user + system).toBeLessThan(1_000_000);
+		}
+	});
+
 	it("reserves space in a fixed file alone, and where the file system can", async () => {
 		const reserved: number[] = [];
 		const sink = {

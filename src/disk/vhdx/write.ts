@@ -41,7 +41,7 @@ import {
 } from "./layout.js";
 
 /** What Hyper-V itself takes for a dynamic disk. */
-const BLOCK_SIZE = 32 * MIB;
+const USUAL_BLOCK = 32 * MIB;
 
 // The order of the file: header section, log, metadata, block allocation table, payload.
 const LOG_AT = MIB;
@@ -61,17 +61,16 @@ interface Shape {
 }
 
 /**
- * Writes `disk` as VHDX, in blocks of `unitSize` (1 to 256 MiB; 32 MiB where left out). Zeros are not written: a block
- * without data is not in a dynamic file, a piece without data is a hole of the file. GUIDs are made from the file's name
- * and the disk's beginning: the same disk gives the same file.
+ * Writes `disk` as VHDX, in blocks of `unitSize`: 1 to 256 MiB; where left out, as small as a table of 1 MiB allows, and
+ * at most 32 MiB. Zeros are not written: a block without data is not in a dynamic file, a piece without data is a hole of
+ * the file. GUIDs are made from the file's name and the disk's beginning: the same disk gives the same file.
  */
 export async function writeVhdx(disk: Disk, sink: ByteSink, options: WriteOptions): Promise<Written> {
 	const shape = shapeOf(disk, options);
 	const { fixed, blockSize, sectorSize } = shape;
 	const blocks = Math.ceil(disk.size / blockSize);
 	const ratio = chunkRatio(sectorSize, blockSize);
-	const batSize = (blocks + Math.floor((blocks - 1) / ratio)) * BAT_ENTRY;
-	const batLength = Math.ceil(batSize / REGION_UNIT) * REGION_UNIT;
+	const batLength = batLengthFor(disk.size, sectorSize, blockSize);
 	const payloadAt = BAT_AT + batLength;
 	await preallocate(sink, options, fixed ? payloadAt + blocks * blockSize : undefined);
 
@@ -96,8 +95,25 @@ export async function writeVhdx(disk: Disk, sink: ByteSink, options: WriteOption
 	return { size: end };
 }
 
+/** Bytes of the block allocation table's region. */
+function batLengthFor(size: number, sectorSize: number, blockSize: number): number {
+	const blocks = Math.ceil(size / blockSize);
+	const entries = blocks + Math.floor((blocks - 1) / chunkRatio(sectorSize, blockSize));
+	return Math.ceil((entries * BAT_ENTRY) / REGION_UNIT) * REGION_UNIT;
+}
+
+/**
+ * The smallest blocks for which the table fits into the MiB that it has in any case, at most Hyper-V's usual ones. What
+ * is scattered over the disk then takes little space where files have no holes; Microsoft advises the same for Linux.
+ */
+function blockSizeFor(size: number, sectorSize: number): number {
+	let blockSize: number = BLOCK_SIZES.min;
+	while (blockSize < USUAL_BLOCK && batLengthFor(size, sectorSize, blockSize) > REGION_UNIT) blockSize *= 2;
+	return blockSize;
+}
+
 function shapeOf(disk: Disk, options: WriteOptions): Shape {
-	const { unitSize: blockSize = BLOCK_SIZE, sectorSize = disk.sectorSize } = options;
+	const { sectorSize = disk.sectorSize, unitSize: blockSize = blockSizeFor(disk.size, sectorSize) } = options;
 	const fixed = variantOf("VHDX", options, VARIANTS) === "fixed";
 	if (blockSize < BLOCK_SIZES.min || blockSize > BLOCK_SIZES.max || !Number.isInteger(Math.log2(blockSize))) {
 		throw new AnyvisorError("usage", `VHDX has no blocks of ${blockSize} bytes`, {
