@@ -475,6 +475,9 @@ describe("VDI, as Anyvisor writes it", () => {
 		for (const options of [{ unitSize: 2 * MIB }, { preallocation: "full" }, { variant: "fixed" }] as const) {
 			await expect(write(memoryDisk(content), "refused.vdi", options)).rejects.toMatchObject({ kind: "usage" });
 		}
+		const native = { ...memoryDisk(content.subarray(0, MIB)), sectorSize: 4096 };
+		await expect(write(native, "refused.vdi")).rejects.toMatchObject({ kind: "unsupported" });
+		await write(native, "asked-for.vdi", { sectorSize: 512 });
 		const huge = { ...memoryDisk(new Uint8Array()), size: 2 ** 50 };
 		await expect(write(huge, "refused.vdi")).rejects.toMatchObject({ kind: "unsupported" });
 	});

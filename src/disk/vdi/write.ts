@@ -58,7 +58,8 @@ export async function writeVdi(disk: Disk, sink: ByteSink, options: WriteOptions
 	return { size: dataAt + allocated * BLOCK };
 }
 
-function checkOptions(disk: Disk, { unitSize = BLOCK, preallocation }: WriteOptions, fixed: boolean): void {
+function checkOptions(disk: Disk, options: WriteOptions, fixed: boolean): void {
+	const { unitSize = BLOCK, preallocation, sectorSize = disk.sectorSize } = options;
 	if (unitSize !== BLOCK) {
 		throw new AnyvisorError("usage", `VDI has blocks of 1 MiB, not of ${unitSize} bytes`, {
 			hint: "Leave the size of blocks out: QEMU and 7-Zip open no VDI with other ones.",
@@ -67,6 +68,12 @@ function checkOptions(disk: Disk, { unitSize = BLOCK, preallocation }: WriteOpti
 	if (preallocation === "full" && !fixed) {
 		throw new AnyvisorError("usage", "a dynamic VDI has no blocks whose space could be reserved", {
 			hint: "Choose the variant static, or leave the preallocation out.",
+		});
+	}
+	if (sectorSize !== SECTOR) {
+		throw unsupported(`${disk.name}: VDI cannot hold a disk with sectors of ${sectorSize} bytes`, {
+			file: disk.name,
+			hint: "Choose VHDX, which has them; or ask for sectors of 512 bytes, if no partition table depends on them.",
 		});
 	}
 	if (disk.size === 0 || disk.size > BLOCKS_LIMIT * BLOCK) {
