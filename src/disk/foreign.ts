@@ -8,8 +8,6 @@ interface Foreign {
 	readonly magic: string | readonly number[];
 	/** Where its magic lies in the file; at the start where left out. */
 	readonly at?: number;
-	/** `at` counts in the last 512 bytes. */
-	readonly tail?: true;
 	/** What to do next. */
 	readonly hint: string;
 	readonly kind?: "refused";
@@ -29,7 +27,6 @@ const FOREIGN: readonly Foreign[] = [
 		magic: "VMA\0",
 		hint: "Extract it on a Proxmox host first, and name a disk that comes out: vma extract.",
 	},
-	{ what: "an Apple disk image (dmg)", magic: "koly", tail: true, hint: convert("dmg") },
 	{
 		what: "an Apple sparse image (ASIF)",
 		magic: "shdw",
@@ -84,11 +81,10 @@ const FOREIGN: readonly Foreign[] = [
 ];
 
 /** The error that names what a file is instead of a disk that can be read; undefined where nothing is known of it. */
-export function foreignFormat(file: string, head: Uint8Array, tail: Uint8Array): AnyvisorError | undefined {
-	const found = FOREIGN.find(({ magic, at = 0, tail: atEnd }) => {
-		const bytes = atEnd === true ? tail : head;
+export function foreignFormat(file: string, head: Uint8Array): AnyvisorError | undefined {
+	const found = FOREIGN.find(({ magic, at = 0 }) => {
 		const expected = typeof magic === "string" ? new TextEncoder().encode(magic) : magic;
-		return expected.every((byte, i) => bytes[at + i] === byte);
+		return expected.every((byte, i) => head[at + i] === byte);
 	});
 	if (found === undefined) return undefined;
 	const message = `${file} is ${found.what}, which cannot be read as a disk`;

@@ -3,6 +3,7 @@ import type { ByteSource } from "../bytes/source.js";
 import { readBytes, readUpTo } from "../bytes/source.js";
 import { viewOf } from "../bytes/struct.js";
 import type { Disk, DiskFormat, Neighbours, OpenOptions } from "./disk.js";
+import { dmg } from "./dmg/index.js";
 import { foreignFormat } from "./foreign.js";
 import { parallels } from "./parallels/index.js";
 import { qcow2 } from "./qcow2/index.js";
@@ -14,7 +15,7 @@ import { vhdx } from "./vhdx/index.js";
 import { vmdk } from "./vmdk/index.js";
 
 /** In the order they are asked; raw claims whatever is left. */
-export const diskFormats: readonly DiskFormat[] = [qcow2, vmdk, vhdx, vdi, parallels, qed, vhd, raw];
+export const diskFormats: readonly DiskFormat[] = [qcow2, vmdk, vhdx, vdi, parallels, qed, dmg, vhd, raw];
 
 const SECTOR = 512;
 
@@ -73,7 +74,7 @@ export async function recognise(source: ByteSource): Promise<DiskFormat> {
 
 	const marked = diskFormats.find((format) => format !== raw && format.matches(head, tail));
 	if (marked !== undefined) return marked;
-	const foreign = foreignFormat(file, head, tail);
+	const foreign = foreignFormat(file, head);
 	if (foreign !== undefined) throw foreign;
 	if (source.size % SECTOR === 0) return raw;
 

@@ -148,7 +148,9 @@ describe("every disk format", () => {
 	it("is covered by this suite", () => {
 		const writers = diskFormats.filter((format) => format.write !== undefined).map(({ id }) => id);
 		expect([...new Set(written.map(({ id }) => id))].sort()).toEqual([...writers].sort());
-		expect([...new Set(made.map(({ id }) => id))].sort()).toEqual(diskFormats.map(({ id }) => id).sort());
+		// Only macOS makes dmg images; their own test builds some.
+		const makeable = diskFormats.map(({ id }) => id).filter((id) => id !== "dmg");
+		expect([...new Set(made.map(({ id }) => id))].sort()).toEqual(makeable.sort());
 	});
 
 	for (const { id, variant, options = {}, judge } of written) {
@@ -257,7 +259,7 @@ describe("every disk format", () => {
 				["vdi", "8T", ""],
 				["parallels", "8T", ""],
 				["vpc", "2000G", "force_size=on"],
-				["vmdk", "128G", "subformat=monolithicSparse"],
+				["vmdk", "2000G", "subformat=monolithicSparse"],
 			] as const) {
 				const file = path.join(folder, `huge-${size}.${judge}`);
 				await run("qemu-img", "create", "-q", "-f", judge, ...(options === "" ? [] : ["-o", options]), file, size);

@@ -54,7 +54,6 @@ const REFUSED: readonly { readonly file: string; readonly kind: FailureKind; rea
 	{ file: "cirros-snapshot2.qcow2.gz", kind: "not-found", message: /cirros\.raw|cirros-snapshot1/ },
 	// Formats that Anyvisor names and does not read.
 	{ file: "empty.bochs.bz2", kind: "unsupported", message: /Bochs/ },
-	{ file: "simple-dmg.dmg.bz2", kind: "unsupported", message: /dmg/ },
 	{ file: "simple-pattern.cloop.bz2", kind: "unsupported", message: /cloop/ },
 	{ file: "invalid-qcow-large-size.img", kind: "unsupported", message: /version 1/ },
 	// The data of a snapshot without its descriptor; the oracle takes it for a raw disk. Read in vmdk-esx.test.ts.

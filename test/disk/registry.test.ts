@@ -37,6 +37,7 @@ describe("the registry of disk formats", () => {
 			["vmdk", bytes("KDMV")],
 			["vmdk", bytes("# Disk DescriptorFile\nversion=1\n")],
 			["vhdx", bytes("vhdxfile")],
+			["dmg", new Uint8Array(), Buffer.concat([bytes("koly"), Buffer.alloc(508)])],
 			["parallels", bytes("WithoutFreeSpace")],
 			["parallels", bytes("WithouFreSpacExt")],
 			["parallels", bytes("<?xml version='1.0' encoding='UTF-8'?>\n<Parallels_disk_image Version=\"1.0\">")],
@@ -53,7 +54,6 @@ describe("the registry of disk formats", () => {
 
 	it("names what is no disk, or none that it reads", async () => {
 		const foreign: [RegExp, string, Uint8Array, Uint8Array?][] = [
-			[/dmg/, "unsupported", new Uint8Array(), Buffer.concat([bytes("koly"), Buffer.alloc(508)])],
 			[/ASIF/, "unsupported", bytes("shdw")],
 			[/encrypted \(LUKS\)/, "refused", bytes("LUKS\xba\xbe\0\x02")],
 			[/encrypted \(BitLocker\)/, "refused", bytes("-FVE-FS-", 3)],

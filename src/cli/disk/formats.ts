@@ -31,9 +31,10 @@ export const formatFacts: Readonly<Record<string, FormatFacts>> = {
 		takes: ["unitSize", "level", "preallocation", "sectorSize"],
 	},
 	vhdx: { variants: ["dynamic", "fixed"], takes: ["unitSize", "preallocation", "sectorSize"] },
-	vdi: { variants: ["dynamic", "static"], takes: ["preallocation"] },
+	vdi: { variants: ["dynamic", "static"], takes: ["preallocation", "sectorSize"] },
 	parallels: { variants: [], takes: [] },
 	qed: { variants: [], takes: [] },
+	dmg: { variants: [], takes: [] },
 	vhd: { variants: ["dynamic", "fixed"], takes: ["unitSize", "preallocation", "sectorSize"] },
 	raw: { variants: ["plain"], takes: ["preallocation"] },
 };
