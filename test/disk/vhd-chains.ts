@@ -224,7 +224,7 @@ function buildMetadata({ content, blockSize, sectorSize, id, ...layer }: VhdxLay
 	return region;
 }
 
-export function buildLocator(values: ReadonlyMap<string, string>): Uint8Array {
+function buildLocator(values: ReadonlyMap<string, string>): Uint8Array {
 	const header = vhdx.ParentLocatorHeader.build({ locatorType: vhdx.VHDX_LOCATOR, keyValueCount: values.size });
 	const parts = [header];
 	const texts: Uint8Array[] = [];

@@ -262,12 +262,16 @@ for (const kind of KINDS) {
 			});
 		});
 
-		it("never breaks the reader, whatever is wrong with it", async () => {
+		it("breaks neither the reader nor the check, whatever is wrong with it", async () => {
 			const made = await small();
 			const image = made.files[made.last] ?? new Uint8Array();
-			const format = {
+			const neighbours = inMemory(made.files);
+			const format: DiskFormat = {
 				...kind.format,
-				open: (source: Parameters<DiskFormat["open"]>[0]) => kind.format.open(source, inMemory(made.files)),
+				async open(source) {
+					for await (const { message } of kind.format.check?.(source, neighbours) ?? []) expect(message).not.toBe("");
+					return kind.format.open(source, neighbours);
+				},
 			};
 			const mutable = kind.format === vhd ? vhdTargets(image) : vhdxTargets(image);
 			const outcome = await surviveMutations(format, image, mutable.targets, (bytes) => mutable.repair(bytes));

@@ -18,13 +18,13 @@ const BAT_LIMIT = 64 * 1024 * 1024;
 /** The longest path of Windows, in bytes. */
 const PATH_LIMIT = 64 * 1024;
 
-export const HINT = "Fetch the file again, or repair a copy with the hypervisor that made it.";
+const HINT = "Fetch the file again, or repair a copy with the hypervisor that made it.";
 
 export type FooterFields = Value<typeof Footer>;
 export type DynamicHeaderFields = Value<typeof DynamicHeader>;
 
 /** Where footers may lie: at the end, in images from before Virtual PC 2004 a byte shorter, and at the start a copy. */
-export function footerPlaces({ size }: ByteSource): number[] {
+function footerPlaces({ size }: ByteSource): number[] {
 	return [size - Footer.size, size - Footer.size + 1, 0].filter((at) => at >= 0);
 }
 

@@ -123,7 +123,7 @@ export const STATE = {
 } as const;
 export const BLOCK_SIZES = { min: MIB, max: 256 * MIB } as const;
 /** 2.4: a sector bitmap block, of a bit for each sector of a chunk. */
-export const BITMAP_BLOCK = MIB;
+export const BITMAP_BLOCK = 1 * MIB;
 
 /** 2.4: payload blocks between two entries for sector bitmaps. */
 export const chunkRatio = (logicalSectorSize: number, blockSize: number) => (2 ** 23 * logicalSectorSize) / blockSize;

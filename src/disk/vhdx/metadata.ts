@@ -33,7 +33,7 @@ export interface Metadata {
 	readonly physicalSectorSize: number;
 	readonly blockSize: number;
 	readonly leaveBlockAllocated: boolean;
-	/** Nil where the file does not tell. */
+	/** Undefined where the file does not tell. */
 	readonly virtualDiskId: string | undefined;
 	/** 2.6.2.6.3: what a differencing disk knows of its parent, by key. */
 	readonly parentLocator: ReadonlyMap<string, string> | undefined;
