@@ -1,13 +1,15 @@
 import { copyFile, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
+import { bytesSource } from "../../src/bytes/source.js";
 import type { Finding } from "../../src/disk/disk.js";
 import { confinedNeighbours } from "../../src/disk/neighbours.js";
 import { vmdk } from "../../src/disk/vmdk/index.js";
-import { SECTOR, SparseExtentHeader } from "../../src/disk/vmdk/layout.js";
+import { ENTRIES_PER_TABLE, FLAG, SECTOR, SPARSE_MAGIC, SparseExtentHeader } from "../../src/disk/vmdk/layout.js";
 import { openFile } from "../../src/source/file.js";
 import { folderNeighbours } from "../../src/source/neighbours.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
+import { listExtents } from "./support.js";
 import { cowd, describing, seSparse } from "./vmdk-esx.js";
 
 const MIB = 1024 * 1024;
@@ -42,6 +44,34 @@ const SUBFORMATS = [
 	"twoGbMaxExtentSparse",
 	"twoGbMaxExtentFlat",
 ] as const;
+
+it("checks and lists an empty VMDK of 62 TiB at once", async () => {
+	const capacity = (62 * 2 ** 40) / SECTOR;
+	const directory = (capacity / 128 / ENTRIES_PER_TABLE) * 4;
+	const bytes = new Uint8Array(3 * SECTOR + 2 * directory);
+	const header = {
+		magicNumber: SPARSE_MAGIC,
+		version: 1,
+		flags: FLAG.redundantGrainTable,
+		capacity,
+		grainSize: 128,
+		descriptorOffset: 1,
+		descriptorSize: 2,
+		numGTEsPerGT: ENTRIES_PER_TABLE,
+		rgdOffset: 3n,
+		gdOffset: BigInt(3 + directory / SECTOR),
+	};
+	bytes.set(SparseExtentHeader.build(header));
+	bytes.set(new TextEncoder().encode(describing("monolithicSparse", [`RW ${capacity} SPARSE "x"`])), SECTOR);
+	const source = bytesSource(bytes);
+	const nobody = confinedNeighbours((name) => Promise.reject(new Error(`${name} was opened`)));
+	const started = process.cpuUsage();
+	for await (const finding of vmdk.check?.(source, nobody) ?? []) expect(finding).toBeUndefined();
+	const disk = await vmdk.open(source, nobody);
+	expect(await listExtents(disk)).toEqual([{ at: 0, length: capacity * SECTOR, kind: "zero" }]);
+	const { user, system } = process.cpuUsage(started);
+	expect(user + system).toBeLessThan(1_000_000);
+});
 
 describe.skipIf(missing("qemu-img"))(`checking VMDK ${because("qemu-img")}`, () => {
 	const made = (subformat: (typeof SUBFORMATS)[number]) => inFolder(`${subformat}.vmdk`);

@@ -64,6 +64,10 @@ async function* checkSparse(source: ByteSource, { sparse }: DiskPart): AsyncGene
 		metadata.push({ at: header.descriptorOffset * SECTOR, length: header.descriptorSize * SECTOR });
 		yield* checkRedundant(source, tables, header, metadata);
 	}
+	if (metadata.length > MOST_RANGES) {
+		const message = `${file}: its grain tables are in so many places that not all of them were compared with the data`;
+		yield { severity: "warning", message, file };
+	}
 	const taken = metadata.filter(({ length }) => length > 0).sort((a, b) => a.at - b.at);
 	for (const [i, { at, length }] of taken.entries()) {
 		const next = taken[i + 1];
@@ -85,7 +89,7 @@ async function* checkRedundant(
 	try {
 		const redundant = hostedTables(source, header, Number(header.rgdOffset));
 		yield* compareTables(source, tables, redundant);
-		for (const range of await tableRanges(redundant)) metadata.push(range);
+		for (const range of await tableRanges(redundant)) if (metadata.length <= MOST_RANGES) metadata.push(range);
 	} catch (error) {
 		if (!(error instanceof AnyvisorError) || error.kind !== "damaged") throw error;
 		const message = `${source.name}: the redundant grain tables cannot be read: ${error.message}`;
@@ -101,16 +105,18 @@ async function* compareTables(
 	tables: GrainTables,
 	redundant: GrainTables,
 ): AsyncGenerator<Finding> {
+	const words = tables.tableSize / Uint32Array.BYTES_PER_ELEMENT;
 	let different = 0;
 	let first = 0;
 	for (let index = 0; index < tables.count; index += WINDOW) {
 		const end = Math.min(tables.count, index + WINDOW);
-		const [one, other] = [await contentOf(tables, index, end), await contentOf(redundant, index, end)];
+		const one = await contentOf(tables, index, end);
+		const other = await contentOf(redundant, index, end);
+		if (one === undefined && other === undefined) continue;
 		for (let table = index; table < end; table++) {
-			const from = ((table - index) * tables.tableSize) / one.BYTES_PER_ELEMENT;
-			const to = from + tables.tableSize / one.BYTES_PER_ELEMENT;
-			let word = from;
-			while (word < to && one[word] === other[word]) word++;
+			const to = (table - index + 1) * words;
+			let word = to - words;
+			while (word < to && (one?.[word] ?? 0) === (other?.[word] ?? 0)) word++;
 			if (word === to) continue;
 			if (different === 0) first = table;
 			different++;
@@ -122,14 +128,19 @@ async function* compareTables(
 	yield { severity: "error", message, file: source.name };
 }
 
-/** The tables of the directory entries `[first, last)` one after the other; those that do not exist are zero. */
-async function contentOf(tables: GrainTables, first: number, last: number): Promise<Uint32Array> {
-	const content = new Uint8Array((last - first) * tables.tableSize);
+/** The tables of the directory entries `[first, last)` one after the other, zero where there is none; undefined without any. */
+async function contentOf(tables: GrainTables, first: number, last: number): Promise<Uint32Array | undefined> {
+	let content: Uint8Array<ArrayBuffer> | undefined;
 	for await (const group of tables.tables(first, last)) {
-		if (group.bytes !== undefined) content.set(group.bytes, (group.first - first) * tables.tableSize);
+		if (group.bytes === undefined) continue;
+		content ??= new Uint8Array((last - first) * tables.tableSize);
+		content.set(group.bytes, (group.first - first) * tables.tableSize);
 	}
-	return new Uint32Array(content.buffer);
+	return content && new Uint32Array(content.buffer);
 }
+
+/** Most ranges that are kept, about 100 MB of them. */
+const MOST_RANGES = 1 << 20;
 
 interface Range {
 	readonly at: number;
@@ -142,6 +153,7 @@ async function tableRanges(tables: GrainTables): Promise<Range[]> {
 	const ranges = [{ at: directoryAt, length: tables.count * entrySize }];
 	for await (const { at, count, bytes } of tables.tables(0, tables.count)) {
 		if (bytes !== undefined) ranges.push({ at, length: count * tables.tableSize });
+		if (ranges.length > MOST_RANGES) break;
 	}
 	return ranges;
 }

@@ -58,6 +58,8 @@ export const zeroPart = (size: number): DiskPart => ({
 
 /** The parts of a disk one after the other. */
 export function joinedParts(parts: readonly DiskPart[]): DiskPart {
+	const [only, ...others] = parts;
+	if (only !== undefined && others.length === 0) return only;
 	const placed: { readonly part: DiskPart; readonly at: number }[] = [];
 	let size = 0;
 	for (const part of parts) {
