@@ -2,7 +2,7 @@ import { damaged } from "../../bytes/errors.js";
 import { type ByteSource, readBytes, readUpTo } from "../../bytes/source.js";
 import { viewOf } from "../../bytes/struct.js";
 import type { Finding } from "../disk.js";
-import { type ClusterUse, clusterUses } from "./cluster-uses.js";
+import { clusterUses } from "./cluster-uses.js";
 import { type L1Place, type Qcow2Header, readHeader } from "./header.js";
 import {
 	BITMAP_LIMIT,
@@ -60,6 +60,10 @@ export async function* checkQcow2(source: ByteSource): AsyncGenerator<Finding> {
 	yield* check.compare();
 }
 
+const NONE: readonly Finding[] = [];
+
+const NAMES = { standard: "a cluster", compressed: "a compressed cluster" } as const;
+
 /** A stretch of the file that something uses. */
 interface Claim {
 	readonly at: number;
@@ -93,16 +97,17 @@ class Check {
 		return { severity, message: `${file}: ${what}`, file, offset };
 	}
 
-	*claim({ at, length, what, times = 1, from = at }: Claim): Generator<Finding> {
+	/** Counts the clusters that something uses; a finding where they are not in the file. */
+	claim({ at, length, what, times = 1, from = at }: Claim): readonly Finding[] {
 		const { clusterSize } = this.#header;
-		if (length === 0) return;
+		if (length === 0) return NONE;
 		// The file may end inside of its last cluster.
 		if (!(at + length - this.#source.size < clusterSize)) {
-			yield this.finding("error", from, `${what} at ${at} lies beyond the end of the file`);
-			return;
+			return [this.finding("error", from, `${what} at ${at} lies beyond the end of the file`)];
 		}
 		const end = Math.ceil((at + length) / clusterSize);
 		for (let i = Math.floor(at / clusterSize); i < end; i++) this.#references.add(i, times);
+		return NONE;
 	}
 
 	/** An L1 table, and the L2 tables that it refers to. */
@@ -121,7 +126,7 @@ class Check {
 				continue;
 			}
 			if (at < this.#source.size) this.#tables.add(at / clusterSize, 1);
-			if (active) yield* this.#checkCopied(high, at, from, "L2 table");
+			if (active) yield* this.#checkCopied(high, at, from, await this.#stored.of(at / clusterSize));
 		}
 	}
 
@@ -135,33 +140,38 @@ class Check {
 			if (times === 0) continue;
 			const table = new Uint8Array(clusterSize);
 			table.set(await readUpTo(this.#source, at, clusterSize));
-			for (const use of clusterUses(viewOf(table), this.#header)) yield* this.#use(use, at, times, active);
+			yield* this.#walkTable(viewOf(table), at, times, active);
 		}
 	}
 
-	async *#use(use: ClusterUse, tableAt: number, times: number, active: boolean): AsyncGenerator<Finding> {
-		const from = tableAt + use.entryAt;
-		if (use.kind === "wrong") {
-			yield this.finding("error", from, use.what);
-			return;
+	async *#walkTable(table: DataView, tableAt: number, times: number, active: boolean): AsyncGenerator<Finding> {
+		const { clusterSize, dataFile } = this.#header;
+		for (const use of clusterUses(table, this.#header)) {
+			const from = tableAt + use.entryAt;
+			if (use.kind === "wrong") {
+				yield this.finding("error", from, use.what);
+				continue;
+			}
+			const { kind, offset: at, length } = use;
+			if (dataFile === undefined) {
+				// Nearly always there is nothing to yield, which an image has millions of.
+				const findings = this.claim({ at, length, what: NAMES[kind], times, from });
+				if (findings.length > 0) yield* findings;
+			}
+			if (!active || kind === "compressed") continue;
+			const stored = dataFile === undefined ? this.#stored.of(Math.floor(at / clusterSize)) : 1;
+			const refcount = typeof stored === "object" ? await stored : stored;
+			const findings = this.#checkCopied(use.high, at, from, refcount);
+			if (findings.length > 0) yield* findings;
 		}
-		const { offset: at, length } = use;
-		if (this.#header.dataFile === undefined) {
-			const what = use.kind === "compressed" ? "a compressed cluster" : "a cluster";
-			yield* this.claim({ at, length, what, times, from });
-		}
-		if (active && use.kind === "standard") yield* this.#checkCopied(use.high, at, from, "cluster");
 	}
 
 	/** The flag says whether the refcount is one, for writers to know at once. */
-	async *#checkCopied(high: number, at: number, from: number, what: string): AsyncGenerator<Finding> {
-		const external = this.#header.dataFile !== undefined && what === "cluster";
-		const stored = this.#stored.of(Math.floor(at / this.#header.clusterSize));
-		const refcount = external ? 1 : typeof stored === "object" ? await stored : stored;
+	#checkCopied(high: number, at: number, from: number, refcount: number | undefined): readonly Finding[] {
 		const copied = (high & COPIED_HIGH) !== 0;
-		if (refcount === undefined || (refcount === 1) === copied) return;
+		if (refcount === undefined || (refcount === 1) === copied) return NONE;
 		const flag = copied ? "is marked as used once" : "is not marked as used once";
-		yield this.finding("error", from, `the ${what} at ${at} ${flag}, but its refcount is ${refcount}`);
+		return [this.finding("error", from, `what lies at ${at} ${flag}, but its refcount is ${refcount}`)];
 	}
 
 	async *claimBitmaps(): AsyncGenerator<Finding> {
@@ -223,22 +233,25 @@ class Check {
 			const [first, last] = [i * span, Math.min(end, (i + 1) * span)];
 			if (block === undefined) continue;
 			if (block.empty) yield* this.#unaccounted(first, last);
-			else
-				for (let cluster = first; cluster < last; cluster++) yield* this.#compared(cluster, block.get(cluster - first));
+			else {
+				for (let cluster = first; cluster < last; cluster++) {
+					const refcount = block.get(cluster - first);
+					if (refcount !== this.#references.get(cluster)) yield this.#mismatch(cluster, refcount);
+				}
+			}
 		}
 		yield* this.#unaccounted(described * span, end);
 	}
 
+	/** Clusters with references, but without a block for their refcounts. */
 	*#unaccounted(from: number, to: number): Generator<Finding> {
-		for (const cluster of this.#references.used(from, to)) yield* this.#compared(cluster, 0);
+		for (const cluster of this.#references.used(from, to)) yield this.#mismatch(cluster, 0);
 	}
 
-	*#compared(cluster: number, refcount: number): Generator<Finding> {
+	#mismatch(cluster: number, refcount: number): Finding {
 		const references = this.#references.get(cluster);
-		if (refcount === references) return;
-		const severity = refcount < references ? "error" : "leak";
 		const what = `cluster ${cluster} has the refcount ${refcount}, but is used ${references} times`;
-		yield this.finding(severity, cluster * this.#header.clusterSize, what);
+		return this.finding(refcount < references ? "error" : "leak", cluster * this.#header.clusterSize, what);
 	}
 
 	/** The entries of a table that are not empty, as far as it lies inside the file. */

@@ -13,6 +13,8 @@ export class ReferenceCounts {
 	end = 0;
 	readonly #file: string;
 	readonly #chunks = new Map<number, Counters>();
+	/** Most references come in the order of the clusters. */
+	#last: { readonly index: number; readonly chunk: Counters | undefined } = { index: -1, chunk: undefined };
 	#bytes = 0;
 
 	/** @param file for messages */
@@ -23,7 +25,7 @@ export class ReferenceCounts {
 	/** @throws `refused` where there are more clusters than can be counted */
 	add(cluster: number, times: number): void {
 		const index = Math.floor(cluster / CHUNK);
-		const known = this.#chunks.get(index) ?? this.#keep(index, new Uint8Array(CHUNK));
+		const known = this.#chunk(index) ?? this.#keep(index, new Uint8Array(CHUNK));
 		const count = (known[cluster % CHUNK] ?? 0) + times;
 		const chunk = count > 255 && known instanceof Uint8Array ? this.#keep(index, new Uint32Array(known)) : known;
 		chunk[cluster % CHUNK] = Math.min(count, 0xffff_ffff);
@@ -31,12 +33,12 @@ export class ReferenceCounts {
 	}
 
 	get(cluster: number): number {
-		return this.#chunks.get(Math.floor(cluster / CHUNK))?.[cluster % CHUNK] ?? 0;
+		return this.#chunk(Math.floor(cluster / CHUNK))?.[cluster % CHUNK] ?? 0;
 	}
 
 	/** As {@link get}; the next one gets 0. */
 	take(cluster: number): number {
-		const chunk = this.#chunks.get(Math.floor(cluster / CHUNK));
+		const chunk = this.#chunk(Math.floor(cluster / CHUNK));
 		const count = chunk?.[cluster % CHUNK] ?? 0;
 		if (chunk !== undefined) chunk[cluster % CHUNK] = 0;
 		return count;
@@ -46,10 +48,15 @@ export class ReferenceCounts {
 	*used(from: number, to: number): Generator<number> {
 		for (let cluster = from; cluster < Math.min(to, this.end); ) {
 			const next = (Math.floor(cluster / CHUNK) + 1) * CHUNK;
-			const chunk = this.#chunks.get(Math.floor(cluster / CHUNK));
+			const chunk = this.#chunk(Math.floor(cluster / CHUNK));
 			if (chunk === undefined) cluster = next;
 			for (; cluster < Math.min(to, next); cluster++) if (chunk?.[cluster % CHUNK] !== 0) yield cluster;
 		}
+	}
+
+	#chunk(index: number): Counters | undefined {
+		if (this.#last.index !== index) this.#last = { index, chunk: this.#chunks.get(index) };
+		return this.#last.chunk;
 	}
 
 	#keep(index: number, chunk: Counters): Counters {
@@ -61,6 +68,7 @@ export class ReferenceCounts {
 			});
 		}
 		this.#chunks.set(index, chunk);
+		this.#last = { index, chunk };
 		return chunk;
 	}
 }
