@@ -12,6 +12,8 @@ const FAILURES: readonly string[] = ["ENOSPC", "EDQUOT", "EFBIG", "EIO"];
 /** Larger than the blocks of any file system that shares them: what network file systems call their block. */
 const LARGEST_BLOCK = 64 * 1024;
 const USUAL_BLOCK = 4096;
+/** Bytes that are written before the disk is told to begin with them, so that little is left to wait for in the end. */
+const SYNC_EVERY = 64 << 20;
 
 /** Pairs of file systems between which sharing was refused. */
 const sharesNothing = new Set<string>();
@@ -29,6 +31,8 @@ export class PartialFile implements ByteSink {
 	#place: Promise<{ readonly device: number; readonly block: number }> | undefined;
 	#failure: { readonly error: unknown } | undefined;
 	#state: "open" | "complete" | "gone" = "open";
+	#unsynced = 0;
+	#syncing = false;
 
 	/**
 	 * @param partial where it grows; anything there is `refused`
@@ -52,7 +56,17 @@ export class PartialFile implements ByteSink {
 				if (bytesWritten === 0) throw new AnyvisorError("io", `${this.name} takes no more bytes`, { file: this.name });
 				done += bytesWritten;
 			}
+			this.#unsynced += bytes.length;
+			if (this.#unsynced >= SYNC_EVERY && !this.#syncing) void this.#syncAhead();
 		});
+	}
+
+	/** Failures are found by {@link commit}. */
+	async #syncAhead(): Promise<void> {
+		this.#unsynced = 0;
+		this.#syncing = true;
+		await this.#watched(() => this.#handle.datasync()).catch(() => {});
+		this.#syncing = false;
 	}
 
 	async share(at: number, source: ByteSource, from: number, length: number): Promise<boolean> {
