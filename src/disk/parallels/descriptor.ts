@@ -32,7 +32,7 @@ export interface Storage {
 	readonly overlays: readonly Image[];
 }
 
-export interface Image {
+interface Image {
 	/** `Compressed` is an expandable image, whose data is as plain as that of the other. */
 	readonly type: "Plain" | "Compressed";
 	readonly file: string;

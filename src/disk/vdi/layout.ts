@@ -8,7 +8,6 @@ import { bytes, guid, struct, text, u32, u64 } from "../../bytes/struct.js";
 /** What can be written, the usual variant first. */
 export const VARIANTS = ["dynamic", "static"] as const;
 
-export const MIB = 1024 * 1024;
 export const SECTOR = 512;
 
 export const PreHeader = struct("VDI pre-header", "little", {
@@ -62,7 +61,7 @@ export const ENTRY_SIZE = Entry.size;
 export const BLOCK_FREE = 0xffff_ffff;
 export const BLOCK_ZERO = 0xffff_fffe;
 
-/** The only block size that QEMU and 7-Zip read; VirtualBox's own default. */
-export const BLOCK = MIB;
+/** Bytes of a block: the only size that QEMU and 7-Zip read, and VirtualBox's own default. */
+export const BLOCK = 1024 * 1024;
 /** What QEMU opens at most; it is a little less than 512 TiB. */
 export const BLOCKS_LIMIT = 0x1fff_ff80;

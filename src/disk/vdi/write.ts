@@ -14,7 +14,6 @@ import {
 	FILE_INFO,
 	Header,
 	HeaderPlus,
-	MIB,
 	NO_GEOMETRY,
 	PreHeader,
 	SECTOR,
@@ -37,7 +36,7 @@ export async function writeVdi(disk: Disk, sink: ByteSink, options: WriteOptions
 	const fixed = variant === "static";
 	checkOptions(disk, options, fixed);
 	const blocks = Math.ceil(disk.size / BLOCK);
-	const dataAt = Math.ceil((MAP_AT + blocks * ENTRY_SIZE) / MIB) * MIB;
+	const dataAt = Math.ceil((MAP_AT + blocks * ENTRY_SIZE) / BLOCK) * BLOCK;
 	const map = new MapWriter(sink, blocks);
 	let allocated = 0;
 	/** Gives `block` its place; in a static image, every block before it as well. */
