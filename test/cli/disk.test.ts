@@ -6,6 +6,7 @@ import type { DiskInfo } from "../../src/cli/disk/info.js";
 import { exitCodes } from "../../src/cli/exit-codes.js";
 import type { MapEntry } from "../../src/disk/map.js";
 import { diskFormats } from "../../src/disk/registry.js";
+import { buildVhdChild } from "../disk/vhd-chains.js";
 import { because, corpus, corpusReason, missing, run, temporaryFolder } from "../support/tools.js";
 import { anyvisor } from "./support.js";
 
@@ -164,6 +165,33 @@ describe.skipIf(missing("qemu-img", "qemu-io"))(`disk commands ${because("qemu-i
 				virtualSize: null,
 				files: [{ name: "split-s001.vmdk", state: "missing" }],
 			});
+		});
+
+		it("lists a parent once, under the name that led to it", async () => {
+			await ok("convert", at("disk.raw"), at("parent.vhd"));
+			const parent = await info(at("parent.vhd"));
+			const child = buildVhdChild({
+				content: new Uint8Array(48 * MIB),
+				own: (sector) => sector === 0,
+				blockSize: 2 * MIB,
+				id: "9a6b7f0e-1c5d-4e57-8f0a-3d2b1c0a9e88",
+				parentId: String(parent.details["uniqueId"]),
+				relativePath: ".\\renamed.vhd",
+				absolutePath: "C:\\disks\\parent.vhd",
+			});
+			await writeFile(at("child.vhd"), child);
+			expect(await info(at("child.vhd"))).toMatchObject({
+				variant: "differencing",
+				virtualSize: 48 * MIB,
+				files: [{ name: at("parent.vhd"), state: "ok", format: "vhd" }],
+			});
+			await rm(at("parent.vhd"));
+			const orphan = await info(at("child.vhd"));
+			expect(orphan.format).toBe("vhd");
+			expect(orphan.files.map(({ name, state }) => [name, state])).toEqual([
+				["renamed.vhd", "missing"],
+				["parent.vhd", "missing"],
+			]);
 		});
 
 		it("ends with the failure's own code for what is encrypted, and for what is no disk", async () => {

@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import type { Disk, DiskDetails, Snapshot } from "../../disk/disk.js";
+import type { DiskDetails, Snapshot } from "../../disk/disk.js";
 import { options, withOptions } from "../options.js";
 import type { Asked } from "./chain.js";
 
@@ -50,25 +50,14 @@ export interface ReferredFile {
 }
 
 async function run(name: string, given: InfoOptions): Promise<void> {
-	const [{ AnyvisorError }, { diskFormat, openDisk, recognise }, { openNamedImage }, { Chain }, { infoText }] =
-		await Promise.all([
-			import("../../bytes/errors.js"),
-			import("../../disk/registry.js"),
-			import("../../open-disk.js"),
-			import("./chain.js"),
-			import("./info-text.js"),
-		]);
+	const [{ openNamedImage }, { openWithoutMissing }, { infoText }] = await Promise.all([
+		import("../../open-disk.js"),
+		import("./chain.js"),
+		import("./info-text.js"),
+	]);
 	await using origin = await openNamedImage(name, given);
 	const { source } = origin;
-	const format = given.format === undefined ? await recognise(source) : diskFormat(given.format);
-	const chain = new Chain(origin.neighbour);
-	let disk: Disk | undefined;
-	try {
-		disk = await openDisk(source, { format: format.id, neighbours: chain.neighbours });
-	} catch (error) {
-		// Without what is missing, it may be unable to say more.
-		if (!(error instanceof AnyvisorError && chain.broken)) throw error;
-	}
+	const { format, disk, asked } = await openWithoutMissing(origin, given.format);
 	try {
 		const [id, variant] = (disk?.format ?? format.id).split("/");
 		const info: DiskInfo = {
@@ -80,7 +69,7 @@ async function run(name: string, given: InfoOptions): Promise<void> {
 			fileSize: source.size,
 			allocated: await allocatedOf(source.name),
 			details: disk?.details ?? {},
-			files: await Promise.all(chain.asked.map(referred)),
+			files: await Promise.all(asked.map(referred)),
 			snapshots: disk?.snapshots ?? [],
 		};
 		process.stdout.write(given.json ? `${JSON.stringify(info, undefined, 2)}\n` : infoText(info));
@@ -101,7 +90,7 @@ async function referred({ name, source, format, problem }: Asked): Promise<Refer
 	};
 }
 
-const MISSING = "Put the file where the image expects it, or tell the image where it is now: qemu-img rebase -u.";
+const MISSING = "Put the file where the image expects it, under that name.";
 
 function stateOf(problem: Asked["problem"]): ReferredFile["state"] {
 	if (problem === undefined) return "ok";

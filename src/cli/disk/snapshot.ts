@@ -27,21 +27,20 @@ export function snapshotCommand(): Command {
 }
 
 async function list(name: string, given: ListOptions): Promise<void> {
-	const [{ unsupported }, { diskFormat, openDisk, recognise }, { openNamedImage }, { Chain }, text] = await Promise.all(
-		[
-			import("../../bytes/errors.js"),
-			import("../../disk/registry.js"),
-			import("../../open-disk.js"),
-			import("./chain.js"),
-			import("./info-text.js"),
-		],
-	);
+	const [{ notFound, unsupported }, { openNamedImage }, { openWithoutMissing }, text] = await Promise.all([
+		import("../../bytes/errors.js"),
+		import("../../open-disk.js"),
+		import("./chain.js"),
+		import("./info-text.js"),
+	]);
 	await using origin = await openNamedImage(name, given);
 	const { source } = origin;
-	const format = given.format === undefined ? await recognise(source) : diskFormat(given.format);
 	// The list is in the image itself, whatever else it needs.
-	const { neighbours } = new Chain(origin.neighbour);
-	const disk = await openDisk(source, { format: format.id, neighbours });
+	const { format, disk, asked } = await openWithoutMissing(origin, given.format);
+	if (disk === undefined) {
+		const { problem } = asked.find((each) => each.problem !== undefined) ?? {};
+		throw problem ?? notFound(`${source.name} cannot be opened`, { file: source.name });
+	}
 	try {
 		const { snapshots } = disk;
 		if (snapshots === undefined) {
