@@ -15,8 +15,8 @@ export interface Member {
 }
 
 /**
- * How much a file looks like what is searched for: 0 not at all; of several files only those with the highest number are
- * considered.
+ * How much a file looks like what is searched for: 0 not at all, 3 or more surely; of several files only those with the
+ * highest number are considered.
  *
  * @param head its first 4096 bytes, or all of it
  * @param size its length in bytes

@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import path from "node:path";
 import type { Readable } from "node:stream";
 import { AnyvisorError } from "../bytes/errors.js";
-import type { ByteSource } from "../bytes/source.js";
+import { type ByteSource, readUpTo } from "../bytes/source.js";
 import type { Likeness } from "./archive-member.js";
 import { leadOf, type OpenNeighbour, outside } from "./confine.js";
 import { openFile } from "./file.js";
@@ -59,8 +59,10 @@ export async function openLocation(named: string, options: LocationOptions = {})
 	try {
 		const { source, neighbour, member } = await openPlace(named, options, spooler, hold);
 		const beside = holding(neighbour, hold);
-		const { openContained } = await import("./archive.js");
-		const contained = likeness && (await openContained(source, { member, likeness, spool: spooler, beside, allow }));
+		const mayBeArchive = likeness !== undefined && (member !== undefined || !(await isSurely(likeness, source)));
+		const contained = mayBeArchive
+			? await (await import("./archive.js")).openContained(source, { member, likeness, spool: spooler, beside, allow })
+			: undefined;
 		if (contained === undefined && member !== undefined) throw noArchive(source, member);
 		if (contained === undefined) return { source, neighbour: beside, [Symbol.asyncDispose]: close };
 		return {
@@ -75,6 +77,10 @@ export async function openLocation(named: string, options: LocationOptions = {})
 		throw error;
 	}
 }
+
+/** What bears the mark of what is searched for is no archive of it; then the readers of archives are not loaded. */
+const isSurely = async (likeness: Likeness, source: ByteSource): Promise<boolean> =>
+	likeness(await readUpTo(source, 0, 4096), source.size) >= 3;
 
 async function openPlace(
 	named: string,

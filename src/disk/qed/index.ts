@@ -1,7 +1,6 @@
 import { viewOf } from "../../bytes/struct.js";
 import type { DiskFormat } from "../disk.js";
 import { MAGIC } from "./layout.js";
-import { openQed } from "./read.js";
 
 /** QEMU's enhanced disk format, which qcow2 version 3 replaced. */
 export const qed: DiskFormat = {
@@ -9,5 +8,5 @@ export const qed: DiskFormat = {
 	extensions: [".qed"],
 	matches: (head) => head.length >= 4 && viewOf(head).getUint32(0, true) === MAGIC,
 	variants: [],
-	open: openQed,
+	open: async (source, neighbours) => (await import("./read.js")).openQed(source, neighbours),
 };
