@@ -77,13 +77,20 @@ describe("writing VHD", () => {
 	});
 
 	it("refuses blocks, sectors and preallocation that the format does not have", async () => {
-		const wrong = [{ unitSize: MIB }, { sectorSize: 4096 }, { preallocation: "full" }] as const;
+		const wrong = [{ unitSize: MIB }, { preallocation: "full" }] as const;
 		for (const options of wrong) {
 			await expect(write("never.vhd", options)).rejects.toMatchObject({ kind: "usage", hint: expect.any(String) });
 		}
-		await expect(write("never.vhd", { variant: "fixed", preallocation: "full" })).rejects.toMatchObject({
-			kind: "unsupported",
-		});
+		for (const options of [{ sectorSize: 4096 }, { variant: "fixed", preallocation: "full" }] as const) {
+			await expect(write("never.vhd", options)).rejects.toMatchObject({
+				kind: "unsupported",
+				hint: expect.any(String),
+			});
+		}
+		const large = { ...zeros(9 * MIB), sectorSize: 4096 };
+		await using sink = await fileSink(at("never.vhd"));
+		await expect(writeVhd(large, sink, {})).rejects.toMatchObject({ kind: "unsupported" });
+		await expect(writeVhd(large, sink, { sectorSize: 512 })).resolves.toMatchObject({ size: expect.any(Number) });
 	});
 
 	it("reads footers of 511 bytes, as they were before Virtual PC 2004", async () => {

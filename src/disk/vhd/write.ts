@@ -1,4 +1,4 @@
-import { AnyvisorError, refused } from "../../bytes/errors.js";
+import { AnyvisorError, refused, unsupported } from "../../bytes/errors.js";
 import type { ByteSink } from "../../bytes/sink.js";
 import { viewOf } from "../../bytes/struct.js";
 import { contentUuid } from "../content-uuid.js";
@@ -44,9 +44,11 @@ export interface VhdWriteOptions extends WriteOptions {
  */
 export async function writeVhd(disk: Disk, sink: ByteSink, options: VhdWriteOptions): Promise<Written> {
 	const variant = variantOf("VHD", options, VARIANTS);
-	if (options.sectorSize !== undefined && options.sectorSize !== SECTOR) {
-		throw new AnyvisorError("usage", `VHD has sectors of 512 bytes, not of ${options.sectorSize}`, {
-			hint: "Write a VHDX instead.",
+	const { sectorSize = disk.sectorSize } = options;
+	if (sectorSize !== SECTOR) {
+		throw unsupported(`${disk.name}: VHD cannot hold a disk with sectors of ${sectorSize} bytes`, {
+			file: disk.name,
+			hint: "Write a VHDX instead; or ask for sectors of 512 bytes, if no partition table depends on them.",
 		});
 	}
 	if (disk.size > MAX_SIZE) {
