@@ -22,10 +22,12 @@ export const options = {
 	skip: () =>
 		new Option("--skip <rule...>", `leave out changes: ${rules.join(", ")}`).argParser(collectRule).default([], "none"),
 	level: () =>
-		new Option("--level <0-9>", "compression, from fast to small").default(6).argParser((value) => {
-			if (!/^\d$/.test(value)) throw new InvalidArgumentError("It is a digit from 0 to 9.");
-			return Number(value);
-		}),
+		new Option("--level <0-9>", "compression, from fast to small; by default about what zlib makes at 6").argParser(
+			(value) => {
+				if (!/^\d$/.test(value)) throw new InvalidArgumentError("It is a digit from 0 to 9.");
+				return Number(value);
+			},
+		),
 };
 
 function collectRule(value: string, previous: readonly Rule[]): readonly Rule[] {

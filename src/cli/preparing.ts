@@ -19,7 +19,7 @@ export interface PreparingOptions {
 	readonly models: readonly string[];
 	readonly format?: string;
 	readonly allowExternal: readonly string[];
-	readonly level: number;
+	readonly level?: number;
 	readonly progress: ProgressMode;
 }
 

@@ -68,8 +68,8 @@ export interface OpenOptions {
 export interface WriteOptions {
 	/** One of the format's {@link DiskFormat.variants}; the first where left out. */
 	readonly variant?: string;
-	/** 0 to 9 on zlib's scale, where the format compresses. */
-	readonly level?: number;
+	/** 0 to 9 on zlib's scale, where the format compresses; left out, about as small as zlib makes it at 6. */
+	readonly level?: number | undefined;
 	/** Compression of qcow2 clusters. */
 	readonly compression?: "zlib" | "zstd";
 	/** Bytes of a cluster or block, a power of two; each format has its range and its default. */

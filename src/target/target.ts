@@ -19,7 +19,7 @@ export interface Appliance {
 
 export interface LayoutOptions {
 	/** 0 to 9 on zlib's scale. */
-	readonly level?: number;
+	readonly level?: number | undefined;
 	readonly onProgress?: (bytes: number) => void;
 	readonly signal?: AbortSignal;
 }

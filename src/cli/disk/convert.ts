@@ -42,7 +42,7 @@ ${variantLines}`,
 		.option("--variant <variant>", "variant of the format, see above")
 		.option("--unit-size <size>", "of a cluster, grain or block, such as 64K", parseSize)
 		.addOption(new Option("--compression <method>", "of compressed qcow2").choices(["zlib", "zstd"]))
-		.addOption(options.level().default(undefined).conflicts("fast"))
+		.addOption(options.level().conflicts("fast"))
 		.option("--fast", "compress fast: level 1")
 		.addOption(new Option("--preallocation <what>", "what has its place from the start").choices(["metadata", "full"]))
 		.addOption(new Option("--sector-size <bytes>", "logical sector size to write").argParser(parseSectorSize))
