@@ -149,6 +149,18 @@ describe.skipIf(missing("qemu-img", "qemu-io"))(`checking qcow2 ${because("qemu-
 		}
 	});
 
+	it("counts hundreds of compressed clusters in one", async () => {
+		await run("sh", "-c", `yes "line of text" | head -c 50000000 >"$1"`, "sh", at("text"));
+		await run("qemu-img", "convert", "-c", "-O", "qcow2", "-o", "compression_type=zstd", at("text"), at("packed"));
+		await run("qemu-img", "snapshot", "-c", "one", at("packed"));
+		const { bytes, block, header } = await anatomy(await readFile(at("packed")));
+		const refcounts = Array.from({ length: bytes.length / header.clusterSize }, (_, i) =>
+			bytes.readUInt16BE(block + i * 2),
+		);
+		expect(Math.max(...refcounts)).toBeGreaterThan(500);
+		await expect(expectAgreement("packed")).resolves.toEqual({ errors: 0, leaks: 0 });
+	});
+
 	it("counts the header of an encrypted image, which need not be decrypted", async () => {
 		const key = ["--object", "secret,id=key,data=x"];
 		const options = "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10";
