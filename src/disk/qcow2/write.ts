@@ -1,8 +1,9 @@
-import { AnyvisorError, refused, unsupported } from "../../bytes/errors.js";
+import { AnyvisorError, refused } from "../../bytes/errors.js";
 import type { ByteSink } from "../../bytes/sink.js";
 import { copyUnits } from "../copy.js";
 import type { Disk, WriteOptions, Written } from "../disk.js";
 import { encodedUnits } from "../encoded.js";
+import { preallocate } from "../preallocate.js";
 import { variantOf } from "../variant.js";
 import { Appender } from "../write-behind.js";
 import { buildHeader } from "./build-header.js";
@@ -33,12 +34,7 @@ export async function writeQcow2(disk: Disk, sink: ByteSink, options: WriteOptio
 
 	const l1 = await tables.finish();
 	const refcounts = await space.finish();
-	if (preallocation === "full" && (await sink.reserve?.(space.end)) !== true) {
-		throw unsupported(`the file system of ${sink.name} cannot reserve space`, {
-			file: sink.name,
-			hint: "Use --preallocation metadata.",
-		});
-	}
+	await preallocate(sink, options, space.end);
 	await sink.write(0, buildHeader({ clusterSize, size: disk.size, compression, l1, refcounts, backing }));
 	return { size: space.end };
 }
