@@ -3,7 +3,7 @@ import { type ByteSource, checkRange } from "../bytes/source.js";
 import { extentsOver, type OverlayExtent, readBelow } from "./backing.js";
 import { cached } from "./cache.js";
 import type { Disk } from "./disk.js";
-import { type Unit, UnitDecoder } from "./unit-decoder.js";
+import type { Unit, UnitDecoder } from "./unit-decoder.js";
 
 /** What a format's tables say of a run of its disk, in bytes. */
 export type Run = BareRun<"zero"> | BareRun<"absent"> | DataRun | CompressedRun;
@@ -63,13 +63,18 @@ const IN_FLIGHT = 8;
 /** The disk that `mapping` describes: reads run side by side, and what lies together in a file is read at once. */
 export function mappedDisk(mapping: Mapping): Disk {
 	const { name, size, format, sectorSize, below, details, snapshots } = mapping;
-	const decoder = new UnitDecoder(mapping);
+	/** Codecs are loaded when something compressed is read, which listing a disk never does. */
+	let loading: Promise<UnitDecoder> | undefined;
+	const decoder = () => {
+		loading ??= import("./unit-decoder.js").then((module) => new module.UnitDecoder(mapping));
+		return loading;
+	};
 	let unitCache: ((at: number) => Promise<Uint8Array>) | undefined;
 	/** For reads of a part of a unit: whoever reads one sector soon wants the next. */
 	const unitAt = (run: CompressedRun) => {
 		unitCache ??= cached(Math.max(2, Math.floor(DECODED / run.unit.length)), async (at) => {
 			for await (const found of mapping.runs(at, at + 1)) {
-				if (found.kind === "compressed") return decoder.decode(found);
+				if (found.kind === "compressed") return (await decoder()).decode(found);
 			}
 			throw new RangeError(`no compressed unit at ${at}`);
 		});
@@ -98,7 +103,10 @@ export function mappedDisk(mapping: Mapping): Disk {
 					work.push(async () => part.set((await unitAt(run)).subarray(within, within + run.length)));
 				}
 			}
-			for (const units of decoder.together(whole)) work.push(() => decoder.decodeAll(units));
+			if (whole.length > 0) {
+				const all = await decoder();
+				for (const units of all.together(whole)) work.push(() => all.decodeAll(units));
+			}
 			await sideBySide(work);
 		},
 		extents: () => extentsOver(ownExtents(mapping), below),
