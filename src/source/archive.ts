@@ -169,18 +169,19 @@ const ofTar = (member: TarMember) => ({
 	open: () => Promise.resolve(member.source),
 });
 
-/** Files by their names without "./"; of two with the same name the later one counts, as when a tar is unpacked. */
+/** By their paths: without "./", and with "/" where a program of Windows wrote "\\". */
+const pathOf = (name: string) => name.replaceAll("\\", "/").replace(/^(\.?\/)+/, "");
+
+/** Of two files with the same name the later one counts, as when a tar is unpacked. */
 const files = (members: readonly (Member & { readonly type: string })[]): ReadonlyMap<string, Member> =>
-	new Map(
-		members.filter(({ type }) => type === "file").map((member) => [member.name.replace(/^(\.?\/)+/, ""), member]),
-	);
+	new Map(members.filter(({ type }) => type === "file").map((member) => [pathOf(member.name), member]));
 
 /** A member, its path, and what is wanted inside of it. */
 type Named = readonly [path: string, member: Member, inside?: string];
 
 /** By its path, or by the last part of it where that is the only one; after a ":", what is wanted inside of it. */
 function named(members: ReadonlyMap<string, Member>, wanted: string): Named | undefined {
-	const path = wanted.replace(/^(\.?\/)+/, "");
+	const path = pathOf(wanted);
 	const member = members.get(path);
 	if (member !== undefined) return [path, member];
 	const alike = [...members].filter(([name]) => name.endsWith(`/${path}`));

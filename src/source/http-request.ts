@@ -168,7 +168,7 @@ export class RemoteContent {
 				this.#version = versionOf(response, range.total);
 				// To its end, so that the connection can be used again, unless a hostile server sends more.
 				let length = 0;
-				for await (const piece of response.body ?? []) if ((length += piece.length) > 1) break;
+				for await (const piece of watch.body(response)) if ((length += piece.length) > 1) break;
 			} else if (response.status === 416 && range?.total === 0) {
 				this.#version = versionOf(response, 0);
 			} else if (response.status === 200 || response.status === PARTIAL_CONTENT) {
@@ -192,13 +192,13 @@ export class RemoteContent {
 			// Without ranges all of it comes, also what is there already.
 			let skip = this.#ranges ? 0 : from;
 			let left = to - from;
-			for await (const bytes of response.body ?? []) {
-				watch.touch();
+			for await (const bytes of watch.body(response)) {
 				const piece = bytes.subarray(Math.min(skip, bytes.length)).subarray(0, left);
 				skip -= Math.min(skip, bytes.length);
+				// Not before its end, so that the connection can be used again, unless there is more than was asked for.
+				if (left === 0) break;
 				left -= piece.length;
 				if (piece.length > 0) yield piece;
-				if (left <= 0) break;
 			}
 		} finally {
 			watch.end();
@@ -330,12 +330,16 @@ class Watch {
 	readonly #controller = new AbortController();
 	readonly #signals: readonly AbortSignal[];
 	readonly #milliseconds: number;
+	readonly #givenUp: Promise<never>;
 	#timer: NodeJS.Timeout | undefined;
 
 	/** @param milliseconds 0 for no limit */
 	constructor(milliseconds: number, signals: readonly (AbortSignal | undefined)[]) {
 		this.#milliseconds = milliseconds;
 		this.#signals = signals.filter((signal) => signal !== undefined);
+		const { signal } = this.#controller;
+		this.#givenUp = new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error)));
+		this.#givenUp.catch(() => undefined);
 		for (const signal of this.#signals) {
 			signal.addEventListener("abort", this.#abort);
 			if (signal.aborted) this.#abort();
@@ -345,6 +349,22 @@ class Watch {
 
 	get signal(): AbortSignal {
 		return this.#controller.signal;
+	}
+
+	/** The pieces of a response's body. Its stream does not always notice an abort: near its end it may wait for ever. */
+	async *body({ body }: Response): AsyncGenerator<Uint8Array, void> {
+		if (body === null) return;
+		const reader = body.getReader();
+		try {
+			for (;;) {
+				const { done, value } = await Promise.race([reader.read(), this.#givenUp]);
+				if (done) return;
+				this.touch();
+				yield value;
+			}
+		} finally {
+			reader.cancel().catch(() => undefined);
+		}
 	}
 
 	/** Something has happened. */

@@ -183,6 +183,11 @@ describe.skipIf(missing("qemu-img", "7zz", "tar"))(
 			);
 			shell("7zz a -tzip ../split.zip sub/vm.vmdk sub/vm-s001.vmdk readme.txt");
 			expect(await disk(at("split.zip"))).toEqual({ name: "vm.vmdk", isRaw: true });
+			// As some programs of Windows write names.
+			const bytes = await readFile(at("split.zip"));
+			for (let i = bytes.indexOf("sub/"); i >= 0; i = bytes.indexOf("sub/", i)) bytes.write("sub\\", i);
+			await writeFile(at("windows.zip"), bytes);
+			expect(await disk(at("windows.zip"))).toMatchObject({ isRaw: true });
 		});
 
 		test("the top of a chain is taken; its base must be in the same folder, or allowed", async () => {

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as fc from "fast-check";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
@@ -118,6 +118,19 @@ describe("openUrl", () => {
 		expect(requests.length).toBeLessThan(20);
 		expect(busiest).toBeGreaterThan(1);
 		expect(busiest).toBeLessThanOrEqual(4);
+	});
+
+	test("connections are used again", async () => {
+		const connections = new Set<Socket>();
+		handle = (request, response) => {
+			connections.add(request.socket);
+			serve(request, response);
+		};
+		await using file = await open();
+		for (let i = 0; i < 20; i++) await readBytes(file, (i * 7_919_000) % (content.length - 9), 9);
+		for (let at = 0; at < content.length; at += 1 << 20) await readBytes(file, at, 1 << 20);
+		expect(requests.length).toBeGreaterThan(20);
+		expect(connections.size).toBeLessThanOrEqual(5);
 	});
 
 	test("one large read is whole as well", async () => {
