@@ -101,6 +101,8 @@ describe.skipIf(missing("qemu-img", "qemu-io"))(`disk commands ${because("qemu-i
 			["vdi", "vdi", "dynamic"],
 		])("says of %s what qemu-img says", async (judge, format, variant) => {
 			const file = await converted(`info.${judge}`, judge, ...(judge === "vpc" ? ["-o", "force_size=on"] : []));
+			// What a file takes up is settled when it is on the disk.
+			await run("sync", file);
 			const theirs = JSON.parse(await run("qemu-img", "info", "-f", judge, "--output=json", file));
 			const ours = await info(file);
 			expect(ours).toMatchObject({ file, format, variant, sectorSize: 512, files: [] });
