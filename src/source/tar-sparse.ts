@@ -5,7 +5,7 @@ import { array, bytes, struct, u8 } from "../bytes/struct.js";
 import { number, TAR_BLOCK } from "./tar-header.js";
 
 /** A run of data of a sparse member, in bytes; between runs there are zeros. */
-export interface DataRun {
+interface DataRun {
 	/** Offset in the member's content. */
 	readonly at: number;
 	readonly length: number;

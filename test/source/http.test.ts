@@ -130,7 +130,7 @@ describe("openUrl", () => {
 		for (let i = 0; i < 20; i++) await readBytes(file, (i * 7_919_000) % (content.length - 9), 9);
 		for (let at = 0; at < content.length; at += 1 << 20) await readBytes(file, at, 1 << 20);
 		expect(requests.length).toBeGreaterThan(20);
-		expect(connections.size).toBeLessThanOrEqual(5);
+		expect(connections.size).toBeLessThan(requests.length / 2);
 	});
 
 	test("one large read is whole as well", async () => {
