@@ -135,7 +135,7 @@ export async function circumstances({ folder, rounds }) {
 		["machine", `${processors.length} × ${processors[0]?.model.trim()}, ${mebibytes(os.totalmem())}`],
 		[
 			"system",
-			`${os.type()} ${os.release()} ${os.arch()}, outputs on ${await first("stat", "-f", "-c", "%T", folder)} with ${mebibytes(free(folder))} free`,
+			`${os.type()} ${os.release()} ${os.arch()}, outputs on ${await fileSystem(folder)} with ${mebibytes(free(folder))} free`,
 		],
 		[
 			"load average at the start",
@@ -150,6 +150,8 @@ export async function circumstances({ folder, rounds }) {
 		["rounds", String(rounds)],
 	];
 }
+
+const fileSystem = async (folder) => (await run("df", ["--output=fstype", folder])).trim().split("\n").at(-1);
 
 export function free(folder) {
 	const { bavail, bsize } = statfsSync(folder);
