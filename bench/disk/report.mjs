@@ -21,6 +21,7 @@ const targets = {
 
 /** @param row `{name, ours, peer?, flushed?, target?}` or `{name, skipped}` or `{name, failed}` */
 export function judged(row) {
+	if (row.failed !== undefined) return { ...row, reached: false };
 	if (row.ours === undefined) return row;
 	const verdicts = Object.entries(row.target ?? {}).map(([kind, value]) => targets[kind](value, row));
 	const unknown = verdicts.some(({ reached }) => reached === undefined);
@@ -34,7 +35,7 @@ export function judged(row) {
 /** The cells of a row that has been judged, in the order of {@link columns}. */
 function cells({ name, ours, peer, flushed, than, wanted, reached, skipped, failed }) {
 	if (failed !== undefined)
-		return [name, "**failed**", "", "", "", "no", "", "", "", failed.replace(/\s+/g, " ").slice(0, 160)];
+		return [name, "**failed**", "", "", "", "no", "", "", "", failed.replace(/[\s|]+/g, " ").slice(0, 160)];
 	if (skipped !== undefined) return [name, "skipped", "", "", "", "", "", "", "", skipped];
 	const base = peer ?? than;
 	const other = (value, write) => (value === undefined ? "" : write(value));
@@ -95,7 +96,7 @@ export function markdown(groups, circumstances) {
 	const failed = rows.filter(({ failed }) => failed !== undefined);
 	const summary = [
 		`${withTarget.length - missed.length} of ${withTarget.length} targets reached.`,
-		...(failed.length > 0 ? [`${failed.length} rows failed.`] : []),
+		...(failed.length > 0 ? [`Rows that failed: ${failed.length}.`] : []),
 		...(largest ? [`Highest peak memory of all rows: ${mebibytes(largest.ours.memory)} (${largest.name}).`] : []),
 	].join(" ");
 	return `${[
