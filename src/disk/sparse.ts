@@ -28,7 +28,7 @@ export class Reporter {
 }
 
 /** Enough for reads, the writer's own work and writes to go on at once. */
-const CHUNKS = 12;
+const CHUNKS = 16;
 /** Bytes of a chunk, unless a unit is larger. */
 export const CHUNK = 1 << 20;
 const READS_IN_FLIGHT = 4;

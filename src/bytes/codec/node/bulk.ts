@@ -1,9 +1,8 @@
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
-import { isShared } from "../../shared.js";
-import type { Bulk } from "../bulk.js";
+import type { Bulk, Task } from "../bulk.js";
 import type { CodecId } from "../codec.js";
-import type { Answer, BulkId, Job } from "./bulk-worker.js";
+import { type Answer, type BulkId, FIELDS, type Job } from "./bulk-job.js";
 import { libdeflate } from "./libdeflate.js";
 import { libzstd } from "./zstd.js";
 
@@ -17,9 +16,25 @@ const COMPILED = import.meta.url.endsWith(".js");
 export async function bulkCodec(id: CodecId): Promise<Bulk | undefined> {
 	if (!COMPILED || !isBulkId(id) || (await libraries[id]()) === undefined) return undefined;
 	return {
-		encode: (tasks, level) => threads().run({ codec: id, direction: "encode", tasks, level }),
-		decode: (tasks) => threads().run({ codec: id, direction: "decode", tasks, level: undefined }),
+		encode: (tasks, level) => threads().run({ codec: id, direction: "encode", level, ...placed(tasks) }),
+		decode: (tasks) => threads().run({ codec: id, direction: "decode", level: undefined, ...placed(tasks) }),
 	};
+}
+
+/** Says where tasks lie in shared memory; anything else would have to be copied, in whole and for nothing. */
+function placed(tasks: readonly Task[]): Pick<Job, "buffers" | "places"> {
+	const buffers: SharedArrayBuffer[] = [];
+	const places = new Float64Array(tasks.length * FIELDS);
+	let next = 0;
+	for (const { input, output } of tasks) {
+		for (const { buffer, byteOffset, length } of [input, output]) {
+			if (!(buffer instanceof SharedArrayBuffer)) throw new TypeError("bulk codecs work on shared memory");
+			if (!buffers.includes(buffer)) buffers.push(buffer);
+			places.set([buffers.indexOf(buffer), byteOffset, length], next);
+			next += 3;
+		}
+	}
+	return { buffers, places };
 }
 
 let started: Threads | undefined;
@@ -34,10 +49,6 @@ class Threads {
 	readonly #most = availableParallelism();
 
 	run(job: Omit<Job, "id">): Promise<readonly number[]> {
-		for (const { input, output } of job.tasks) {
-			// Anything else would be copied, in whole and for nothing.
-			if (!isShared(input) || !isShared(output)) throw new TypeError("bulk codecs work on shared memory");
-		}
 		const idlest = this.#workers.toSorted((a, b) => a.busy - b.busy)[0];
 		if (idlest !== undefined && (idlest.busy === 0 || this.#workers.length === this.#most)) return idlest.run(job);
 		const thread = new Thread();
