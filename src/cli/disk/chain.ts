@@ -77,6 +77,7 @@ class Chain {
 		this.withStandIns = {
 			open: (name) => this.strict.open(name).catch(standIn(emptyFile(name))),
 			openDisk: (name, format) => this.strict.openDisk(name, format).catch(standIn(emptyDisk(name))),
+			standIn: emptyDisk,
 		};
 	}
 

@@ -1,8 +1,9 @@
-import { AnyvisorError, damaged, notFound } from "../../bytes/errors.js";
+import { damaged } from "../../bytes/errors.js";
 import type { ByteSource } from "../../bytes/source.js";
 import type { Disk, DiskDetails, Neighbours } from "../disk.js";
 import { holding } from "../holding.js";
 import { mappedDisk } from "../mapped.js";
+import { openParent, type ParentLink } from "../parent.js";
 import { BlockMap } from "./block-map.js";
 import { readHeader, type VdiHeader } from "./header.js";
 import { Header, PreHeader, SECTOR } from "./layout.js";
@@ -15,7 +16,8 @@ export function openVdi(source: ByteSource, neighbours: Neighbours): Promise<Dis
 	return holding(async (hold) => {
 		const header = await readHeader(source);
 		const { type, size, parentUuid } = header;
-		const below = parentUuid === undefined ? undefined : hold(await openParent(source.name, parentUuid, neighbours));
+		const below =
+			parentUuid === undefined ? undefined : hold(await openParent(neighbours, parentLink(source.name, parentUuid)));
 		const map = new BlockMap(source, header);
 		return mappedDisk({
 			name: source.name,
@@ -40,24 +42,14 @@ function detailsOf({ blockSize, blocksAllocated, uuid, parentUuid, creator, comm
 	};
 }
 
-async function openParent(file: string, uuid: string, neighbours: Neighbours): Promise<Disk> {
-	const name = `{${uuid}}.vdi`;
-	try {
-		const parent = await neighbours.open(name);
-		try {
-			await checkUuid(parent, uuid);
-		} finally {
-			await parent[Symbol.asyncDispose]?.();
-		}
-	} catch (error) {
-		if (!(error instanceof AnyvisorError) || error.kind !== "not-found") throw error;
-		throw notFound(`${file} continues the disk ${uuid}, which is not beside it as ${name}`, {
-			file: name,
-			hint: `Put the disk there that \`VBoxManage showmediuminfo ${uuid}\` shows, or merge both: VBoxManage clonemedium.`,
-			cause: error,
-		});
-	}
-	return neighbours.openDisk(name, "vdi");
+function parentLink(child: string, uuid: string): ParentLink {
+	return {
+		child,
+		format: "vdi",
+		paths: [`{${uuid}}.vdi`],
+		verify: (file) => checkUuid(file, uuid),
+		hint: `Put the disk there that \`VBoxManage showmediuminfo ${uuid}\` shows, or merge both: VBoxManage clonemedium.`,
+	};
 }
 
 async function checkUuid(parent: ByteSource, uuid: string): Promise<void> {

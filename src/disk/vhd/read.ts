@@ -4,7 +4,7 @@ import { cached } from "../cache.js";
 import type { Disk, DiskDetails, Neighbours } from "../disk.js";
 import { holding } from "../holding.js";
 import { mappedDisk, type Run } from "../mapped.js";
-import { openParent, type ParentLink } from "../parent.js";
+import { MERGE_HINT, openParent, type ParentLink } from "../parent.js";
 import { openRaw } from "../raw/read.js";
 import { sectorRuns } from "../sector-bitmap.js";
 import { footerDetails } from "./details.js";
@@ -78,6 +78,7 @@ export async function parentLink(
 		child: source.name,
 		format: "vhd",
 		paths: await parentPaths(source, header),
+		hint: MERGE_HINT,
 		async verify(file) {
 			const parent = await readFooter(file);
 			seen(parent);

@@ -4,7 +4,7 @@ import { cached } from "../cache.js";
 import type { Disk, DiskDetails, Neighbours } from "../disk.js";
 import { holding } from "../holding.js";
 import { mappedDisk, type Run } from "../mapped.js";
-import { openParent, type ParentLink } from "../parent.js";
+import { MERGE_HINT, openParent, type ParentLink } from "../parent.js";
 import { sectorRuns } from "../sector-bitmap.js";
 import { type BatEntry, BlockAllocationTable, ENTRIES_PER_PAGE } from "./bat.js";
 import { currentHeader, type HeaderFields, readRegions } from "./header.js";
@@ -77,6 +77,7 @@ export function parentLink(source: ByteSource, locator: ReadonlyMap<string, stri
 		child: source.name,
 		format: "vhdx",
 		paths: paths.filter((path) => path !== ""),
+		hint: MERGE_HINT,
 		async verify(file) {
 			const { dataWriteGuid } = await currentHeader(file);
 			if (guids.includes(dataWriteGuid)) return;

@@ -125,6 +125,8 @@ async function openSparse(source: ByteSource): Promise<DiskPart> {
 	});
 }
 
+const CONSOLIDATE = "Put the parent beside it, or consolidate first: delete the VM's snapshots in VMware.";
+
 /** Opens the disk that a snapshot continues; `damaged` unless its content is still what it was then. */
 function openSnapshotParent(child: string, { cid, fileName }: ParentLink, neighbours: Neighbours): Promise<Disk> {
 	const verify = async (file: ByteSource) => {
@@ -136,5 +138,5 @@ function openSnapshotParent(child: string, { cid, fileName }: ParentLink, neighb
 			hint: "Find the parent that belongs to it; if only its content ID was changed, put the old one into its descriptor.",
 		});
 	};
-	return openParent(neighbours, { child, format: "vmdk", paths: [fileName], verify });
+	return openParent(neighbours, { child, format: "vmdk", paths: [fileName], verify, hint: CONSOLIDATE });
 }
