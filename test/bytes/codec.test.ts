@@ -14,7 +14,7 @@ const noKoffi = () => {
 	});
 };
 const noNode = () => {
-	vi.doMock("../../src/bytes/platform.js", () => ({ onNode: false, zlibCrc32: undefined }));
+	vi.doMock("../../src/bytes/platform.js", () => ({ onNode: false, zlibCrc32: () => undefined }));
 };
 
 /** The three places where the codecs run, and those that have implementations of their own there. */
