@@ -15,6 +15,8 @@ packages=(
 	# judges of what is read and written
 	qemu-utils 7zip libvhdi-utils python3-libvhdi libxml2-utils xva-img libvirt-daemon libvirt-clients xz-utils zstd lz4 bzip2
 	libvmdk-utils file
+	# benchmarks
+	time
 	# faster codecs, used when they are there
 	libdeflate0 libzstd1
 )
