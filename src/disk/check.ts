@@ -54,7 +54,7 @@ export async function checkImage(source: ByteSource, options: CheckOptions): Pro
 	const format = options.format === undefined ? await recognise(source) : diskFormat(options.format);
 	let walked: Omit<CheckSummary, "findings"> = { format: format.id, size: null, data: 0, compressed: 0, runs: 0 };
 	await damageIsFound(tell, source, async () => {
-		const disk = await openDisk(source, { ...options, format: format.id });
+		const disk = await openDisk(format.id === "raw" ? source : withoutHoles(source), { ...options, format: format.id });
 		try {
 			walked = await checkExtents(disk, tell, signal);
 			if (options.read !== true) return;
@@ -75,6 +75,13 @@ export async function checkImage(source: ByteSource, options: CheckOptions): Pro
 	}
 	return { ...walked, findings: count };
 }
+
+/** What an image has allocated counts, and must not overlap, whether or not its file has a hole there. */
+const withoutHoles = (source: ByteSource): ByteSource => ({
+	name: source.name,
+	size: source.size,
+	read: (at, into) => source.read(at, into),
+});
 
 /** Different findings that are remembered in order not to repeat them. */
 const MOST_REMEMBERED = 10_000;

@@ -3,6 +3,7 @@ import { type ByteSource, checkRange } from "../bytes/source.js";
 import { extentsOver, type OverlayExtent, readBelow } from "./backing.js";
 import { cached } from "./cache.js";
 import type { Disk } from "./disk.js";
+import { FileHoles } from "./file-holes.js";
 import type { Unit, UnitDecoder } from "./unit-decoder.js";
 
 /** What a format's tables say of a run of its disk, in bytes. */
@@ -133,12 +134,28 @@ async function sideBySide(work: readonly (() => Promise<void>)[]): Promise<void>
 }
 
 async function* ownExtents(mapping: Mapping): AsyncGenerator<OverlayExtent> {
+	const files = new Map<ByteSource, Promise<FileHoles | undefined>>();
+	const holesOf = (source: ByteSource) => {
+		const known = files.get(source) ?? FileHoles.of(source);
+		files.set(source, known);
+		return known;
+	};
 	for await (const run of joinedRuns(mapping.runs(0, mapping.size))) {
 		const { at, length } = run;
-		if (run.kind === "zero" || run.kind === "absent") yield { at, length, kind: run.kind };
-		else {
-			const stored = { source: run.source, at: run.offset };
-			yield { at, length, kind: "data", stored: run.kind === "data" ? stored : { ...stored, compressed: true } };
+		if (run.kind === "zero" || run.kind === "absent") {
+			yield { at, length, kind: run.kind };
+			continue;
+		}
+		const { source, offset } = run;
+		if (run.kind === "compressed") {
+			yield { at, length, kind: "data", stored: { source, at: offset, compressed: true } };
+			continue;
+		}
+		const holes = await holesOf(source);
+		// What a format has allocated and nobody has written to, the file system still knows as zero.
+		for (const piece of holes?.cut(offset, length) ?? [{ at: offset, length, hole: false }]) {
+			const extent = { at: at + piece.at - offset, length: piece.length };
+			yield piece.hole ? { ...extent, kind: "zero" } : { ...extent, kind: "data", stored: { source, at: piece.at } };
 		}
 	}
 }

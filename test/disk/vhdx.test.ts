@@ -5,6 +5,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { bytesSource } from "../../src/bytes/source.js";
 import { viewOf } from "../../src/bytes/struct.js";
 import type { Disk, WriteOptions } from "../../src/disk/disk.js";
+import { openDisk } from "../../src/disk/registry.js";
 import { vhdx } from "../../src/disk/vhdx/index.js";
 import {
 	FILE_FLAG,
@@ -85,14 +86,14 @@ describe.skipIf(missing("qemu-img", "qemu-io"))(`VHDX, as qemu-img makes it ${be
 	const contentOf = (image: string) => withDisk(image, async (disk) => sha256(await readAll(disk)));
 
 	it("is read, with the blocks that are allocated as its data", async () => {
-		await withDisk(file, async (disk) => {
-			expect(disk).toMatchObject({ format: "vhdx/dynamic", size: 9 * MIB, sectorSize: 512 });
-			expect(await dataExtents(disk)).toEqual([
-				{ at: 0, length: MIB },
-				{ at: 3 * MIB, length: MIB },
-				{ at: 8 * MIB, length: MIB },
-			]);
-		});
+		// In memory, where no file system knows of holes inside of them.
+		const disk = await openDisk(bytesSource(await readFile(file)));
+		expect(disk).toMatchObject({ format: "vhdx/dynamic", size: 9 * MIB, sectorSize: 512 });
+		expect(await dataExtents(disk)).toEqual([
+			{ at: 0, length: MIB },
+			{ at: 3 * MIB, length: MIB },
+			{ at: 8 * MIB, length: MIB },
+		]);
 		await expect(contentOf(file)).resolves.toBe(content);
 	});
 
@@ -172,8 +173,8 @@ describe.skipIf(missing("qemu-img", "qemu-io"))(`VHDX, as qemu-img makes it ${be
 		await run("qemu-img", "create", "-q", "-f", "vhdx", "-o", "block_size=256M", huge, "20T");
 		await run("qemu-io", "-f", "vhdx", "-c", "write -P 7 17400G 4k", "-c", "write -P 8 20000G 4k", huge);
 		await withDisk(huge, async (disk) => {
-			const block = 256 * MIB;
-			expect(await dataExtents(disk)).toEqual([17400, 20000].map((gib) => ({ at: gib * 2 ** 30, length: block })));
+			// The rest of each block is a hole of the file.
+			expect(await dataExtents(disk)).toEqual([17400, 20000].map((gib) => ({ at: gib * 2 ** 30, length: 4096 })));
 			const sector = new Uint8Array(512);
 			await disk.read(17400 * 2 ** 30, sector);
 			expect(sector).toEqual(new Uint8Array(512).fill(7));
