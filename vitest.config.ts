@@ -17,6 +17,7 @@ export default defineConfig({
 				test: {
 					name: "boot",
 					include: ["test/boot/**/*.test.ts"],
+					setupFiles: ["test/support/setup.ts"],
 					testTimeout: 600_000,
 					hookTimeout: 900_000,
 					fileParallelism: false,

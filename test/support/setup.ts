@@ -1,4 +1,8 @@
 import * as fc from "fast-check";
+import { afterAll } from "vitest";
+import { removeTemporaryFolders } from "./tools.js";
+
+afterAll(removeTemporaryFolders);
 
 // File system tools live there, and not every user has it on the path.
 process.env["PATH"] += ":/usr/sbin:/sbin";

@@ -4,7 +4,6 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
-import { afterAll } from "vitest";
 
 const exec = promisify(execFile);
 
@@ -40,8 +39,16 @@ export function because(...commands: string[]): string {
 /** A folder that disappears after the test file. */
 export async function temporaryFolder(): Promise<string> {
 	const folder = await mkdtemp(path.join(tmpdir(), "anyvisor-test-"));
-	afterAll(() => rm(folder, { recursive: true, force: true }));
+	folders.push(folder);
 	return folder;
+}
+
+/** Also those that a test asks for while it runs, where it is too late for a hook of its own. */
+const folders: string[] = [];
+
+/** Called at the end of each test file. */
+export async function removeTemporaryFolders(): Promise<void> {
+	for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true });
 }
 
 /** Folder of real files from other projects, read in place; undefined where this checkout has none. */
