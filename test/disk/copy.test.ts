@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { type ByteSource, bytesSource } from "../../src/bytes/source.js";
 import { copyUnits } from "../../src/disk/copy.js";
 import type { Disk, Extent } from "../../src/disk/disk.js";
+import { trials } from "../support/tools.js";
 
 const SECTOR = 512;
 const KIB = 1024;
@@ -121,7 +122,7 @@ describe("copyUnits", () => {
 					expect(rebuilt.subarray(disk.size).every((byte) => byte === 0)).toBe(true);
 				},
 			),
-			{ numRuns: 200 },
+			{ numRuns: trials(200) },
 		);
 	});
 

@@ -3,7 +3,7 @@ import path from "node:path";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Extent } from "../../src/disk/disk.js";
-import { because, missing, run, temporaryFolder } from "../support/tools.js";
+import { because, missing, run, temporaryFolder, trials } from "../support/tools.js";
 import { listExtents, openFileCount, withDisk } from "./support.js";
 
 const MIB = 1 << 20;
@@ -140,7 +140,7 @@ describe.skipIf(missing("qemu-io"))(`what qemu-io writes at random, we read ${be
 						await expectModel(path.join(folder, below), model, reads, format);
 					},
 				),
-				{ numRuns: 4 },
+				{ numRuns: trials(4) },
 			);
 		});
 	}

@@ -7,7 +7,7 @@ import { bytesSource } from "../../src/bytes/source.js";
 import { viewOf } from "../../src/bytes/struct.js";
 import { openDisk } from "../../src/disk/registry.js";
 import { checksum, DynamicHeader, Footer } from "../../src/disk/vhd/layout.js";
-import { because, missing, run, temporaryFolder } from "../support/tools.js";
+import { because, missing, run, temporaryFolder, trials } from "../support/tools.js";
 
 const MIB = 1024 * 1024;
 /** Enough to have gone through any table of these small files more than once. */
@@ -112,7 +112,7 @@ describe.skipIf(missing("qemu-img"))(`a damaged image ${because("qemu-img")}`, (
 					expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(64 * MIB);
 					expect(failure === undefined || failure instanceof AnyvisorError).toBe(true);
 				}),
-				{ numRuns: 300 },
+				{ numRuns: trials(300) },
 			);
 			expect(slowest).toBeLessThan(1000);
 		});

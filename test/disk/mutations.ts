@@ -2,6 +2,7 @@ import * as fc from "fast-check";
 import { AnyvisorError } from "../../src/bytes/errors.js";
 import { bytesSource } from "../../src/bytes/source.js";
 import type { Disk, DiskFormat, Neighbours } from "../../src/disk/disk.js";
+import { trials } from "../support/tools.js";
 
 /** Where a mutation may strike: a range of the file that holds structure, not content. */
 export interface Target {
@@ -61,7 +62,7 @@ export async function surviveMutations(
 				if (user + system > 1_000_000) throw new Error(`took ${(user + system) / 1000} ms`);
 			},
 		),
-		{ numRuns: 150 },
+		{ numRuns: trials(150) },
 	);
 	return outcomes;
 }

@@ -36,6 +36,12 @@ export function because(...commands: string[]): string {
 	return absent.length === 0 ? "" : `(skipped: ${absent.join(", ")} not installed; see scripts/system-packages.sh)`;
 }
 
+/**
+ * How often a property is tried: `usual` times, or as many times as much as FC_RUNS says. CI has 40 minutes; by hand, mutants
+ * may be looked for all night: `FC_RUNS=100 FC_SEED=$RANDOM npx vitest run --project unit test/disk/mutation`.
+ */
+export const trials = (usual: number): number => usual * Math.max(1, Number(process.env["FC_RUNS"] ?? 1));
+
 /** A folder that disappears after the test file. */
 export async function temporaryFolder(): Promise<string> {
 	const folder = await mkdtemp(path.join(tmpdir(), "anyvisor-test-"));
