@@ -6,8 +6,9 @@ import { bytesSource } from "../../src/bytes/source.js";
 import type { Disk, Extent, WriteOptions } from "../../src/disk/disk.js";
 import { qcow2 } from "../../src/disk/qcow2/index.js";
 import { openDisk } from "../../src/disk/registry.js";
+import { openFile } from "../../src/source/file.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
-import { fileSink, openFileCount, withDisk } from "./support.js";
+import { fileSink, listExtents, openFileCount, withDisk } from "./support.js";
 
 const MIB = 1024 * 1024;
 const TIB = 1024 ** 4;
@@ -180,11 +181,10 @@ describe.skipIf(missing("qemu-img", "qemu-io"))(`writing qcow2 ${because("qemu-i
 		expect(blocks * 512).toBeLessThan(2 * MIB);
 		const map = JSON.parse(await run("qemu-img", "map", "-f", "qcow2", "--output=json", at("preallocated")));
 		expect((map as { data: boolean; offset?: number }[]).every(({ offset }) => offset !== undefined)).toBe(true);
-		await withDisk(at("preallocated"), async (disk) => {
-			const places = [];
-			for await (const { stored } of disk.extents()) places.push(stored?.at);
-			expect(places).toHaveLength(2);
-		});
+		await using file = await openFile(at("preallocated"));
+		// Seen without the holes that the file system knows of inside of the clusters.
+		const disk = await openDisk({ name: file.name, size: file.size, read: (from, into) => file.read(from, into) });
+		expect(await listExtents(disk)).toHaveLength(2);
 	});
 
 	it("reserves the space of everything where that is asked for and can be had", async () => {
