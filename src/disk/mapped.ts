@@ -178,7 +178,7 @@ async function* joinedRuns(runs: AsyncIterable<Run>): AsyncGenerator<Run> {
 }
 
 /** Whether `next` goes on where the first `length` bytes of `run` end. */
-function continues(run: Run, length: number, next: Run): boolean {
+export function continues(run: Run, length: number, next: Run): boolean {
 	if (run.kind === "compressed" || next.kind === "compressed") return false;
 	if (run.kind !== "data" || next.kind !== "data") return run.kind === next.kind;
 	return next.source === run.source && next.offset === run.offset + length;

@@ -2,7 +2,7 @@ import { damaged } from "../../bytes/errors.js";
 import { type ByteSource, checkRange, readBytes } from "../../bytes/source.js";
 import { viewOf } from "../../bytes/struct.js";
 import { cached } from "../cache.js";
-import type { Run } from "../mapped.js";
+import { continues, type Run } from "../mapped.js";
 import type { L1Place, Qcow2Header } from "./header.js";
 import {
 	COMPRESSED_HIGH,
@@ -209,10 +209,4 @@ function* joined(runs: Iterable<Run>): Generator<Run> {
 		length = run.length;
 	}
 	if (first !== undefined) yield { ...first, length };
-}
-
-function continues(first: Run, length: number, next: Run): boolean {
-	if (first.kind === "compressed" || next.kind === "compressed") return false;
-	if (first.kind === "data" && next.kind === "data") return next.offset === first.offset + length;
-	return first.kind === next.kind;
 }
