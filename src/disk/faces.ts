@@ -7,7 +7,7 @@ import { resized } from "./resize.js";
 import { footerAt } from "./vhd/header.js";
 import { vhd } from "./vhd/index.js";
 import { DiskType, Footer } from "./vhd/layout.js";
-import { writeVhd } from "./vhd/write.js";
+import { fixedFooter, writeVhd } from "./vhd/write.js";
 import { flatDescriptor } from "./vmdk/descriptor-text.js";
 import { contentId } from "./vmdk/write-options.js";
 import { isZero } from "./zero.js";
@@ -99,7 +99,7 @@ export async function facesInPlace(source: ByteSource, descriptor: string | unde
 	const original = present === undefined ? source.size : originalSize(present, descriptor);
 	return {
 		virtualSize: disk.size,
-		footer: present === undefined ? await buildFooter(disk) : undefined,
+		footer: present === undefined ? await fixedFooter(disk, disk.name) : undefined,
 		descriptor: `${await facesDescriptor(disk, source.name)}${ORIGINAL_SIZE}${original}\n`,
 	};
 }
@@ -139,19 +139,4 @@ function originalSize(size: number, descriptor = ""): number {
 	const at = descriptor.indexOf(ORIGINAL_SIZE.trim());
 	const stated = at < 0 ? Number.NaN : Number.parseInt(descriptor.slice(at + ORIGINAL_SIZE.trim().length), 10);
 	return facesSize(stated) === size ? stated : size;
-}
-
-/** The footer that the VHD writer gives this disk, of which nothing else is written here. */
-async function buildFooter(disk: Disk): Promise<Uint8Array> {
-	let footer = new Uint8Array(0);
-	const sink: ByteSink = {
-		name: disk.name,
-		async write(at, bytes) {
-			if (at === disk.size) footer = bytes.slice();
-		},
-		commit: () => Promise.resolve(),
-		[Symbol.asyncDispose]: () => Promise.resolve(),
-	};
-	await writeVhd({ ...disk, async *extents() {} }, sink, { variant: "fixed" });
-	return footer;
 }

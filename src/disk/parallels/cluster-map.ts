@@ -3,6 +3,7 @@ import { type ByteSource, readBytes } from "../../bytes/source.js";
 import { viewOf } from "../../bytes/struct.js";
 import { cached } from "../cache.js";
 import type { Run } from "../mapped.js";
+import { pagedRuns } from "../paged-runs.js";
 import type { HdsHeader } from "./header.js";
 import { ENTRY_SIZE, Header } from "./layout.js";
 
@@ -27,17 +28,12 @@ export class ClusterMap {
 	}
 
 	/** The runs of `[start, end)`, which lies inside of the image. */
-	async *runs(start: number, end: number): AsyncGenerator<Run> {
-		const span = PAGE * this.#header.clusterSize;
-		for (let at = start; at < end; ) {
-			const page = await this.#page(Math.floor(at / span));
-			const pageEnd = Math.min(end, at - (at % span) + span);
-			while (at < pageEnd) {
-				const run = this.#run(page, at, pageEnd);
-				yield run;
-				at += run.length;
-			}
-		}
+	runs(start: number, end: number): AsyncGenerator<Run> {
+		return pagedRuns(start, end, {
+			span: PAGE * this.#header.clusterSize,
+			page: this.#page,
+			run: (page, at, stop) => this.#run(page, at, stop),
+		});
 	}
 
 	#run(page: DataView, at: number, end: number): Run {

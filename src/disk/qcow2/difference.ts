@@ -1,5 +1,6 @@
 import { readBelow } from "../backing.js";
 import type { Disk, Extent } from "../disk.js";
+import { firstDifference } from "../first-difference.js";
 import { alignedStretches, inOrder } from "../sparse.js";
 import { isZero } from "../zero.js";
 
@@ -41,7 +42,7 @@ export class Difference {
 		for await (const { at, own, lower } of compared) {
 			for (let offset = 0; offset < own.length; offset += clusterSize) {
 				const cluster = own.subarray(offset, offset + clusterSize);
-				if (same(cluster, lower.subarray(offset, offset + clusterSize))) continue;
+				if (firstDifference(cluster, lower.subarray(offset, offset + clusterSize)) < 0) continue;
 				if (isZero(cluster)) {
 					this.#addZero((at + offset) / clusterSize);
 					continue;
@@ -83,12 +84,4 @@ async function* ascending(
 		await a.return?.();
 		await b.return?.();
 	}
-}
-
-/** Whether two arrays of one length, both at the start of a word of their memory, hold the same. */
-function same(one: Uint8Array, other: Uint8Array): boolean {
-	const words = (bytes: Uint8Array) => new BigUint64Array(bytes.buffer, bytes.byteOffset, bytes.length / 8);
-	const [a, b] = [words(one), words(other)];
-	for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-	return true;
 }

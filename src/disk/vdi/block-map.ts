@@ -3,6 +3,7 @@ import { type ByteSource, readBytes } from "../../bytes/source.js";
 import { viewOf } from "../../bytes/struct.js";
 import { cached } from "../cache.js";
 import type { Run } from "../mapped.js";
+import { pagedRuns } from "../paged-runs.js";
 import type { VdiHeader } from "./header.js";
 import { BLOCK_FREE, BLOCK_ZERO, ENTRY_SIZE } from "./layout.js";
 
@@ -30,18 +31,12 @@ export class BlockMap {
 		return viewOf(await readBytes(this.#source, mapAt + first * ENTRY_SIZE, length));
 	}
 
-	async *runs(start: number, end: number): AsyncGenerator<Run> {
-		const { blockSize } = this.#header;
-		const span = PAGE * blockSize;
-		for (let at = start; at < end; ) {
-			const page = await this.#page(Math.floor(at / span));
-			const pageEnd = Math.min(end, at - (at % span) + span);
-			while (at < pageEnd) {
-				const run = this.#run(page, at, pageEnd);
-				yield run;
-				at += run.length;
-			}
-		}
+	runs(start: number, end: number): AsyncGenerator<Run> {
+		return pagedRuns(start, end, {
+			span: PAGE * this.#header.blockSize,
+			page: this.#page,
+			run: (page, at, stop) => this.#run(page, at, stop),
+		});
 	}
 
 	#run(page: DataView, at: number, end: number): Run {

@@ -44,6 +44,22 @@ export interface VhdWriteOptions extends WriteOptions {
  */
 export async function writeVhd(disk: Disk, sink: ByteSink, options: VhdWriteOptions): Promise<Written> {
 	const variant = variantOf("VHD", options, VARIANTS);
+	checkDisk(disk, options);
+	return variant === "fixed" ? writeFixed(disk, sink, options) : writeDynamic(disk, sink, options);
+}
+
+/**
+ * The footer that makes a fixed VHD of a file with the disk's bytes, the one that {@link writeVhd} gives it.
+ *
+ * @param name of that file
+ * @throws what {@link writeVhd} throws of the disk
+ */
+export async function fixedFooter(disk: Disk, name: string): Promise<Uint8Array> {
+	checkDisk(disk, {});
+	return buildFooter(disk, { name }, {}, DiskType.fixed);
+}
+
+function checkDisk(disk: Disk, options: WriteOptions): void {
 	const { sectorSize = disk.sectorSize } = options;
 	if (sectorSize !== SECTOR) {
 		throw unsupported(`${disk.name}: VHD cannot hold a disk with sectors of ${sectorSize} bytes`, {
@@ -57,7 +73,6 @@ export async function writeVhd(disk: Disk, sink: ByteSink, options: VhdWriteOpti
 			hint: "Write a VHDX instead.",
 		});
 	}
-	return variant === "fixed" ? writeFixed(disk, sink, options) : writeDynamic(disk, sink, options);
 }
 
 async function writeFixed(disk: Disk, sink: ByteSink, options: VhdWriteOptions): Promise<Written> {
@@ -101,7 +116,7 @@ async function writeDynamic(disk: Disk, sink: ByteSink, options: VhdWriteOptions
 
 async function buildFooter(
 	disk: Disk,
-	sink: ByteSink,
+	sink: Pick<ByteSink, "name">,
 	{ timeStamp = EPOCH }: VhdWriteOptions,
 	diskType: number,
 ): Promise<Uint8Array> {
