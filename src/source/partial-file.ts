@@ -1,8 +1,10 @@
+import { writeSync } from "node:fs";
 import { type FileHandle, link, lstat, open, rename, rm, stat, statfs } from "node:fs/promises";
 import { AnyvisorError, refused } from "../bytes/errors.js";
 import type { ByteSink } from "../bytes/sink.js";
 import type { ByteSource } from "../bytes/source.js";
 import { cloneBlocks, reserveBlocks } from "./blocks.js";
+import { BriefCalls } from "./brief-calls.js";
 import { codeOf, guarded } from "./failure.js";
 import { openFileOf } from "./file.js";
 import { forgetPartial } from "./partial.js";
@@ -14,6 +16,8 @@ const LARGEST_BLOCK = 64 * 1024;
 const USUAL_BLOCK = 4096;
 /** Bytes that are written before the disk is told to begin with them, so that little is left to wait for in the end. */
 const SYNC_EVERY = 64 << 20;
+/** Writes go to the page cache, which may have to find memory first; what takes longer waits for the disk. */
+const WRITING = { call: 2, mebibyte: 4 };
 
 /** Pairs of file systems between which sharing was refused. */
 const sharesNothing = new Set<string>();
@@ -26,6 +30,8 @@ export class PartialFile implements ByteSink {
 	readonly name: string;
 	readonly #path: string;
 	readonly #handle: FileHandle;
+	readonly #sync: boolean;
+	readonly #calls = new BriefCalls(WRITING);
 	readonly #underWay = new Set<Promise<unknown>>();
 	readonly #notShareable = new WeakSet<ByteSource>();
 	#place: Promise<{ readonly device: number; readonly block: number }> | undefined;
@@ -37,28 +43,38 @@ export class PartialFile implements ByteSink {
 	/**
 	 * @param partial where it grows; anything there is `refused`
 	 * @param name where it belongs in the end
+	 * @param sync whether it is complete only when it is on the disk
 	 */
-	static async create(partial: string, name: string): Promise<PartialFile> {
+	static async create(partial: string, name: string, sync = true): Promise<PartialFile> {
 		const handle = await guarded("writing", name, () => open(partial, "wx"));
-		return new PartialFile(handle, partial, name);
+		return new PartialFile(handle, partial, name, sync);
 	}
 
-	private constructor(handle: FileHandle, partial: string, name: string) {
+	private constructor(handle: FileHandle, partial: string, name: string, sync: boolean) {
 		this.name = name;
 		this.#path = partial;
 		this.#handle = handle;
+		this.#sync = sync;
 	}
 
 	write(at: number, bytes: Uint8Array): Promise<void> {
 		return this.#watched(async () => {
 			for (let done = 0; done < bytes.length; ) {
-				const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, at + done);
-				if (bytesWritten === 0) throw new AnyvisorError("io", `${this.name} takes no more bytes`, { file: this.name });
-				done += bytesWritten;
+				const written = await this.#writeSome(bytes, done, at);
+				if (written === 0) throw new AnyvisorError("io", `${this.name} takes no more bytes`, { file: this.name });
+				done += written;
 			}
 			this.#unsynced += bytes.length;
-			if (this.#unsynced >= SYNC_EVERY && !this.#syncing) void this.#syncAhead();
+			if (this.#sync && this.#unsynced >= SYNC_EVERY && !this.#syncing) void this.#syncAhead();
 		});
+	}
+
+	#writeSome(bytes: Uint8Array, done: number, at: number): Promise<number> {
+		return this.#calls.make(
+			bytes.length - done,
+			() => writeSync(this.#handle.fd, bytes, done, bytes.length - done, at + done),
+			async () => (await this.#handle.write(bytes, done, bytes.length - done, at + done)).bytesWritten,
+		);
 	}
 
 	/** Failures are found by {@link commit}. */
@@ -127,7 +143,7 @@ export class PartialFile implements ByteSink {
 		if (this.#failure !== undefined) throw this.#failure.error;
 		await guarded("writing", this.name, async () => {
 			await this.#handle.truncate(size);
-			await this.#handle.sync();
+			if (this.#sync) await this.#handle.sync();
 			await this.#handle.close();
 		});
 		this.#state = "complete";

@@ -12,6 +12,11 @@ export interface OutputOptions {
 	readonly overwrite?: boolean | undefined;
 }
 
+export interface FileOptions extends OutputOptions {
+	/** Whether a commit waits until everything is on the disk: true where left out. A power cut may undo what is not. */
+	readonly sync?: boolean | undefined;
+}
+
 /** A file, and those beside it that it refers to: the extents of a descriptor. */
 export interface FileOutput extends ByteSink {
 	/**
@@ -30,12 +35,15 @@ export interface FileOutput extends ByteSink {
  *
  * @throws `refused` where it exists, or is a folder or a device; `permission`, `not-found` (the folder), `no-space`, `io`
  */
-export async function fileSink(target: string, { overwrite = false }: OutputOptions = {}): Promise<FileOutput> {
+export async function fileSink(
+	target: string,
+	{ overwrite = false, sync = true }: FileOptions = {},
+): Promise<FileOutput> {
 	await guarded("writing", target, async () => {
 		await checkFree(target, overwrite);
 		await removeAbandoned(target);
 	});
-	return new FileSink(await start(partialPath(target), target), overwrite);
+	return new FileSink(await start(partialPath(target), target, sync), { overwrite, sync });
 }
 
 /** The last step of an output of one or more files. */
@@ -43,12 +51,14 @@ class FileSink implements FileOutput {
 	readonly name: string;
 	readonly #file: PartialFile;
 	readonly #overwrite: boolean;
+	readonly #sync: boolean;
 	readonly #siblings: PartialFile[] = [];
 
-	constructor(file: PartialFile, overwrite: boolean) {
+	constructor(file: PartialFile, { overwrite, sync }: { readonly overwrite: boolean; readonly sync: boolean }) {
 		this.name = file.name;
 		this.#file = file;
 		this.#overwrite = overwrite;
+		this.#sync = sync;
 	}
 
 	write(at: number, bytes: Uint8Array): Promise<void> {
@@ -70,7 +80,7 @@ class FileSink implements FileOutput {
 			throw new AnyvisorError("usage", `two files of one output cannot both be ${target}`, { file: target });
 		}
 		await guarded("writing", target, () => checkFree(target, this.#overwrite));
-		const file = await start(partialPath(this.name, this.#siblings.length + 1), target);
+		const file = await start(partialPath(this.name, this.#siblings.length + 1), target, this.#sync);
 		this.#siblings.push(file);
 		return file;
 	};
@@ -93,8 +103,8 @@ class FileSink implements FileOutput {
 		await this.#syncFolder();
 	}
 
-	#syncFolder(): Promise<void> {
-		return guarded("writing", this.name, () => syncFolder(path.dirname(this.name)));
+	async #syncFolder(): Promise<void> {
+		if (this.#sync) await guarded("writing", this.name, () => syncFolder(path.dirname(this.name)));
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
@@ -102,8 +112,8 @@ class FileSink implements FileOutput {
 	}
 }
 
-const start = (partial: string, target: string) =>
-	startPartial(partial, target, () => PartialFile.create(partial, target));
+const start = (partial: string, target: string, sync: boolean) =>
+	startPartial(partial, target, () => PartialFile.create(partial, target, sync));
 
 /** @throws `usage` for anything but a plain file name */
 export function checkPlain(name: string): void {

@@ -87,6 +87,20 @@ describe.skipIf(missing("qemu-img", "qemu-io"))(`convert ${because("qemu-img", "
 		expect((await anyvisor(["disk", "compare", at("disk.raw"), output])).code).toBe(0);
 	});
 
+	it.skipIf(missing("strace")).each([
+		["waits until the file and its folder are on the disk", [], [".out.vhdx.partial-PID", ""]],
+		["does not wait with --no-sync", ["--no-sync"], []],
+	])(`%s ${because("strace")}`, async (_, options, expected) => {
+		const home = await temporaryFolder();
+		const [output, calls] = [path.join(home, "out.vhdx"), path.join(home, "calls")];
+		const traced = ["-f", "-y", "-e", "trace=fsync,fdatasync,sync,syncfs", "-o", calls, process.execPath, MAIN];
+		await run("strace", ...traced, "convert", at("disk.raw"), output, ...options);
+		await expectSame(output, "vhdx");
+		const synced = [...(await readFile(calls, "utf8")).matchAll(/ (?:f\w*sync\(\d+<(.*?)>|sync)/g)];
+		const files = synced.flatMap(([, file]) => (file?.startsWith("socket:") ? [] : [file?.replace(/\d+$/, "PID")]));
+		expect(files).toEqual(expected.map((name) => path.join(home, name)));
+	});
+
 	it.each(streamedVariants.map((name) => ({ name })))("writes $name to standard output", async ({ name }) => {
 		const [format = "", variant = ""] = name.split("/");
 		const output = at(`streamed-${format}`);

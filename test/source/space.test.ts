@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import type * as fs from "node:fs";
 import type * as promises from "node:fs/promises";
 import { open, readdir, readFile, stat, statfs } from "node:fs/promises";
 import path from "node:path";
@@ -128,6 +129,7 @@ test.skipIf(fat.reason !== "")(`a file system without links and holes ${fat.reas
 describe("an I/O error", () => {
 	afterEach(() => {
 		vi.doUnmock("node:fs/promises");
+		vi.doUnmock("node:fs");
 		vi.resetModules();
 	});
 
@@ -136,6 +138,12 @@ describe("an I/O error", () => {
 			const fs = await original<typeof promises>();
 			return { ...fs, open: async (...args: Parameters<typeof fs.open>) => broken(await fs.open(...args), call) };
 		});
+		if (call === "write") {
+			const writeSync = () => {
+				throw failure(call);
+			};
+			vi.doMock("node:fs", async (original) => ({ ...(await original<typeof fs>()), writeSync }));
+		}
 		vi.resetModules();
 		const fresh = await import("../../src/source/index.js");
 		const folder = await temporaryFolder();
@@ -151,11 +159,13 @@ describe("an I/O error", () => {
 	});
 });
 
+const failure = (call: string) => Object.assign(new Error(`EIO: i/o error, ${call}`), { code: "EIO" });
+
 /** The handle with one call that fails; closing it does close it. */
 function broken<T extends { close(): Promise<void> }>(handle: T, call: string): T {
 	const fail = async () => {
 		if (call === "close") await handle.close();
-		throw Object.assign(new Error(`EIO: i/o error, ${call}`), { code: "EIO" });
+		throw failure(call);
 	};
 	return new Proxy(handle, {
 		get(target, key) {

@@ -18,6 +18,7 @@ export interface ConvertOptions {
 	readonly snapshot?: string;
 	readonly resize?: NewSize;
 	readonly dryRun?: true;
+	readonly sync: boolean;
 	readonly force?: true;
 	readonly json?: true;
 	readonly format?: string;
@@ -50,6 +51,7 @@ ${variantLines}`,
 		.option("--backing <file>", "write a qcow2 with only what differs from this disk, and refer to it")
 		.addOption(options.snapshot())
 		.option("--resize <size>", "grow the disk: 10G, or +2G for so much more", parseNewSize)
+		.option("--no-sync", "do not wait until the output is on the disk: faster, and lost if the power fails now")
 		.addOption(new Option("-n, --dry-run", "print what would be written, and write nothing"));
 	return withOptions(
 		command,

@@ -32,6 +32,7 @@ export async function convert(input: string, output: string, given: ConvertOptio
 	await using sink = await openOutput(output, {
 		format: `${format.id}/${variant}`,
 		overwrite: given.force === true,
+		sync: given.sync,
 		check: (name) => refuseInput(name, inputs),
 	});
 	const bar = progress(given.progress);

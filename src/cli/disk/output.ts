@@ -8,6 +8,8 @@ interface OutputOptions {
 	/** Format and variant, which standard output must suit: `vmdk/streamOptimized`. */
 	readonly format: string;
 	readonly overwrite: boolean;
+	/** As {@link fileSink} takes it. */
+	readonly sync?: boolean;
 	/** Throws where a file of this name must not be written, whether it may be replaced or not. */
 	readonly check: (file: string) => Promise<void>;
 }
@@ -27,10 +29,10 @@ export interface Output extends ByteSink {
 }
 
 /** @param name "-" is standard output */
-export async function openOutput(name: string, { format, overwrite, check }: OutputOptions): Promise<Output> {
+export async function openOutput(name: string, { format, overwrite, sync, check }: OutputOptions): Promise<Output> {
 	if (name === "-") return standardOutput(format);
 	await check(name);
-	const output = await fileSink(name, { overwrite });
+	const output = await fileSink(name, { overwrite, sync });
 	const tally: Tally = { files: [], shared: 0 };
 	return {
 		...counted(output, tally),
