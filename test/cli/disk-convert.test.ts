@@ -87,6 +87,20 @@ describe.skipIf(missing("qemu-img", "qemu-io"))(`convert ${because("qemu-img", "
 		expect((await anyvisor(["disk", "compare", at("disk.raw"), output])).code).toBe(0);
 	});
 
+	it.each(["vmdk/streamOptimized", "qcow2/compressed"])(
+		"writes and reads %s without native libraries",
+		async (name) => {
+			const [format = "", variant = ""] = name.split("/");
+			const [output, back] = [at(`zlib.${format}`), at(`zlib-${format}.raw`)];
+			const alone = { env: { ANYVISOR_NATIVE: "0" } };
+			const { code, stderr } = await anyvisor(["convert", at("disk.raw"), output, "--variant", variant], alone);
+			expect(code, stderr).toBe(0);
+			await expectSame(output, format);
+			expect((await anyvisor(["convert", output, back], alone)).code).toBe(0);
+			await expectSame(back, "raw");
+		},
+	);
+
 	it.skipIf(missing("strace")).each([
 		["waits until the file and its folder are on the disk", [], [".out.vhdx.partial-PID", ""]],
 		["does not wait with --no-sync", ["--no-sync"], []],

@@ -27,6 +27,6 @@ export interface Direct {
 	decode(task: Task): number;
 }
 
-/** Undefined where calls of the codec itself are the best there is: without a system library, or without threads. */
+/** Undefined where calls of the codec itself are the best there is: nothing that threads could call, or no threads. */
 export const bulkCodec = async (id: CodecId): Promise<Bulk | undefined> =>
 	onNode ? (await import("./node/bulk.js")).bulkCodec(id) : undefined;

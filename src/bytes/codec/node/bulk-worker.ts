@@ -2,13 +2,14 @@ import { parentPort } from "node:worker_threads";
 import { type Direct, FAILED, type Task } from "../bulk.js";
 import { type Answer, type BulkId, FIELDS, type Job } from "./bulk-job.js";
 import { libdeflate } from "./libdeflate.js";
+import { zlibDirect } from "./zlib-direct.js";
 import { libzstd } from "./zstd.js";
 
 const failing: Direct = { encode: () => FAILED, decode: () => FAILED };
 
 const direct: Record<BulkId, () => Promise<Direct>> = {
-	deflate: async () => (await libdeflate())?.direct("deflate") ?? failing,
-	zlib: async () => (await libdeflate())?.direct("zlib") ?? failing,
+	deflate: async () => (await libdeflate())?.direct("deflate") ?? zlibDirect("deflate"),
+	zlib: async () => (await libdeflate())?.direct("zlib") ?? zlibDirect("zlib"),
 	zstd: async () => (await libzstd())?.direct ?? failing,
 };
 

@@ -3,18 +3,22 @@ import { Worker } from "node:worker_threads";
 import type { Bulk, Task } from "../bulk.js";
 import type { CodecId } from "../codec.js";
 import { type Answer, type BulkId, FIELDS, type Job } from "./bulk-job.js";
-import { libdeflate } from "./libdeflate.js";
 import { libzstd } from "./zstd.js";
 
-const libraries: Record<BulkId, () => Promise<unknown>> = { deflate: libdeflate, zlib: libdeflate, zstd: libzstd };
+/** Whether a thread of its own is of use: Node brings a zlib that any thread can call, and no zstd. */
+const able: Record<BulkId, () => Promise<boolean>> = {
+	deflate: async () => true,
+	zlib: async () => true,
+	zstd: async () => (await libzstd()) !== undefined,
+};
 
-const isBulkId = (id: CodecId): id is BulkId => Object.hasOwn(libraries, id);
+const isBulkId = (id: CodecId): id is BulkId => Object.hasOwn(able, id);
 
 /** Sources that were not compiled, as in unit tests, have no worker that Node could load. */
 const COMPILED = import.meta.url.endsWith(".js");
 
 export async function bulkCodec(id: CodecId): Promise<Bulk | undefined> {
-	if (!COMPILED || !isBulkId(id) || (await libraries[id]()) === undefined) return undefined;
+	if (!COMPILED || !isBulkId(id) || !(await able[id]())) return undefined;
 	return {
 		encode: (tasks, level) => threads().run({ codec: id, direction: "encode", level, ...placed(tasks) }),
 		decode: (tasks) => threads().run({ codec: id, direction: "decode", level: undefined, ...placed(tasks) }),

@@ -1,6 +1,5 @@
 import { promisify } from "node:util";
 import {
-	constants,
 	createInflateRaw,
 	deflate,
 	deflateRaw,
@@ -14,12 +13,10 @@ import { type ByteSource, readUpTo } from "../../source.js";
 import type { Decoded, DecodeOptions } from "../codec.js";
 import { broken, type EncodingEngine, type Place, placeOf, tooLong, truncated } from "../engine.js";
 import { type Format, type Libdeflate, libdeflate } from "./libdeflate.js";
+import { zlibLevel } from "./zlib-direct.js";
 
 /** Each piece goes through one job of the thread pool; the worst DEFLATE can do with it is 66 MB of output. */
 const PIECE = 64 << 10;
-/** Within 1 % of the size of zlib's default of 6, in two thirds of the time. */
-const ZLIB_LEVEL = 5;
-
 const HINT =
 	"Install libdeflate (Debian and Ubuntu: apt-get install libdeflate0) and keep the npm package koffi, for twice the speed.";
 
@@ -54,7 +51,7 @@ function buffers(
 			native === undefined ? inflateBuffer(format, input, options) : native.decode(format, input, options),
 		encode: (input, level) =>
 			native === undefined
-				? deflaters[format](input, { level: Math.min(level ?? ZLIB_LEVEL, constants.Z_BEST_COMPRESSION) })
+				? deflaters[format](input, { level: zlibLevel(input, level) })
 				: native.encode(format, input, level),
 	};
 }

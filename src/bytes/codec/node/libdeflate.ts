@@ -1,6 +1,7 @@
 import { type Direct, FAILED } from "../bulk.js";
 import type { Decoded, DecodeOptions } from "../codec.js";
 import { broken, once, outputFor, outputOf, placeOf, tooLong, trimmed } from "../engine.js";
+import { levelFor } from "./level.js";
 import { type NativeLibrary, Pool, pointer, systemLibrary, THREADS } from "./native.js";
 
 /** The two containers of DEFLATE that libdeflate is asked for. */
@@ -51,7 +52,8 @@ function bind(library: NativeLibrary): Libdeflate {
 		const taken = new BigUint64Array(1);
 		const made = new BigUint64Array(1);
 		return {
-			encode({ input, output }, level = DEFAULT_LEVEL) {
+			encode({ input, output }, asked) {
+				const level = levelFor(input, asked, DEFAULT_LEVEL);
 				const compressor = ofLevel.get(level) ?? pointer(newCompressor(level));
 				ofLevel.set(level, compressor);
 				return Number(compress(compressor, input, input.length, output, output.length)) || FAILED;
@@ -81,7 +83,8 @@ function bind(library: NativeLibrary): Libdeflate {
 			if (result !== SUCCESS) throw broken(format, placeOf(options), "it is corrupt or ends too early");
 			return { bytes: outputOf(output, Number(made[0]), options), consumed: Number(taken[0]) };
 		},
-		async encode(format, input, level = DEFAULT_LEVEL) {
+		async encode(format, input, asked) {
+			const level = levelFor(input, asked, DEFAULT_LEVEL);
 			let pool = compressors.get(level);
 			if (pool === undefined) {
 				pool = new Pool(THREADS, () => pointer(newCompressor(level)));
