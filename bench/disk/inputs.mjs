@@ -2,23 +2,35 @@
 import { randomBytes } from "node:crypto";
 import { cp, mkdir, open, readdir, rm, stat } from "node:fs/promises";
 import path from "node:path";
+import { convertByPeer } from "./kinds.mjs";
 import { run } from "./measure.mjs";
 
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;
 const TiB = 2 ** 40;
 
-/** @returns a function that makes the file once and gives its path, with `drop()` to delete it */
-export function lazily(file, make) {
+/**
+ * A file that is made when it is first asked for.
+ *
+ * @param file its path, or that of a folder
+ * @param make makes it
+ * @param options `from`: what it is made of, to be kept as long as this may be asked for; `remove`: undoes `make`
+ * @returns a function that gives the path, with `drop()` to delete the file
+ */
+export function lazily(file, make, { from = [], remove = () => rm(file, { force: true }) } = {}) {
 	let made;
 	const get = () => {
 		made ??= make(file).then(() => file);
 		return made;
 	};
 	return Object.assign(get, {
+		from,
 		async drop() {
+			if (made === undefined) return;
+			// What was not made to its end is there in part.
+			await made.catch(() => undefined);
 			made = undefined;
-			await rm(file, { force: true });
+			await remove();
 		},
 	});
 }
@@ -88,7 +100,7 @@ export async function spreadDisks(small, large, { quick }) {
 }
 
 /** Where {@link vastDisk} has data: 1 MiB of the byte 0x5a at each. */
-export const vastOffsets = Array.from({ length: 64 }, (_, i) => i * TiB);
+const vastOffsets = Array.from({ length: 64 }, (_, i) => i * TiB);
 
 /** 64 TiB in the named format of qemu-img, with 64 MiB of data. */
 export async function vastDisk(file, format) {
@@ -97,18 +109,30 @@ export async function vastDisk(file, format) {
 	await run("qemu-io", ["-f", format, ...writes, file]);
 }
 
-/** Lays `copies` of a disk one behind the other. */
+/** Looks for errors, and for each piece of {@link vastDisk}'s data: nobody can read 64 TiB. */
+export async function verifyVast(file, driver) {
+	await run("qemu-img", ["check", "-f", driver, file]);
+	const reads = vastOffsets.flatMap((at) => ["-c", `read -P 0x5a ${at} ${MiB}`]);
+	const said = await run("qemu-io", ["-r", "-f", driver, ...reads, file]);
+	if (/failed/i.test(said)) throw new Error(`the output differs: ${said}`);
+}
+
+/**
+ * Lays `copies` of a disk one behind the other.
+ *
+ * @returns how far apart they begin
+ */
 export async function repeated(disk, file, copies) {
 	const { size } = await stat(disk);
+	const step = Math.ceil(size / MiB);
 	for (let i = 0; i < copies; i++) {
-		await run("dd", [
-			`if=${disk}`,
-			`of=${file}`,
-			"bs=1M",
-			`seek=${(i * size) / MiB}`,
-			"conv=notrunc,sparse",
-			"status=none",
-		]);
+		const place = [`if=${disk}`, `of=${file}`, "bs=1M", `seek=${i * step}`];
+		await run("dd", [...place, "conv=notrunc,sparse", "status=none"]);
 	}
-	await run("truncate", ["-s", String(copies * size), file]);
+	await run("truncate", ["-s", String(copies * step * MiB), file]);
+	return step * MiB;
 }
+
+/** Another kind of image of the same disk. */
+export const madeByPeer = (input, from, to, file) =>
+	lazily(file, async () => convertByPeer(from, to, await input(), file), { from: [input] });
