@@ -1,11 +1,10 @@
 // What is measured, and what is asked of it.
 import { mkdir, rm } from "node:fs/promises";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
+import { command as cli } from "../../scripts/command.mjs";
 import { guestDisk, lazily, randomDisk, repeated, spreadDisks, vastDisk, vastOffsets } from "./inputs.mjs";
 import { race, run } from "./measure.mjs";
 
-const cli = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 const MiB = 2 ** 20;
 const memoryLimit = 256 * MiB;
 
