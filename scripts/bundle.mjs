@@ -63,7 +63,7 @@ const groups = [
 		debugName: "readers",
 		test: /dist[\\/]disk[\\/]\w+[\\/]read\.js$/,
 	},
-].map((group, i, all) => ({ ...group, priority: all.length - i }));
+];
 
 export async function bundle() {
 	const build = await rolldown({

@@ -1,4 +1,5 @@
 import { createRequire } from "node:module";
+import type * as Koffi from "koffi";
 
 /** A function of a native library. Arguments: numbers, pointers (bigint), and arrays of bytes, which it may fill. */
 export interface NativeFunction {
@@ -35,7 +36,7 @@ async function load(names: readonly (string | null)[]): Promise<NativeLibrary | 
 	if (process.env["ANYVISOR_NATIVE"] === "0") return undefined;
 	try {
 		// import() would start Node's loader of ES modules, which the bundled command line does without: 12 ms.
-		const koffi = createRequire(import.meta.url)("koffi") as typeof import("koffi");
+		const koffi = createRequire(import.meta.url)("koffi") as typeof Koffi;
 		if (koffi.sizeof("void *") !== 8) return undefined;
 		for (const name of names) {
 			try {
