@@ -5,6 +5,7 @@ import { hypervisors } from "../dist/hypervisor/index.js";
 import { openVm } from "../dist/open.js";
 import { inspect } from "../dist/pipeline.js";
 import { openFile } from "../dist/source/index.js";
+import { command } from "../scripts/command.mjs";
 
 const runs = 7;
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
@@ -26,7 +27,7 @@ for (const generator of ["initramfs-tools", "dracut"]) {
 	const other = [];
 	let read = 0;
 	for (let i = 0; i < runs; i++) {
-		whole.push(timed("node", ["dist/cli/main.js", "inspect", "--json", image]));
+		whole.push(timed("node", [command, "inspect", "--json", image]));
 		if (peer) {
 			const direct = { LIBGUESTFS_BACKEND: "direct", LIBGUESTFS_BACKEND_SETTINGS: "force_tcg" };
 			other.push(timed("virt-inspector", ["-a", image], direct));

@@ -4,7 +4,7 @@
 # Takes 5 to 10 minutes without hardware virtualization; everything it makes goes to ./demo.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-anyvisor=(node dist/cli/main.js)
+anyvisor=(node "$(node -p 'require("./package.json").bin.anyvisor')")
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
 say "1. System packages: QEMU to boot with, and a kernel, GRUB, busybox and two initramfs generators to build a guest from"

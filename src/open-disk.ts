@@ -135,7 +135,9 @@ async function openAt(
 	likeness?: typeof diskLikeness,
 ): Promise<NamedOrigin> {
 	const file = (await bundled(name)) ?? name;
-	const location = await openLocation(file, { likeness, allow: allowExternal, stdin: process.stdin });
+	// Only to ask for standard input makes a stream of it, which costs milliseconds.
+	const stdin = file === "-" ? process.stdin : undefined;
+	const location = await openLocation(file, { likeness, allow: allowExternal, stdin });
 	const opened = [file];
 	return {
 		source: location.source,

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, statfsSync, statSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { program } from "./kinds.mjs";
+import { command } from "../../scripts/command.mjs";
 import { run } from "./measure.mjs";
 
 /** To be increased when measurements made before can no longer be compared with those made now. */
@@ -18,7 +18,7 @@ const first = async (command, ...args) => (await run(command, args)).split("\n")
  */
 export async function validity({ folder, input, quick }) {
 	const newest = Math.max(...files("src").map((file) => statSync(file).mtimeMs));
-	const built = statSync(program, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+	const built = statSync(command, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 	if (built < newest) throw new Error("dist/ is older than src/: npm run build");
 	const changes =
 		(await run("git", ["status", "--porcelain", "--", "src"])) + (await run("git", ["diff", "HEAD", "--", "src"]));

@@ -1,14 +1,8 @@
 // How conversions are asked for, of Anyvisor and of its peer.
-import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+import { command } from "../../scripts/command.mjs";
 import { run } from "./measure.mjs";
 
-const root = new URL("../../", import.meta.url);
-const { bin } = JSON.parse(readFileSync(new URL("package.json", root), "utf8"));
-
-/** What an installed `anyvisor` runs. */
-export const program = fileURLToPath(new URL(bin.anyvisor, root));
-export const anyvisor = (...args) => ["node", program, ...args];
+export const anyvisor = (...args) => ["node", command, ...args];
 
 /** For each kind of image: Anyvisor's options, qemu-img's options, qemu-img's name of the format. */
 export const kinds = {

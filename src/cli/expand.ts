@@ -27,7 +27,7 @@ async function run(name: string | undefined, given: ExpandOptions): Promise<void
 			import("node:path"),
 			import("../bytes/errors.js"),
 			import("../pipeline.js"),
-			import("../source/index.js"),
+			import("../source/folder.js"),
 			import("./context.js"),
 			import("./preparing.js"),
 			import("./interrupt.js"),

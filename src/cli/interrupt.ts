@@ -1,4 +1,4 @@
-import { removePartialOutputs } from "../source/index.js";
+import { removePartialOutputs } from "../source/partial.js";
 import { exitCodes } from "./exit-codes.js";
 
 /**

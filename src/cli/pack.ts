@@ -24,7 +24,7 @@ async function run(name: string, given: PackOptions): Promise<void> {
 	const [{ AnyvisorError }, pipeline, source, context, preparing, interrupt] = await Promise.all([
 		import("../bytes/errors.js"),
 		import("../pipeline.js"),
-		import("../source/index.js"),
+		import("../source/sink.js"),
 		import("./context.js"),
 		import("./preparing.js"),
 		import("./interrupt.js"),

@@ -2,18 +2,17 @@ import { Command, CommanderError } from "commander";
 import { addCommands, type CommandTable } from "./commands.js";
 import { exitCodes } from "./exit-codes.js";
 import { report } from "./failure.js";
-import { version } from "./version.js";
 
 /**
  * The command line, not yet run: with the command that `words` call, or with all of them; see {@link addCommands}. What a
  * command does is loaded when it runs.
  */
-async function program(words: readonly string[]): Promise<Command> {
+async function program(words: readonly string[], version: string): Promise<Command> {
 	const root = new Command("anyvisor")
 		.description(
 			"Package a virtual machine once; expand it and run it on any hypervisor, with every driver it needs already inside.",
 		)
-		.version(version(), "-V, --version", "print the version")
+		.version(version, "-V, --version", "print the version")
 		.helpOption("-h, --help", "explain a command")
 		.showSuggestionAfterError()
 		.configureHelp({ showGlobalOptions: true })
@@ -40,7 +39,7 @@ Exit codes: 0 done, 1 disks differ, 2 usage, 3 damaged, 4 unsupported, 5 refused
 		convert: async () => (await import("./disk/convert.js")).convertCommand(),
 		disk: async () => (await import("./disk/index.js")).diskCommand(rest),
 		models: async () => (await import("./models.js")).modelsCommand(),
-		completion: async () => (await import("./completion.js")).completionCommand(() => program([])),
+		completion: async () => (await import("./completion.js")).completionCommand(() => program([], version)),
 	};
 	await addCommands(root, commands, called);
 	for (const command of everyCommand(root)) {
@@ -60,7 +59,7 @@ function everyCommand(command: Command): Command[] {
 }
 
 /** Runs the command line and leaves the exit code to the process. */
-export async function runProgram(words: readonly string[]): Promise<void> {
+export async function runProgram(words: readonly string[], version: string): Promise<void> {
 	process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 		// The reader of a pipe has gone away: nobody is left to tell.
 		if (error.code === "EPIPE") process.exit(exitCodes.ok);
@@ -68,7 +67,7 @@ export async function runProgram(words: readonly string[]): Promise<void> {
 	});
 	process.on("uncaughtException", (error) => process.exit(report(error)));
 	try {
-		await (await program(words)).parseAsync(words, { from: "user" });
+		await (await program(words, version)).parseAsync(words, { from: "user" });
 	} catch (error) {
 		// Help and version end by an exception as well.
 		if (error instanceof CommanderError && error.exitCode === 0) return;

@@ -4,7 +4,6 @@ import { readBytes, readUpTo } from "../bytes/source.js";
 import { viewOf } from "../bytes/struct.js";
 import type { Disk, DiskFormat, Neighbours, OpenOptions } from "./disk.js";
 import { dmg } from "./dmg/index.js";
-import { foreignFormat } from "./foreign.js";
 import { parallels } from "./parallels/index.js";
 import { qcow2 } from "./qcow2/index.js";
 import { qed } from "./qed/index.js";
@@ -74,6 +73,7 @@ export async function recognise(source: ByteSource): Promise<DiskFormat> {
 
 	const marked = diskFormats.find((format) => format !== raw && format.matches(head, tail));
 	if (marked !== undefined) return marked;
+	const { foreignFormat } = await import("./foreign.js");
 	const foreign = foreignFormat(file, head);
 	if (foreign !== undefined) throw foreign;
 	if (source.size % SECTOR === 0) return raw;

@@ -13,6 +13,7 @@ import type { Inspection } from "../../src/inspection-schema.js";
 import { look } from "../../src/pipeline.js";
 import { openFile } from "../../src/source/index.js";
 import { readTar } from "../../src/source/tar.js";
+import { COMMAND } from "../cli/support.js";
 import { guestFacts, guestMarker, guestTools, testGuest } from "../support/guests.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
 
@@ -29,7 +30,7 @@ interface Row {
 const rows: Row[] = [];
 
 const anyvisor = async (...args: string[]) =>
-	(await exec("node", ["dist/cli/main.js", ...args], { maxBuffer: 64 << 20, timeout: 600_000 })).stdout;
+	(await exec("node", [COMMAND, ...args], { maxBuffer: 64 << 20, timeout: 600_000 })).stdout;
 
 const inspect = async (vm: string) => JSON.parse(await anyvisor("inspect", "--json", vm)) as Inspection;
 

@@ -7,10 +7,9 @@ import { formatFacts, streamedVariants } from "../../src/cli/disk/formats.js";
 import { parseNewSize, parseSize } from "../../src/cli/disk/size.js";
 import { exitCodes } from "../../src/cli/exit-codes.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
-import { anyvisor } from "./support.js";
+import { anyvisor, COMMAND } from "./support.js";
 
 const MIB = 2 ** 20;
-const MAIN = path.resolve("dist/cli/main.js");
 /** Driver names of QEMU. */
 const judges: Readonly<Record<string, string>> = { vhd: "vpc" };
 const judgeOf = (format: string) => judges[format] ?? format;
@@ -107,7 +106,7 @@ describe.skipIf(missing("qemu-img", "qemu-io"))(`convert ${because("qemu-img", "
 	])(`%s ${because("strace")}`, async (_, options, expected) => {
 		const home = await temporaryFolder();
 		const [output, calls] = [path.join(home, "out.vhdx"), path.join(home, "calls")];
-		const traced = ["-f", "-y", "-e", "trace=fsync,fdatasync,sync,syncfs", "-o", calls, process.execPath, MAIN];
+		const traced = ["-f", "-y", "-e", "trace=fsync,fdatasync,sync,syncfs", "-o", calls, process.execPath, COMMAND];
 		await run("strace", ...traced, "convert", at("disk.raw"), output, ...options);
 		await expectSame(output, "vhdx");
 		const synced = [...(await readFile(calls, "utf8")).matchAll(/ (?:f\w*sync\(\d+<(.*?)>|sync)/g)];
@@ -119,7 +118,7 @@ describe.skipIf(missing("qemu-img", "qemu-io"))(`convert ${because("qemu-img", "
 		const [format = "", variant = ""] = name.split("/");
 		const output = at(`streamed-${format}`);
 		const command = `"$1" "$2" convert "$3" - --to "$4" --variant "$5" --json 2>"$6.json" >"$6"`;
-		await run("sh", "-c", command, "sh", process.execPath, MAIN, at("disk.raw"), format, variant, output);
+		await run("sh", "-c", command, "sh", process.execPath, COMMAND, at("disk.raw"), format, variant, output);
 		expect(JSON.parse(await readFile(`${output}.json`, "utf8"))).toMatchObject({ output: "-", to: format, variant });
 		await expectSame(output, format);
 	});
@@ -128,7 +127,7 @@ describe.skipIf(missing("qemu-img", "qemu-io"))(`convert ${because("qemu-img", "
 		await expectFailure(exitCodes.usage, /one pass.*\n.*raw\/plain/, at("disk.raw"), "-", "--to", "qcow2");
 		await expectFailure(exitCodes.usage, /--to/, at("disk.raw"), "-");
 		const command = `{ "$1" "$2" convert "$3" - --to raw 2>/dev/null; echo $? >"$4"; } | head -c 1000 >/dev/null`;
-		await run("sh", "-c", command, "sh", process.execPath, MAIN, at("disk.raw"), at("status"));
+		await run("sh", "-c", command, "sh", process.execPath, COMMAND, at("disk.raw"), at("status"));
 		expect(await readFile(at("status"), "utf8")).toBe(`${exitCodes.io}\n`);
 	});
 
@@ -139,7 +138,7 @@ describe.skipIf(missing("qemu-img", "qemu-io"))(`convert ${because("qemu-img", "
 			`"$1" "$2" convert - "$4" <"$3"`,
 			"sh",
 			process.execPath,
-			MAIN,
+			COMMAND,
 			at("base.qcow2"),
 			at("in.raw"),
 		);

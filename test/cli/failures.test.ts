@@ -133,7 +133,7 @@ describe.skipIf(missing(...guestTools))(`outputs are complete or absent ${becaus
 			},
 		});
 		expect(interrupted).toBe(true);
-		expect(ended.code).toBe(exitCodes.interrupted);
+		expect(ended).toMatchObject({ code: exitCodes.interrupted, signal: null });
 		expect(ended.stderr).toContain("a.ova");
 		expect(await readdir(folder)).toEqual([]);
 	});

@@ -1,3 +1,4 @@
+import { stat } from "node:fs/promises";
 import { Command } from "commander";
 import type { DiskDetails, Snapshot } from "../../disk/disk.js";
 import { options, withOptions } from "../options.js";
@@ -100,7 +101,6 @@ function stateOf(problem: Asked["problem"]): ReferredFile["state"] {
 
 /** Of a file of this computer, in bytes. */
 async function allocatedOf(file: string): Promise<number | null> {
-	const { stat } = await import("node:fs/promises");
 	return stat(file).then(
 		(found) => (found.isFile() ? found.blocks * 512 : null),
 		() => null,

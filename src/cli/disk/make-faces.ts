@@ -5,8 +5,9 @@ import { describesOnly, facesInPlace, facesSize, sizeInside, sizeWithoutFaces, w
 import { recognise } from "../../disk/registry.js";
 import { DESCRIPTOR_LIMIT } from "../../disk/vmdk/descriptor.js";
 import { openNamedDisk } from "../../open-disk.js";
+import { type LocalFile, openFile } from "../../source/file.js";
 import { setEnd } from "../../source/in-place.js";
-import { fileSink, type LocalFile, openFile } from "../../source/index.js";
+import { fileSink } from "../../source/sink.js";
 import { removeOutputsWhenInterrupted } from "../interrupt.js";
 import { progress } from "../progress.js";
 import { exactBytes, type Paint, painter, table, wantsColour, wrap } from "../terminal.js";

@@ -1,0 +1,96 @@
+// Bundles the command line, as tsc has compiled it, into few CommonJS files: see docs/adr/0004-bundled-command-line.md.
+import { readFileSync, writeFileSync } from "node:fs";
+import { createRequire, isBuiltin } from "node:module";
+import path from "node:path";
+import { rolldown } from "rolldown";
+import { command } from "./command.mjs";
+
+const folder = path.dirname(command);
+/** Packages whose code becomes part of the bundle; others are found in node_modules when they are needed. */
+const bundled = ["commander"];
+
+/** Instead of reading package.json at every start. */
+const fixedVersion = {
+	name: "fixed version",
+	load: {
+		filter: { id: /dist[\\/]cli[\\/]version\.js$/ },
+		handler() {
+			const { version } = JSON.parse(readFileSync("package.json", "utf8"));
+			return `export const version = () => ${JSON.stringify(version)};`;
+		},
+	},
+};
+
+/** Commander starts executable subcommands with it, which we have none of; to load it takes milliseconds. */
+const withoutChildProcess = {
+	name: "without child_process",
+	transform: {
+		filter: { id: /commander[\\/]lib[\\/]command\.js$/ },
+		handler(code) {
+			const without = code.replace("const childProcess = require('node:child_process');\n", "");
+			if (without === code) this.error("commander does not load child_process as it used to");
+			return without;
+		},
+	},
+};
+
+/** By their names in dist/. */
+const modules =
+	(...names) =>
+	(id) =>
+		names.includes(path.relative("dist", id).replaceAll("\\", "/").replace(/\.js$/, ""));
+
+/**
+ * What is needed together is in one file, because each file costs half a millisecond to find and read. A group takes what
+ * its modules import along; the first one that a module belongs to has it.
+ */
+const groups = [
+	// What every command needs.
+	{ name: "program", test: modules("cli/program", "cli/options") },
+	// How every command on disks begins.
+	{
+		name: "open",
+		test: modules(
+			...["open-disk", "cli/disk/index", "cli/disk/info", "cli/disk/info-text", "cli/disk/chain"],
+			// What readers of several formats share: it would be in one of theirs, and drag that along.
+			...["disk/mapped", "disk/cache", "disk/paged-runs", "disk/parent", "disk/sector-bitmap", "disk/raw/read"],
+			"bytes/cache",
+		),
+	},
+	// What is left of each reader.
+	{
+		name: (id) => `read-${path.basename(path.dirname(id))}`,
+		debugName: "readers",
+		test: /dist[\\/]disk[\\/]\w+[\\/]read\.js$/,
+	},
+];
+
+export async function bundle() {
+	const build = await rolldown({
+		// The worker has to lie beside the file that starts it.
+		input: { anyvisor: "dist/cli/main.js", "bulk-worker": "dist/bytes/codec/node/bulk-worker.js" },
+		platform: "node",
+		external: (id) => isBuiltin(id) || (/^[^./]/.test(id) && !path.isAbsolute(id) && !bundled.includes(id)),
+		plugins: [fixedVersion, withoutChildProcess],
+		// Modules are loaded when they are needed, whoever else needs them anyway.
+		checks: { ineffectiveDynamicImport: false },
+	});
+	await build.write({
+		dir: folder,
+		format: "cjs",
+		entryFileNames: "[name].js",
+		chunkFileNames: "[name].js",
+		// Node reads ASCII faster, and keeps it in half the memory.
+		charset: "ascii",
+		comments: { legal: true, annotation: false, jsdoc: false },
+		codeSplitting: { groups },
+	});
+	await build.close();
+	writeFileSync(path.join(folder, "package.json"), `${JSON.stringify({ type: "commonjs" })}\n`);
+	writeFileSync(path.join(folder, "THIRD-PARTY-NOTICES"), bundled.map(notice).join("\n\n"));
+}
+
+function notice(name) {
+	const home = path.dirname(createRequire(import.meta.url).resolve(name));
+	return `This folder contains code of ${name}.\n\n${readFileSync(path.join(home, "LICENSE"), "utf8")}`;
+}
