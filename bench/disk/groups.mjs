@@ -1,7 +1,7 @@
 // What is measured, and what is asked of it.
 import path from "node:path";
 import { conversion, growth } from "./conversions.mjs";
-import { guestDisk, lazily, madeByPeer, randomDisk, spreadDisks, vastDisk, verifyVast } from "./inputs.mjs";
+import { guestDisk, lazily, madeByPeer, randomDisk, repeated, spreadDisks, vastDisk, verifyVast } from "./inputs.mjs";
 import { anyvisor, kinds, plain } from "./kinds.mjs";
 import { limits, race } from "./measure.mjs";
 import { sharing } from "./sharing.mjs";
@@ -26,7 +26,7 @@ export function groupsOf(lab) {
 	return [
 		compressedOutputs(lab, guest),
 		compressedInputs(lab, images),
-		plainPairs(lab, images),
+		plainPairs(lab, guest),
 		costOfData(lab),
 		sharing(lab, guest),
 		vast(lab),
@@ -62,12 +62,12 @@ function compressedOutputs(lab, guest) {
 	};
 }
 
-/** The guest disk in each kind of image that is read. */
-function imagesOf(lab, guest) {
-	const images = { raw: guest };
-	for (const kind of [...plain.slice(1), "vmdk streamOptimized", "qcow2 zlib", "qcow2 zstd"]) {
-		const file = path.join(lab.folder, `${kind.replace(" ", "-")}.${kinds[kind].suffix}`);
-		images[kind] = madeByPeer(guest, "raw", kind, file);
+/** A raw disk in each kind of image that is read. */
+function imagesOf(lab, raw, name = "guest", more = ["vmdk streamOptimized", "qcow2 zlib", "qcow2 zstd"]) {
+	const images = { raw };
+	for (const kind of [...plain.slice(1), ...more]) {
+		const file = path.join(lab.folder, `${name}-${kind.replace(" ", "-")}.${kinds[kind].suffix}`);
+		images[kind] = madeByPeer(raw, "raw", kind, file);
 	}
 	return images;
 }
@@ -88,10 +88,17 @@ function compressedInputs(lab, images) {
 	};
 }
 
-function plainPairs(lab, images) {
+/** Of a disk that both need some time for: half a second is mostly the start of a process. */
+function plainPairs(lab, guest) {
+	const twice = lazily(
+		path.join(lab.folder, "twice.raw"),
+		async (file) => repeated(await guest(), file, lab.quick ? 1 : 2),
+		{ from: [guest] },
+	);
+	const images = imagesOf(lab, twice, "twice", []);
 	return {
 		title: "Plain pairs",
-		about: "VMDK is monolithicSparse; VHD, VHDX and VDI are dynamic.",
+		about: "The guest disk twice, one behind the other. VMDK is monolithicSparse; VHD, VHDX and VDI are dynamic.",
 		races: plain.flatMap((from) => {
 			const input = images[from];
 			return plain.map((to) => conversion(lab, { name: `${from} → ${to}`, target: { ratio: 1 }, input, from, to }));
