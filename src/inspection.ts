@@ -1,7 +1,7 @@
 import type { LinuxGuest, LinuxKernel } from "./guest/guest.js";
 import type { Inspection } from "./inspection-schema.js";
 import type { Machine } from "./machine/machine.js";
-import type { Contents, Judgement, Vm } from "./pipeline.js";
+import type { Contents, Judgement, MountedVolume, Vm } from "./pipeline.js";
 
 /** The document, from what was found and how it was judged. */
 export function inspection(vm: Vm, machine: Machine, contents: Contents, verdicts: readonly Judgement[]): Inspection {
@@ -10,25 +10,34 @@ export function inspection(vm: Vm, machine: Machine, contents: Contents, verdict
 		source: { name: vm.name, size: vm.size, kind: vm.kind },
 		machine: structuredClone(machine) as Inspection["machine"],
 		disks: vm.disks.map(({ name, format, size, sectorSize }) => ({ name, format, size, sectorSize })),
-		volumes: contents.volumes.map(({ disk, volume, filesystem, recognised, problem, mount }) => ({
-			disk,
-			number: volume.number,
-			scheme: volume.scheme,
-			at: volume.at,
-			size: volume.size,
-			type: volume.type,
-			filesystem: filesystem?.kind ?? recognised ?? null,
-			uuid: filesystem?.uuid ?? "",
-			label: filesystem?.label ?? "",
-			mount: mount ?? null,
-			problem: problem?.message ?? null,
-		})),
+		volumes: contents.volumes.map(volumeDocument),
 		guest: guestDocument(guest),
 		verdicts: verdicts.map(
 			({ verdict, changes }) => structuredClone({ ...verdict, changes }) as Inspection["verdicts"][number],
 		),
 	};
 }
+
+export const volumeDocument = ({
+	disk,
+	volume,
+	filesystem,
+	recognised,
+	problem,
+	mount,
+}: MountedVolume): Inspection["volumes"][number] => ({
+	disk,
+	number: volume.number,
+	scheme: volume.scheme,
+	at: volume.at,
+	size: volume.size,
+	type: volume.type,
+	filesystem: filesystem?.kind ?? recognised ?? null,
+	uuid: filesystem?.uuid ?? "",
+	label: filesystem?.label ?? "",
+	mount: mount ?? null,
+	problem: problem?.message ?? null,
+});
 
 function guestDocument(guest: LinuxGuest): Inspection["guest"] {
 	const { system, id, version, name, arch, firmware, generators, network, problems } = guest;

@@ -50,9 +50,12 @@ export interface FoundVolume {
 	readonly problem: AnyvisorError | undefined;
 }
 
+/** A volume, and where the guest's own fstab mounts it. */
+export type MountedVolume = FoundVolume & { readonly mount: string | undefined };
+
 /** What the disks hold. */
 export interface Contents {
-	readonly volumes: readonly (FoundVolume & { readonly mount: string | undefined })[];
+	readonly volumes: readonly MountedVolume[];
 	readonly tree: GuestTree;
 	readonly guest: LinuxGuest;
 }
@@ -66,17 +69,24 @@ export interface Judgement {
 
 /** read its disks -> find volumes -> read file systems -> recognise the guest */
 export async function look(vm: Pick<Vm, "name" | "disks">): Promise<Contents> {
-	const volumes = await findVolumes(vm.disks);
-	const readable = volumes.flatMap(({ volume, filesystem }) => (filesystem ? [{ volume, filesystem }] : []));
-	const tree = await assembleTree(readable);
+	const { volumes, tree } = await lookAtFiles(vm.disks);
 	const boot = vm.disks[0];
 	const diskHead = (length: number) => (boot ? readUpTo(boot, 0, length) : Promise.resolve(new Uint8Array()));
 	const guest = await detectGuest(tree, { volumes, diskHead });
 	if (!tree || !guest) throw nothingFound(vm.name, volumes);
-	const mounted = new Map(tree.mounts.map(({ filesystem, mount }) => [filesystem, mount]));
+	return { tree, guest, volumes };
+}
+
+/** The first half of {@link look}; `tree` is undefined where no volume holds a system. */
+export async function lookAtFiles(
+	disks: readonly Disk[],
+): Promise<{ readonly volumes: readonly MountedVolume[]; readonly tree: GuestTree | undefined }> {
+	const volumes = await findVolumes(disks);
+	const readable = volumes.flatMap(({ volume, filesystem }) => (filesystem ? [{ volume, filesystem }] : []));
+	const tree = await assembleTree(readable);
+	const mounted = new Map(tree?.mounts.map(({ filesystem, mount }) => [filesystem, mount]));
 	return {
 		tree,
-		guest,
 		volumes: volumes.map((found) => Object.assign(found, { mount: found.filesystem && mounted.get(found.filesystem) })),
 	};
 }

@@ -26,6 +26,7 @@ libvirt XML), a URL of one of these, or - for standard input. It is recognised b
   anyvisor pack vm.qcow2 -o vm.ova            one package with all drivers inside
   anyvisor expand vm.ova --for all -o out/    native packages for every hypervisor
   anyvisor expand vm.ova --for kvm -o out/ --dry-run
+  anyvisor fs cat vm.qcow2 /etc/fstab         the files inside, without starting it
   anyvisor convert vm.vmdk vm.qcow2           only the disk's format; anyvisor disk --help has more on disks
 
 Exit codes: 0 done, 1 disks differ, 2 usage, 3 damaged, 4 unsupported, 5 refused, 6 not found, 7 permission, 8 no space,
@@ -37,6 +38,8 @@ Exit codes: 0 done, 1 disks differ, 2 usage, 3 damaged, 4 unsupported, 5 refused
 		pack: async () => (await import("./pack.js")).packCommand(),
 		expand: async () => (await import("./expand.js")).expandCommand(),
 		convert: async () => (await import("./disk/convert.js")).convertCommand(),
+		volumes: async () => (await import("./volumes.js")).volumesCommand(),
+		fs: async () => (await import("./fs/index.js")).fsCommand(rest),
 		disk: async () => (await import("./disk/index.js")).diskCommand(rest),
 		models: async () => (await import("./models.js")).modelsCommand(),
 		completion: async () => (await import("./completion.js")).completionCommand(() => program([], version)),

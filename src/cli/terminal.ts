@@ -77,3 +77,8 @@ export function humanSeconds(seconds: number): string {
 	const shown = parts[0] === 0 ? parts.slice(1) : parts;
 	return shown.map((part, i) => (i === 0 ? String(part) : String(part).padStart(2, "0"))).join(":");
 }
+
+/** Text from inside an image, for a terminal, which would obey what it holds of control characters: `\x1b`. */
+export const printable = (text: string): string =>
+	// oxlint-disable-next-line no-control-regex -- these are what is looked for
+	text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (found) => `\\x${found.charCodeAt(0).toString(16).padStart(2, "0")}`);

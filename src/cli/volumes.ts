@@ -1,0 +1,33 @@
+import { Command } from "commander";
+import { options, withOptions } from "./options.js";
+
+interface VolumesOptions {
+	readonly json?: true;
+	readonly format?: string;
+	readonly allowExternal: readonly string[];
+}
+
+export function volumesCommand(): Command {
+	const command = new Command("volumes")
+		.summary("list the partitions and file systems of a VM's disks")
+		.description(
+			`Lists what the disks are divided into, and what is on it: the file system with its label and UUID, where the
+guest's own fstab mounts it, and why it cannot be read where it cannot. The device is what fs --volume takes.`,
+		)
+		.argument("<vm>", "disk image, OVA, or descriptor beside its disks");
+	return withOptions(command, options.json(), options.format(), options.allowExternal()).action(run);
+}
+
+async function run(name: string, given: VolumesOptions): Promise<void> {
+	const [{ openNamed }, { lookAtFiles }, { volumeDocument }, { deviceNames, volumesText }] = await Promise.all([
+		import("./vm.js"),
+		import("../pipeline.js"),
+		import("../inspection.js"),
+		import("./volumes-text.js"),
+	]);
+	await using vm = await openNamed(name, given);
+	const { volumes } = await lookAtFiles(vm.disks);
+	const devices = deviceNames(volumes);
+	const documents = volumes.map((found, i) => Object.assign({ device: devices[i] ?? "" }, volumeDocument(found)));
+	process.stdout.write(given.json ? `${JSON.stringify(documents, undefined, 2)}\n` : volumesText(documents));
+}
