@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { link, mkdir, open, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -320,4 +320,9 @@ test("a copy needs a name that Hyper-V and Azure know, and a place", async () =>
 	// Not even by force: it is being read.
 	expect(await ended(path.join(home, "disk.vhd"), "--force")).toMatchObject({ code: 5 });
 	expect(await readdir(home)).toEqual(["disk.vhd"]);
+	// Nor under another name of its own.
+	await link(path.join(home, "disk.vhd"), path.join(home, "also.vhd"));
+	const other = ["-o", path.join(home, "also.vhd"), "--force"];
+	expect(await ended(path.join(home, "disk.vhd"), ...other)).toMatchObject({ code: 5 });
+	expect((await readdir(home)).toSorted()).toEqual(["also.vhd", "disk.vhd"]);
 });

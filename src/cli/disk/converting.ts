@@ -22,7 +22,6 @@ export async function convert(input: string, output: string, given: ConvertOptio
 	await using named = await openNamedDisk(input, given);
 	const disk = given.resize === undefined ? named.disk : grown(named.disk, given.resize);
 	await using backing = given.backing === undefined ? undefined : await openNamedDisk(given.backing, given);
-	const inputs = [...named.origin.opened, ...(backing?.origin.opened ?? [])];
 	const told = { input, from: disk.format, output, to: format.id, variant, virtualSize: disk.size };
 	if (given.dryRun) {
 		const plan = { ...told, data: await dataOf(disk) };
@@ -33,7 +32,7 @@ export async function convert(input: string, output: string, given: ConvertOptio
 		format: `${format.id}/${variant}`,
 		overwrite: given.force === true,
 		sync: given.sync,
-		check: (name) => refuseInput(name, inputs),
+		inputs: [...named.origin.opened, ...(backing?.origin.opened ?? [])],
 	});
 	const bar = progress(given.progress);
 	const began = performance.now();
@@ -185,27 +184,6 @@ function referenceTo({ disk, origin }: NamedDisk, output: string, { allowExterna
 	}
 	return { name, format: disk.format.replace(/\/.*/, ""), disk };
 }
-
-/** @throws `refused` where the output would replace what it is made from, under whatever name */
-async function refuseInput(output: string, inputs: readonly string[]): Promise<void> {
-	const target = output === "-" ? undefined : await fileId(output);
-	if (target === undefined) return;
-	for (const input of inputs) {
-		if ((await fileId(input)) !== target) continue;
-		const same = path.resolve(input) === path.resolve(output) ? "" : `: it is the same file as ${input}`;
-		throw refused(`${output} is one of the files that are read for it${same}`, {
-			file: output,
-			hint: "Choose another name.",
-		});
-	}
-}
-
-/** The same for all names of one file; undefined for what is no file of this computer. */
-const fileId = (name: string) =>
-	stat(name).then(
-		({ dev, ino }) => `${dev} ${ino}`,
-		() => undefined,
-	);
 
 /** What a file takes up where it lies, in bytes; null for what is no file of this computer. */
 const allocatedBy = (name: string) =>

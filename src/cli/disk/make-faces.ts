@@ -50,17 +50,10 @@ export async function copyWithFaces(input: string, given: FacesOptions): Promise
 	const size = { before: null, after: virtualSize + 512 };
 	if (given.dryRun) return tell({ ...told, dryRun: true, size, shared: 0 }, given);
 
-	const inputs = await Promise.all(named.origin.opened.map((name) => realpath(name).catch(() => name)));
 	await using sink = await openOutput(output, {
 		format: "vhd/fixed",
 		overwrite: given.force === true,
-		async check(name) {
-			if (!inputs.includes(await realpath(name).catch(() => name))) return;
-			throw refused(`${name} is read, and cannot be written at the same time`, {
-				file: name,
-				hint: "Choose another output, or add the faces to a raw disk itself: --in-place.",
-			});
-		},
+		inputs: named.origin.opened,
 	});
 	const bar = progress(given.progress);
 	bar.start(`${disk.format} with faces`, disk.size);

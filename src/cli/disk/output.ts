@@ -1,4 +1,6 @@
-import { AnyvisorError } from "../../bytes/errors.js";
+import { stat } from "node:fs/promises";
+import path from "node:path";
+import { AnyvisorError, refused } from "../../bytes/errors.js";
 import type { ByteSink } from "../../bytes/sink.js";
 import { type FileOutput, fileSink } from "../../source/sink.js";
 import { streamSink } from "../../source/stream-sink.js";
@@ -10,8 +12,8 @@ interface OutputOptions {
 	readonly overwrite: boolean;
 	/** As {@link fileSink} takes it. */
 	readonly sync?: boolean;
-	/** Throws where a file of this name must not be written, whether it may be replaced or not. */
-	readonly check: (file: string) => Promise<void>;
+	/** Paths and URLs of what is read meanwhile: none of it is replaced, under whatever name. */
+	readonly inputs: readonly string[];
 }
 
 /** What became of an output. */
@@ -29,9 +31,9 @@ export interface Output extends ByteSink {
 }
 
 /** @param name "-" is standard output */
-export async function openOutput(name: string, { format, overwrite, sync, check }: OutputOptions): Promise<Output> {
+export async function openOutput(name: string, { format, overwrite, sync, inputs }: OutputOptions): Promise<Output> {
 	if (name === "-") return standardOutput(format);
-	await check(name);
+	await refuseInput(name, inputs);
 	const output = await fileSink(name, { overwrite, sync });
 	const tally: Tally = { files: [], shared: 0 };
 	return {
@@ -39,7 +41,7 @@ export async function openOutput(name: string, { format, overwrite, sync, check 
 		tally,
 		async sibling(plain) {
 			const sink = await output.sibling(plain);
-			await check(sink.name);
+			await refuseInput(sink.name, inputs);
 			return counted(sink, tally);
 		},
 	};
@@ -83,3 +85,24 @@ function counted(sink: ByteSink, tally: Tally): ByteSink {
 		[Symbol.asyncDispose]: () => sink[Symbol.asyncDispose](),
 	};
 }
+
+/** @throws `refused` where the output would replace what it is made from, under whatever name */
+async function refuseInput(output: string, inputs: readonly string[]): Promise<void> {
+	const target = await fileId(output);
+	if (target === undefined) return;
+	for (const input of inputs) {
+		if ((await fileId(input)) !== target) continue;
+		const same = path.resolve(input) === path.resolve(output) ? "" : `: it is the same file as ${input}`;
+		throw refused(`${output} is one of the files that are read for it${same}`, {
+			file: output,
+			hint: "Choose another name.",
+		});
+	}
+}
+
+/** The same for all names of one file; undefined for what is no file of this computer. */
+const fileId = (name: string) =>
+	stat(name).then(
+		({ dev, ino }) => `${dev} ${ino}`,
+		() => undefined,
+	);
