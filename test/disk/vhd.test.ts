@@ -1,4 +1,4 @@
-import { copyFile, open, readFile, truncate, writeFile } from "node:fs/promises";
+import { copyFile, open, readFile, stat, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { bytesSource } from "../../src/bytes/source.js";
@@ -76,17 +76,29 @@ describe("writing VHD", () => {
 		expect(Footer.parse(await write("older.vhd", { timeStamp: 5, variant: "fixed" }), 9 * MIB).timeStamp).toBe(0);
 	});
 
+	it("has no holes in a fixed file when its space is asked for, whether the file system reserves it or not", async () => {
+		const options = { variant: "fixed", preallocation: "full" } as const;
+		for (const [name, reserve] of [
+			["reserved.vhd", undefined],
+			["filled.vhd", () => Promise.resolve(false)],
+		] as const) {
+			await using sink = await fileSink(at(name));
+			const bare = reserve === undefined ? sink : { ...sink, name: sink.name, write: sink.write.bind(sink), reserve };
+			const { size } = await writeVhd(zeros(9 * MIB), bare, options);
+			await sink.commit(size);
+			expect((await stat(at(name))).blocks * 512, name).toBeGreaterThanOrEqual(9 * MIB);
+		}
+	});
+
 	it("refuses blocks, sectors and preallocation that the format does not have", async () => {
 		const wrong = [{ unitSize: MIB }, { preallocation: "full" }] as const;
 		for (const options of wrong) {
 			await expect(write("never.vhd", options)).rejects.toMatchObject({ kind: "usage", hint: expect.any(String) });
 		}
-		for (const options of [{ sectorSize: 4096 }, { variant: "fixed", preallocation: "full" }] as const) {
-			await expect(write("never.vhd", options)).rejects.toMatchObject({
-				kind: "unsupported",
-				hint: expect.any(String),
-			});
-		}
+		await expect(write("never.vhd", { sectorSize: 4096 })).rejects.toMatchObject({
+			kind: "unsupported",
+			hint: expect.any(String),
+		});
 		const large = { ...zeros(9 * MIB), sectorSize: 4096 };
 		await using sink = await fileSink(at("never.vhd"));
 		await expect(writeVhd(large, sink, {})).rejects.toMatchObject({ kind: "unsupported" });

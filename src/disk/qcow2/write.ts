@@ -1,9 +1,8 @@
-import { AnyvisorError, refused } from "../../bytes/errors.js";
+import { AnyvisorError, refused, unsupported } from "../../bytes/errors.js";
 import type { ByteSink } from "../../bytes/sink.js";
 import { copyUnits } from "../copy.js";
 import type { Disk, WriteOptions, Written } from "../disk.js";
 import { encodedUnits } from "../encoded.js";
-import { preallocate } from "../preallocate.js";
 import { variantOf } from "../variant.js";
 import { Appender } from "../write-behind.js";
 import { buildHeader } from "./build-header.js";
@@ -34,9 +33,18 @@ export async function writeQcow2(disk: Disk, sink: ByteSink, options: WriteOptio
 
 	const l1 = await tables.finish();
 	const refcounts = await space.finish();
-	await preallocate(sink, options, space.end);
+	if (preallocation === "full") await reserve(sink, space.end);
 	await sink.write(0, buildHeader({ clusterSize, size: disk.size, compression, l1, refcounts, backing }));
 	return { size: space.end };
+}
+
+/** Tables lie between the clusters: where nothing can be reserved, there is no gap that zeros could be written to. */
+async function reserve(sink: ByteSink, size: number): Promise<void> {
+	if ((await sink.reserve?.(size)) === true) return;
+	throw unsupported(`the file system of ${sink.name} cannot reserve space`, {
+		file: sink.name,
+		hint: "Leave the preallocation out, or write another format.",
+	});
 }
 
 type Compression = "zlib" | "zstd";

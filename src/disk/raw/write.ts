@@ -1,8 +1,8 @@
 import type { ByteSink } from "../../bytes/sink.js";
 import { copyUnits } from "../copy.js";
 import type { Disk, WriteOptions, Written } from "../disk.js";
+import { preallocated } from "../preallocate.js";
 import { variantOf } from "../variant.js";
-import { withoutHoles } from "./without-holes.js";
 
 const VARIANTS = ["plain"] as const;
 
@@ -11,12 +11,11 @@ const UNIT = 64 * 1024;
 
 /**
  * Writes the bytes as they are; runs of zeros, looked for in 64 KiB, become holes of the file. Preallocated in full, the
- * file has none: {@link withoutHoles}.
+ * file has none: {@link preallocated}.
  */
 export async function writeRaw(disk: Disk, sink: ByteSink, options: WriteOptions): Promise<Written> {
 	variantOf("raw", options, VARIANTS);
-	const copyTo = (into: ByteSink) => copyUnits(disk, into, { unit: UNIT, place: (index) => index * UNIT }, options);
-	if (options.preallocation === "full") await withoutHoles(sink, 0, disk.size, copyTo);
-	else await copyTo(sink);
+	const placing = { unit: UNIT, place: (index: number) => index * UNIT };
+	await preallocated(sink, options, { from: 0, to: disk.size }, (into) => copyUnits(disk, into, placing, options));
 	return { size: disk.size };
 }

@@ -3,7 +3,7 @@ import type { ByteSink } from "../../bytes/sink.js";
 import { contentUuid } from "../content-uuid.js";
 import { copyUnits } from "../copy.js";
 import type { Disk, WriteOptions, Written } from "../disk.js";
-import { withoutHoles } from "../raw/without-holes.js";
+import { preallocated } from "../preallocate.js";
 import { variantOf } from "../variant.js";
 import { Appender } from "../write-behind.js";
 import {
@@ -34,7 +34,7 @@ const FREE = new Uint8Array(64 * 1024).fill(0xff);
 export async function writeVdi(disk: Disk, sink: ByteSink, options: WriteOptions): Promise<Written> {
 	const variant = variantOf("vdi", options, VARIANTS);
 	const fixed = variant === "static";
-	checkOptions(disk, options, fixed);
+	checkOptions(disk, options);
 	const blocks = Math.ceil(disk.size / BLOCK);
 	const dataAt = Math.ceil((MAP_AT + blocks * ENTRY_SIZE) / BLOCK) * BLOCK;
 	const map = new MapWriter(sink, blocks);
@@ -44,10 +44,9 @@ export async function writeVdi(disk: Disk, sink: ByteSink, options: WriteOptions
 		for (let next = fixed ? allocated : block; next <= block; next++) await map.set(next, allocated++);
 		return dataAt + (allocated - 1) * BLOCK;
 	};
-	const copyTo = (into: ByteSink) => copyUnits(disk, into, { unit: BLOCK, place }, options);
+	const whole = fixed ? { from: dataAt, to: dataAt + blocks * BLOCK } : undefined;
 	try {
-		if (options.preallocation === "full") await withoutHoles(sink, dataAt, dataAt + blocks * BLOCK, copyTo);
-		else await copyTo(sink);
+		await preallocated(sink, options, whole, (into) => copyUnits(disk, into, { unit: BLOCK, place }, options));
 		if (fixed && allocated < blocks) await place(blocks - 1);
 		await map.finish();
 	} finally {
@@ -57,16 +56,11 @@ export async function writeVdi(disk: Disk, sink: ByteSink, options: WriteOptions
 	return { size: dataAt + allocated * BLOCK };
 }
 
-function checkOptions(disk: Disk, options: WriteOptions, fixed: boolean): void {
-	const { unitSize = BLOCK, preallocation, sectorSize = disk.sectorSize } = options;
+function checkOptions(disk: Disk, options: WriteOptions): void {
+	const { unitSize = BLOCK, sectorSize = disk.sectorSize } = options;
 	if (unitSize !== BLOCK) {
 		throw new AnyvisorError("usage", `VDI has blocks of 1 MiB, not of ${unitSize} bytes`, {
 			hint: "Leave the size of blocks out: QEMU and 7-Zip open no VDI with other ones.",
-		});
-	}
-	if (preallocation === "full" && !fixed) {
-		throw new AnyvisorError("usage", "a dynamic VDI has no blocks whose space could be reserved", {
-			hint: "Choose the variant static, or leave the preallocation out.",
 		});
 	}
 	if (sectorSize !== SECTOR) {

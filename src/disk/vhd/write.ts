@@ -4,7 +4,7 @@ import { viewOf } from "../../bytes/struct.js";
 import { contentUuid } from "../content-uuid.js";
 import { copyUnits } from "../copy.js";
 import type { Disk, WriteOptions, Written } from "../disk.js";
-import { preallocate } from "../preallocate.js";
+import { preallocated } from "../preallocate.js";
 import { writeRaw } from "../raw/write.js";
 import { variantOf } from "../variant.js";
 import { geometryOf } from "./geometry.js";
@@ -78,7 +78,6 @@ function checkDisk(disk: Disk, options: WriteOptions): void {
 async function writeFixed(disk: Disk, sink: ByteSink, options: VhdWriteOptions): Promise<Written> {
 	// The footer's id comes from the disk's beginning, which a disk that is read once has at first.
 	const footer = await buildFooter(disk, sink, options, DiskType.fixed);
-	await preallocate(sink, options, disk.size + footer.length);
 	const { size } = await writeRaw(disk, sink, { ...options, variant: "plain" });
 	await sink.write(size, footer);
 	return { size: size + footer.length };
@@ -89,7 +88,6 @@ async function writeDynamic(disk: Disk, sink: ByteSink, options: VhdWriteOptions
 	if (blockSize !== BLOCK && blockSize !== SMALL_BLOCK) {
 		throw new AnyvisorError("usage", `VHD has no blocks of ${blockSize} bytes`, { hint: "Choose 2 MiB or 512 KiB." });
 	}
-	await preallocate(sink, options, undefined);
 	const footer = await buildFooter(disk, sink, options, DiskType.dynamic);
 	const blocks = Math.ceil(disk.size / blockSize);
 	const tableOffset = Footer.size + DynamicHeader.size;
@@ -105,7 +103,7 @@ async function writeDynamic(disk: Disk, sink: ByteSink, options: VhdWriteOptions
 		await sink.write(dataAt - bitmap.length, bitmap);
 		return dataAt;
 	};
-	await copyUnits(disk, sink, { unit: blockSize, place }, options);
+	await preallocated(sink, options, undefined, (into) => copyUnits(disk, into, { unit: blockSize, place }, options));
 
 	await sink.write(tableOffset, bat);
 	await sink.write(Footer.size, buildDynamicHeader(tableOffset, blocks, blockSize));

@@ -4,7 +4,7 @@ import { viewOf } from "../../bytes/struct.js";
 import { contentUuid } from "../content-uuid.js";
 import { copyUnits } from "../copy.js";
 import type { Disk, WriteOptions, Written } from "../disk.js";
-import { preallocate } from "../preallocate.js";
+import { preallocated } from "../preallocate.js";
 import { variantOf } from "../variant.js";
 import {
 	BAT_ENTRY,
@@ -72,7 +72,6 @@ export async function writeVhdx(disk: Disk, sink: ByteSink, options: WriteOption
 	const ratio = chunkRatio(sectorSize, blockSize);
 	const batLength = batLengthFor(disk.size, sectorSize, blockSize);
 	const payloadAt = BAT_AT + batLength;
-	await preallocate(sink, options, fixed ? payloadAt + blocks * blockSize : undefined);
 
 	await writeHeaderSection(disk, sink, batLength);
 	await writeMetadata(disk, sink, shape);
@@ -89,7 +88,8 @@ export async function writeVhdx(disk: Disk, sink: ByteSink, options: WriteOption
 		}
 		return end - blockSize;
 	};
-	await copyUnits(disk, sink, { unit: blockSize, place }, options);
+	const whole = fixed ? { from: payloadAt, to: payloadAt + blocks * blockSize } : undefined;
+	await preallocated(sink, options, whole, (into) => copyUnits(disk, into, { unit: blockSize, place }, options));
 	if (fixed && next < blocks) await place(blocks - 1);
 	await bat.finish();
 	return { size: end };

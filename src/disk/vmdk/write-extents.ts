@@ -2,8 +2,8 @@ import { AnyvisorError, refused } from "../../bytes/errors.js";
 import type { ByteSink } from "../../bytes/sink.js";
 import type { ByteSource } from "../../bytes/source.js";
 import { copyUnits } from "../copy.js";
-import type { WriteOptions, Written } from "../disk.js";
-import { preallocate } from "../preallocate.js";
+import type { Written } from "../disk.js";
+import { withoutHoles } from "../without-holes.js";
 import { EXTENTS_LIMIT } from "./descriptor.js";
 import { buildDescriptor, type CreateType, type NewExtent } from "./descriptor-text.js";
 import { SECTOR } from "./layout.js";
@@ -52,12 +52,18 @@ export async function writeExtents(createType: keyof typeof ARRANGEMENTS, job: J
 	}));
 	const descriptor = new TextEncoder().encode(buildDescriptor(createType, extents, job.descriptor));
 
-	await using files = new ExtentFiles(sink.name, split ? FILE_LIMIT : Number.MAX_SAFE_INTEGER, options);
+	await using files = new ExtentFiles(sink.name, split ? FILE_LIMIT : Number.MAX_SAFE_INTEGER);
 	for (const { size, fileName } of extents) {
-		const file = await files.add(() => sibling(job, fileName));
-		if (type !== "SPARSE") await preallocate(file, options, size);
-		const sparse = type === "SPARSE" ? await beginSparseExtent(file, size, grainSize) : undefined;
-		files.writers.push(sparse ?? { place: (index) => index * grainSize, finish: () => Promise.resolve(size) });
+		const file = await sibling(job, fileName);
+		if (type === "SPARSE") files.add(file, await beginSparseExtent(file, size, grainSize));
+		else {
+			const owned = options.preallocation === "full" ? await withoutHoles(file, 0, size) : undefined;
+			const finish = async () => {
+				await owned?.finish();
+				return size;
+			};
+			files.add(owned?.sink ?? file, { place: (index) => index * grainSize, finish });
+		}
 	}
 	const perFile = Math.ceil(span / grainSize);
 	const place = (index: number) => files.place(Math.floor(index / perFile), index % perFile);
@@ -81,26 +87,22 @@ function sibling({ options }: Job, name: string): Promise<ByteSink> {
 /** Several files under one numbering: each begins at a multiple of `stride`, which is more than any of them has. */
 class ExtentFiles implements ByteSink {
 	readonly name: string;
-	readonly writers: ExtentWriter[] = [];
 	readonly #stride: number;
-	/** Blocks that are shared need space when they are changed: what was reserved is to be kept. */
-	readonly #sharing: boolean;
 	readonly #files: ByteSink[] = [];
+	readonly #writers: ExtentWriter[] = [];
 
-	constructor(name: string, stride: number, { preallocation }: WriteOptions) {
+	constructor(name: string, stride: number) {
 		this.name = name;
 		this.#stride = stride;
-		this.#sharing = preallocation !== "full";
 	}
 
-	async add(open: () => Promise<ByteSink>): Promise<ByteSink> {
-		const file = await open();
+	add(file: ByteSink, writer: ExtentWriter): void {
 		this.#files.push(file);
-		return file;
+		this.#writers.push(writer);
 	}
 
 	async place(file: number, unit: number): Promise<number> {
-		const writer = this.writers[file];
+		const writer = this.#writers[file];
 		if (writer === undefined) throw new RangeError(`there is no extent ${file}`);
 		return file * this.#stride + (await writer.place(unit));
 	}
@@ -118,11 +120,11 @@ class ExtentFiles implements ByteSink {
 
 	async share(at: number, source: ByteSource, from: number, length: number): Promise<boolean> {
 		const { file, offset } = this.#at(at);
-		return this.#sharing && (await file.share?.(offset, source, from, length)) === true;
+		return (await file.share?.(offset, source, from, length)) === true;
 	}
 
 	async commit(): Promise<void> {
-		for (const [i, file] of this.#files.entries()) await file.commit((await this.writers[i]?.finish()) ?? 0);
+		for (const [i, file] of this.#files.entries()) await file.commit((await this.#writers[i]?.finish()) ?? 0);
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {

@@ -1,24 +1,23 @@
-import type { ByteSink } from "../../bytes/sink.js";
+import type { ByteSink } from "../bytes/sink.js";
 
 const ZEROS = new Uint8Array(1 << 20);
 
+/** A file whose space is its own, whatever is skipped in it. */
+export interface OwnedFile {
+	/** To be written through in ascending order, although several writes may be under way. */
+	readonly sink: ByteSink;
+	/** To be called when all has been written. */
+	finish(): Promise<void>;
+}
+
 /**
- * Lets `write` fill `[from, to)` of a file so that all of it has space of its own, whatever `write` skips: the file
- * system reserves the space, or, where it cannot, zeros are written. Nothing is shared with other files, since shared
- * blocks need space when they are changed.
- *
- * @param write must write in ascending order through the sink it is given, although several writes may be under way
+ * Gives `[from, to)` of a file space of its own: the file system reserves it, or, where it cannot, zeros are written to
+ * what is skipped. Nothing is shared with other files, since shared blocks need space when they are changed.
  */
-export async function withoutHoles(
-	sink: ByteSink,
-	from: number,
-	to: number,
-	write: (sink: ByteSink) => Promise<void>,
-): Promise<void> {
-	if ((await sink.reserve?.(to)) === true) return write(new OwnSpace(sink));
+export async function withoutHoles(sink: ByteSink, from: number, to: number): Promise<OwnedFile> {
+	if ((await sink.reserve?.(to)) === true) return { sink: new OwnSpace(sink), finish: () => Promise.resolve() };
 	const filling = new Filling(sink, from);
-	await write(filling);
-	await filling.skipTo(to);
+	return { sink: filling, finish: () => filling.skipTo(to) };
 }
 
 /** Shares nothing; what it passes on is the caller's to commit. */
