@@ -26,7 +26,7 @@ export interface DirectoryEntry {
  * the middle nor at the end: `GuestTree` does that, because links cross mounts.
  */
 export interface Filesystem {
-	/** `ext2`, `ext3`, `ext4`, `fat12`, `fat16`, `fat32`, … */
+	/** `ext2`, `ext3`, `ext4`, `fat12`, `fat16`, `fat32`, `xfs`, … */
 	readonly kind: string;
 	/** As in `/dev/disk/by-uuid` (FAT: `ABCD-1234`); empty where there is none. */
 	readonly uuid: string;
