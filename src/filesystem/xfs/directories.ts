@@ -1,10 +1,11 @@
 import { type Entry, readDirectory } from "./directory.js";
 import type { Inode } from "./inode.js";
+import { lookUp } from "./lookup.js";
 import type { XfsVolume } from "./volume.js";
 
 /** In bytes as stored; the names of a directory take about three times as much in memory. */
 const REMEMBERED = 8 << 20;
-/** Larger ones are searched anew for each name. */
+/** In larger ones each name is looked up in their index. */
 const LARGEST_REMEMBERED = REMEMBERED / 2;
 
 /** By name, or in lower case where names match whatever their case. */
@@ -25,6 +26,7 @@ export class Directories {
 	async find(directory: Inode, name: string, path: string): Promise<Entry | undefined> {
 		const key = this.#key(name);
 		if (directory.size <= LARGEST_REMEMBERED) return (await this.#remember(directory, path)).get(key);
+		if (!this.#volume.parameters.caseless && !name.includes("\ufffd")) return lookUp(this.#volume, directory, name);
 		for await (const entries of readDirectory(this.#volume, directory, path)) {
 			const found = entries.find((entry) => this.#key(entry.name) === key);
 			if (found !== undefined) return found;

@@ -16,12 +16,11 @@ import {
 	Format,
 	FREE_TAG,
 	IndexEntry,
-	LEAF_AT,
 	ShortDirectory,
 	ShortEntry,
 } from "./layout.js";
 import { corrupt } from "./superblock.js";
-import { type MappedBlock, readMapped, type XfsVolume } from "./volume.js";
+import { type BlockMap, type MappedBlock, readMapped, type XfsVolume } from "./volume.js";
 
 /** A name in a directory. */
 export interface Entry {
@@ -59,14 +58,22 @@ export async function* readDirectory(volume: XfsVolume, inode: Inode, name: stri
 			offset: inode.at,
 		});
 	}
-	const { blockSize, directoryBlockSize } = volume.parameters;
 	const map = mapOf(volume, inode);
-	const blocks = Math.min(inode.size, LEAF_AT) / blockSize;
-	for (let logical = 0; logical < blocks; ) {
-		const block = await readMapped(volume, map, logical, directoryBlockSize);
-		if (block) yield dataEntries(volume, inode, block);
-		logical += directoryBlockSize / blockSize;
+	for (let at = 0; at < inode.size; at += volume.parameters.directoryBlockSize) {
+		yield readDataBlock(volume, inode, map, at);
 	}
+}
+
+/** The entries of one data block, which begins at byte `at` of a directory; none where all names of it were deleted. */
+export async function readDataBlock(
+	volume: XfsVolume,
+	inode: Inode,
+	map: BlockMap,
+	at: number,
+): Promise<readonly Entry[]> {
+	const { blockSize, directoryBlockSize } = volume.parameters;
+	const block = await readMapped(volume, map, at / blockSize, directoryBlockSize);
+	return block ? dataEntries(volume, inode, block) : [];
 }
 
 /** https://git.kernel.org/pub/scm/fs/xfs/xfs-documentation.git/tree/design/XFS_Filesystem_Structure/directories.asciidoc */

@@ -239,6 +239,29 @@ export const DATA_TAG = 2;
 
 /** Where the index of a directory begins, in bytes: far behind its data. */
 export const LEAF_AT = 2 ** 35;
+export const IndexMagic = {
+	LEAF1: 0xd2f1,
+	LEAF1_CRC: 0x3df1,
+	LEAFN: 0xd2ff,
+	LEAFN_CRC: 0x3dff,
+	NODE: 0xfebe,
+	NODE_CRC: 0x3ebe,
+} as const;
+const blockInfo = { forw: u32, back: u32, magic: u16, pad: u16 };
+/** Begins leaves and nodes alike. */
+export const IndexHeader = struct("XFS directory index block", "big", { ...blockInfo, count: u16, level: u16 });
+export const IndexHeaderCrc = struct("XFS directory index block with checksum", "big", {
+	...blockInfo,
+	crc,
+	blkno: flags64,
+	lsn: flags64,
+	uuid,
+	owner: flags64,
+	count: u16,
+	/** The height of a node; in leaves the number of entries that were deleted. */
+	level: u16,
+	pad32: u32,
+});
 /** Of a leaf: `address` counts 8 bytes of the directory's data. Of a node: it is a block of the directory. */
 export const IndexEntry = struct("XFS directory index entry", "big", { hashval: u32, address: u32 });
 

@@ -29,7 +29,7 @@ export const RecordHeader = struct("XFS log record", "big", {
 	/** Cycle in the upper half and basic block in the lower: of this record, and of the first that is still needed. */
 	h_lsn: flags64,
 	h_tail_lsn: flags64,
-	/** CRC-32C, little-endian; 0 where there is none. */
+	/** CRC-32C, little-endian; 0 in version 4 where there is none. */
 	h_crc: bytes(4),
 	h_prev_block: u32,
 	h_num_logops: u32,

@@ -201,16 +201,16 @@ async function readRecord(
 		const wrapped = block + i >= blocks ? 1 : 0;
 		if (cycleOf(bytes, i * BASIC_BLOCK) !== cycle + wrapped) return undefined;
 	}
-	if (!isWhole(bytes, header, headers)) return undefined;
+	if (!isWhole(bytes, header, headers, volume.parameters.checksums)) return undefined;
 	const data = bytes.subarray(headers * BASIC_BLOCK);
 	restoreWords(bytes, data, header, headers);
 	return { data: data.subarray(0, h_len), operations: h_num_logops, blocks: count };
 }
 
-/** Whether a record has the checksum that its header gives: header, further headers, data. */
-function isWhole(bytes: Uint8Array, { h_crc, h_len }: Found["header"], headers: number): boolean {
+/** Whether a record has the checksum that its header gives: header, further headers, data. Old ones had none. */
+function isWhole(bytes: Uint8Array, { h_crc, h_len }: Found["header"], headers: number, needed: boolean): boolean {
 	const stored = viewOf(h_crc).getUint32(0, true);
-	if (stored === 0) return true;
+	if (stored === 0 && !needed) return true;
 	return HEADER_SUMMED.some((summed) => {
 		const at = RecordHeader.offsets.h_crc;
 		let sum = crc32c(bytes.subarray(at + blank.length, summed), crc32c(blank, crc32c(bytes.subarray(0, at))));
