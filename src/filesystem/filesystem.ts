@@ -39,6 +39,8 @@ export interface Filesystem {
 	open(path: string): Promise<ByteSource>;
 	/** Free bytes, for refusing an edit that cannot fit before anything is written. */
 	free?(): Promise<number>;
+	/** Nothing edits this kind of file system, whatever its source is: {@link edit} never appears. */
+	readonly readOnly?: true;
 	/** Present when the file system can be edited and its source is a store. After {@link Editor.close}, open it anew. */
 	edit?(): Promise<Editor>;
 }

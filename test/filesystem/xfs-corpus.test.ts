@@ -19,7 +19,12 @@ describe.skipIf(reason !== "")(`the images of dissect's tests ${reason}`, () => 
 		const image = path.join(folder, "fs.img");
 		const at = path.join(folder, "mounted");
 		await writeFile(image, stdout);
-		const expected = await mounted(image, at, () => folderTree(at));
+		const all = await mounted(image, at, () => folderTree(at));
+		// Node's readdir walks through links to folders.
+		const links = Object.keys(all).filter((name) => all[name]?.startsWith("link "));
+		const expected = Object.fromEntries(
+			Object.entries(all).filter(([name]) => !links.some((link) => name.startsWith(`${link}/`))),
+		);
 		expect(Object.keys(expected).length).toBeGreaterThan(0);
 		expect(await filesystemTree(await openXfsImage(bytesSource(stdout)))).toEqual(expected);
 	});

@@ -49,6 +49,7 @@ const REMEMBERED_INODES = 256;
 
 class XfsFilesystem implements Filesystem {
 	readonly kind = "xfs";
+	readonly readOnly = true;
 	readonly uuid: string;
 	readonly label: string;
 	readonly #volume: XfsVolume;
