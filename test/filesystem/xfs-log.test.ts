@@ -40,7 +40,7 @@ describe.skipIf(reason !== "")(`XFS that was not unmounted ${reason}`, () => {
 	it.each([
 		["", 1],
 		["-b size=1024 -n size=4096 -i size=512", 2],
-		["-m bigtime=0,reflink=0 -i nrext64=0 -l su=32k", 3],
+		["-m bigtime=0,reflink=0 -i nrext64=0 -l su=32k", 2],
 		["-m rmapbt=1 -n size=65536", 2],
 	])("mkfs.xfs %s, %i rounds: what the kernel replays is read", async (options, rounds) => {
 		await mkfsXfs(image, options);

@@ -32,6 +32,9 @@ import { type LogItem, readTransactions } from "./transactions.js";
 
 const cleanly = "Start the guest once and shut it down cleanly, or mount its file system once, read-write.";
 
+/** Freed blocks and intents: more than a real log has room for beside what it is about. */
+const MOST_REMEMBERED = 1 << 20;
+
 /** Blocks that were freed, and how often the log still says so. */
 type Cancelled = Map<string, number>;
 
@@ -76,6 +79,13 @@ async function readCancelled(log: DirtyLog): Promise<Cancelled> {
 				intents.add(Intent.parse(regions[0] ?? new Uint8Array(), 0, volume.name, at).id);
 			} else if (type === ItemType.BUD || type === ItemType.XMD) {
 				intents.delete(Intent.parse(regions[0] ?? new Uint8Array(), 0, volume.name, at).id);
+			}
+			if (cancelled.size + intents.size > MOST_REMEMBERED) {
+				throw refused(`${volume.name}: the log of this XFS file system frees more than ${MOST_REMEMBERED} blocks`, {
+					file: volume.name,
+					offset: at,
+					hint: cleanly,
+				});
 			}
 		}
 	}

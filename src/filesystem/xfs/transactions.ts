@@ -13,6 +13,8 @@ export interface LogItem {
 interface Transaction {
 	/** Bytes of its header that were seen. */
 	header: number;
+	/** Bytes of memory that it takes, roughly. */
+	cost: number;
 	readonly items: Pending[];
 }
 
@@ -21,8 +23,9 @@ type Pending = LogItem & {
 	readonly size: number;
 };
 
-/** In bytes, of transactions that are not complete. */
+/** In bytes of memory, of transactions that are not complete, and what each of their parts takes beside its contents. */
 const MOST_PENDING = 256 << 20;
+const OVERHEAD = 128;
 
 /** The items of each transaction that was completed, in the order in which they were. */
 export async function* readTransactions(log: DirtyLog): AsyncGenerator<readonly LogItem[]> {
@@ -30,14 +33,6 @@ export async function* readTransactions(log: DirtyLog): AsyncGenerator<readonly 
 	const open = new Map<number, Transaction>();
 	let pending = 0;
 	for await (const { data: record, operations } of readRecords(log)) {
-		pending += record.length;
-		if (pending > MOST_PENDING) {
-			throw refused(`${name}: a transaction in the log of this XFS file system has more than ${MOST_PENDING} bytes`, {
-				file: name,
-				offset: log.at,
-				hint: "Start the guest once and shut it down cleanly, or mount its file system once, read-write.",
-			});
-		}
 		for (let at = 0, left = operations; left > 0 && at < record.length; left--) {
 			const { oh_tid, oh_len, oh_flags } = Operation.parse(record, at, name, log.at);
 			at += Operation.size;
@@ -45,20 +40,34 @@ export async function* readTransactions(log: DirtyLog): AsyncGenerator<readonly 
 			if (region.length < oh_len) throw corrupt(name, log.at, "an operation in the log is longer than its record");
 			at += oh_len;
 			if (oh_flags & OperationFlag.UNMOUNT) continue;
-			if (oh_flags & OperationFlag.START) open.set(oh_tid, { header: 0, items: [] });
+			if (oh_flags & OperationFlag.START) {
+				pending -= open.get(oh_tid)?.cost ?? 0;
+				open.set(oh_tid, { header: 0, cost: 0, items: [] });
+			}
 			const transaction = open.get(oh_tid);
 			// It began before the tail: whatever it changed is in its place.
 			if (transaction === undefined) continue;
 			if (oh_flags & OperationFlag.COMMIT) {
 				open.delete(oh_tid);
-				if (open.size === 0) pending = 0;
+				pending -= transaction.cost;
 				yield complete(transaction, log);
-			} else if (oh_len > 0) {
-				addRegion(transaction, region, (oh_flags & OperationFlag.WAS_CONTINUED) !== 0, log);
+				continue;
 			}
+			transaction.cost += oh_len + OVERHEAD;
+			pending += oh_len + OVERHEAD;
+			if (pending > MOST_PENDING) throw tooMuch(log);
+			// A copy: the rest of the record need not be kept.
+			if (oh_len > 0) addRegion(transaction, region.slice(), (oh_flags & OperationFlag.WAS_CONTINUED) !== 0, log);
 		}
 	}
 }
+
+const tooMuch = ({ volume: { name }, at }: DirtyLog) =>
+	refused(`${name}: the transactions in the log of this XFS file system take more than ${MOST_PENDING} bytes`, {
+		file: name,
+		offset: at,
+		hint: "Start the guest once and shut it down cleanly, or mount its file system once, read-write.",
+	});
 
 function addRegion(transaction: Transaction, region: Uint8Array, continued: boolean, { volume, at }: DirtyLog) {
 	if (transaction.header < TRANSACTION_HEADER) {
