@@ -18,7 +18,7 @@ import { inspection } from "./inspection.js";
 import type { Inspection } from "./inspection-schema.js";
 import { inferMachine } from "./machine/infer.js";
 import type { Firmware, Machine } from "./machine/machine.js";
-import { apply, type Change, plan, type Rule } from "./prepare/index.js";
+import { apply, assertEditable, type Change, plan, type Rule } from "./prepare/index.js";
 import { writeOva } from "./target/ova.js";
 import { layoutsFor } from "./target/registry.js";
 import type { Appliance, LayoutOptions, PlacedLayout } from "./target/target.js";
@@ -127,7 +127,7 @@ function nothingFound(name: string, volumes: readonly FoundVolume[]): AnyvisorEr
 	}
 	return unsupported(`No operating system that Anyvisor knows was found on ${name} (${list})`, {
 		file: name,
-		hint: "Anyvisor reads Linux guests on ext2/3/4 and FAT. If this is one, check that the right file was named.",
+		hint: "Anyvisor reads Linux guests on ext2/3/4, XFS and FAT. If this is one, check that the right file was named.",
 	});
 }
 
@@ -161,9 +161,11 @@ export async function judgeAll(
 async function judgeOne(vm: Vm, contents: Contents, hypervisor: Hypervisor): Promise<Omit<Judgement, "hypervisor">> {
 	const verdict = judgeMachine(vm, contents.guest, hypervisor);
 	try {
-		return { verdict, changes: await planFor(contents, [hypervisor]) };
+		const changes = await planFor(contents, [hypervisor]);
+		await assertEditable(changes, contents.tree);
+		return { verdict, changes };
 	} catch (error) {
-		// A guest that cannot be prepared, for want of an index of its modules for example, can still be judged.
+		// A guest that cannot be prepared, for want of an editor of its file system for example, can still be judged.
 		if (!(error instanceof AnyvisorError)) throw error;
 		const outcome = verdict.verdict === "fixable" ? "blocked" : verdict.verdict;
 		return { verdict: { ...verdict, verdict: outcome, reasons: [...verdict.reasons, error.message] }, changes: [] };

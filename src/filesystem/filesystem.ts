@@ -26,7 +26,7 @@ export interface DirectoryEntry {
  * the middle nor at the end: `GuestTree` does that, because links cross mounts.
  */
 export interface Filesystem {
-	/** `ext2`, `ext3`, `ext4`, `fat12`, `fat16`, `fat32`, … */
+	/** `ext2`, `ext3`, `ext4`, `fat12`, `fat16`, `fat32`, `xfs`, … */
 	readonly kind: string;
 	/** As in `/dev/disk/by-uuid` (FAT: `ABCD-1234`); empty where there is none. */
 	readonly uuid: string;
@@ -39,6 +39,8 @@ export interface Filesystem {
 	open(path: string): Promise<ByteSource>;
 	/** Free bytes, for refusing an edit that cannot fit before anything is written. */
 	free?(): Promise<number>;
+	/** Nothing edits this kind of file system, whatever its source is: {@link edit} never appears. */
+	readonly readOnly?: true;
 	/** Present when the file system can be edited and its source is a store. After {@link Editor.close}, open it anew. */
 	edit?(): Promise<Editor>;
 }

@@ -50,13 +50,24 @@ export async function apply(
 	for (const [filesystem, list] of edits) await carryOut(list, await filesystem.edit(), now);
 }
 
-function editable({ mount, filesystem }: Resolved, path: string): Editable {
-	if (isEditable(filesystem)) return filesystem;
-	throw unsupported(`The file system at ${mount} (${filesystem.kind}) can be read but not yet edited`, {
+/** `unsupported` where a change is on a file system of a kind that nothing edits: for plans over sources that are no stores. */
+export async function assertEditable(changes: readonly Change[], tree: GuestTree): Promise<void> {
+	for (const { path } of changes) {
+		const { found } = await destination(tree, path);
+		if (found.filesystem.readOnly) throw uneditable(found, path);
+	}
+}
+
+function editable(found: Resolved, path: string): Editable {
+	if (isEditable(found.filesystem)) return found.filesystem;
+	throw uneditable(found, path);
+}
+
+const uneditable = ({ mount, filesystem }: Resolved, path: string) =>
+	unsupported(`The file system at ${mount} (${filesystem.kind}) can be read but not yet edited`, {
 		file: path,
 		hint: "Prepare this guest where it runs: add the drivers with its own initramfs generator, then pack it again.",
 	});
-}
 
 const isEditable = (filesystem: Filesystem): filesystem is Editable => filesystem.edit !== undefined;
 

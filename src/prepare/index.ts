@@ -1,4 +1,4 @@
-export { apply } from "./apply.js";
+export { apply, assertEditable } from "./apply.js";
 export * from "./change.js";
 export { plan } from "./plan.js";
 export type { Planning } from "./planning.js";

@@ -9,7 +9,6 @@ import { fileStore } from "./store.js";
 const folder = await temporaryFolder();
 
 describe.each([
-	["XFS", 320, "mkfs.xfs", ["-q"]],
 	["Btrfs", 128, "mkfs.btrfs", ["-q"]],
 	["Linux swap", 1, "mkswap", []],
 ])("%s", (name, mebibytes, tool, options) => {

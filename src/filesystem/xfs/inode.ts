@@ -1,0 +1,109 @@
+import { readBytes } from "../../bytes/source.js";
+import type { Value } from "../../bytes/struct.js";
+import type { FileType } from "../filesystem.js";
+import { isSound } from "./checksum.js";
+import {
+	BIGTIME_EPOCH,
+	FileMode,
+	FORK_AT,
+	FORK3_AT,
+	INODE_MAGIC,
+	Inode3,
+	InodeFlag2,
+	Inode as InodeLayout,
+} from "./layout.js";
+import { corrupt } from "./superblock.js";
+import type { XfsVolume } from "./volume.js";
+
+export interface Inode {
+	readonly number: number;
+	/** Byte offset on the volume. */
+	readonly at: number;
+	readonly fields: Value<typeof InodeLayout>;
+	readonly type: FileType;
+	/** In bytes. */
+	readonly size: number;
+	/** Seconds since 1970, with a fraction. */
+	readonly mtime: number;
+	/** What stands in the inode of the file's data or of its map, and where on the volume. */
+	readonly fork: { readonly bytes: Uint8Array; readonly at: number };
+	/** Number of extents of the data fork. */
+	readonly extents: bigint;
+}
+
+/**
+ * Where inode `number` is, in bytes: its upper bits number the block as usual, its lower sb_inopblog the inode in it.
+ * `undefined` where there is no such place.
+ */
+export function inodeAt({ parameters }: XfsVolume, number: number): number | undefined {
+	const { sb_inopblog, sb_agblklog, sb_agblocks, sb_dblocks } = parameters.fields;
+	const block = Math.floor(number / 2 ** sb_inopblog);
+	const within = block % 2 ** sb_agblklog;
+	const place = Math.floor(block / 2 ** sb_agblklog) * sb_agblocks + within;
+	if (within >= sb_agblocks || place >= sb_dblocks) return undefined;
+	return place * parameters.blockSize + (number % 2 ** sb_inopblog) * parameters.inodeSize;
+}
+
+/** Reads inode `number`; `referrer` is the byte that names it, for messages. */
+export async function readInode(volume: XfsVolume, number: number, referrer: number): Promise<Inode> {
+	const { name, parameters } = volume;
+	const at = inodeAt(volume, number);
+	if (at === undefined) throw corrupt(name, referrer, `inode ${number} is used, but lies outside the file system`);
+	const bytes = await readBytes(volume.metadata, at, parameters.inodeSize);
+	const fields = InodeLayout.parse(bytes, 0, name, at);
+	if (fields.di_magic !== INODE_MAGIC || fields.di_version < 1 || fields.di_version > 3) {
+		throw corrupt(name, at, `there is no inode ${number}, but a name for it`);
+	}
+	const flags2 = fields.di_version === 3 ? checkVersion3(volume, bytes, number, at) : 0n;
+	if (fields.di_version !== 3 && parameters.checksums) throw corrupt(name, at, `inode ${number} has no checksum`);
+	if (fields.di_mode === 0) throw corrupt(name, at, `inode ${number} is free, but has a name`);
+	const start = fields.di_version === 3 ? FORK3_AT : FORK_AT;
+	const end = fields.di_forkoff === 0 ? bytes.length : start + fields.di_forkoff * 8;
+	if (end > bytes.length) throw corrupt(name, at, `the attributes of inode ${number} begin outside of it`);
+	return {
+		number,
+		at,
+		fields,
+		type: typeOf(fields.di_mode),
+		size: fields.di_size,
+		mtime: (flags2 & InodeFlag2.BIGTIME) !== 0n ? bigTime(fields.di_mtime) : legacyTime(fields.di_mtime),
+		fork: { bytes: bytes.subarray(start, end), at: at + start },
+		extents: (flags2 & InodeFlag2.NREXT64) !== 0n ? fields.di_big_nextents : BigInt(fields.di_nextents),
+	};
+}
+
+/** Returns di_flags2. */
+function checkVersion3(volume: XfsVolume, bytes: Uint8Array, number: number, at: number): bigint {
+	const { name, parameters } = volume;
+	const { di_ino, di_uuid, di_flags2 } = Inode3.parse(bytes, InodeLayout.size, name, at);
+	if (!parameters.checksums) throw corrupt(name, at, `inode ${number} is of a later version than its file system`);
+	const trusted = volume.isNewer(at, bytes.length) || isSound(bytes, InodeLayout.size + Inode3.offsets.di_crc);
+	if (!trusted) {
+		throw corrupt(name, at, `the checksum of inode ${number} is wrong`);
+	}
+	if (di_ino !== BigInt(number) || di_uuid !== parameters.uuid) {
+		throw corrupt(name, at, `where inode ${number} should be is another one`);
+	}
+	return di_flags2;
+}
+
+function typeOf(mode: number): FileType {
+	switch (mode & FileMode.MASK) {
+		case FileMode.REGULAR:
+			return "file";
+		case FileMode.DIRECTORY:
+			return "directory";
+		case FileMode.LINK:
+			return "link";
+		default:
+			return "other";
+	}
+}
+
+const BILLION = 1_000_000_000n;
+
+const bigTime = (stored: bigint): number =>
+	Number(stored / BILLION) - BIGTIME_EPOCH + Number(stored % BILLION) / Number(BILLION);
+
+const legacyTime = (stored: bigint): number =>
+	Number(BigInt.asIntN(32, stored >> 32n)) + Number(stored & 0xffffffffn) / Number(BILLION);
