@@ -1,4 +1,6 @@
+export type { EditorOf } from "./apply.js";
 export { apply } from "./apply.js";
 export * from "./change.js";
+export { ExternalEditing } from "./external-editing.js";
 export { plan } from "./plan.js";
 export type { Planning } from "./planning.js";
