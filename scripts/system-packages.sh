@@ -15,6 +15,8 @@ packages=(
 	# judges of what is read and written
 	qemu-utils 7zip libvhdi-utils python3-libvhdi libxml2-utils xva-img libvirt-daemon libvirt-clients xz-utils zstd lz4 bzip2
 	libvmdk-utils file strace
+	# edits file systems that nothing here can edit
+	libguestfs-tools
 	# benchmarks
 	time
 	# faster codecs, used when they are there

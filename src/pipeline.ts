@@ -1,6 +1,6 @@
 import { AnyvisorError, refused, unsupported } from "./bytes/errors.js";
 import type { ByteSink, OutputFolder } from "./bytes/sink.js";
-import { readUpTo } from "./bytes/source.js";
+import { isStore, readUpTo } from "./bytes/source.js";
 import type { Disk } from "./disk/disk.js";
 import { editable } from "./disk/overlay.js";
 import { sharePass } from "./disk/shared-pass.js";
@@ -18,7 +18,15 @@ import { inspection } from "./inspection.js";
 import type { Inspection } from "./inspection-schema.js";
 import { inferMachine } from "./machine/infer.js";
 import type { Firmware, Machine } from "./machine/machine.js";
-import { apply, assertEditable, type Change, plan, type Rule } from "./prepare/index.js";
+import {
+	apply,
+	assertEditable,
+	type Change,
+	type EditorOf,
+	type ExternalEditing,
+	plan,
+	type Rule,
+} from "./prepare/index.js";
 import { writeOva } from "./target/ova.js";
 import { layoutsFor } from "./target/registry.js";
 import type { Appliance, LayoutOptions, PlacedLayout } from "./target/target.js";
@@ -205,20 +213,32 @@ export interface PrepareOptions {
 	readonly skip?: ReadonlySet<Rule>;
 	/** Time stamp of what is written into the guest, seconds since 1970. */
 	readonly now: number;
+	/** Edits the file systems that have no editor of their own; without it they cannot be edited. */
+	readonly editing?: ExternalEditing;
 }
 
 /** prepare what is missing: additively, without running guest code, over a source that stays untouched */
 export async function prepare(
 	vm: Vm,
 	targets: readonly Hypervisor[],
-	{ skip, now }: PrepareOptions,
+	{ skip, now, editing }: PrepareOptions,
 ): Promise<Prepared> {
 	const copy: Vm = { ...vm, disks: vm.disks.map(editable) };
 	const contents = await look(copy);
 	const changes = await planFor(contents, targets, skip);
 	if (changes.length === 0) return { vm: copy, contents, changes };
-	await apply(changes, contents.guest, contents.tree, now);
+	await apply(changes, contents.guest, contents.tree, now, editorsOf(contents, editing));
+	await editing?.finish();
 	return { vm: copy, contents: await look(copy), changes };
+}
+
+function editorsOf({ volumes }: Contents, editing: ExternalEditing | undefined): EditorOf {
+	const sources = new Map(volumes.map(({ filesystem, volume }) => [filesystem, volume.source]));
+	return (filesystem) => {
+		if (filesystem.edit !== undefined) return filesystem.edit.bind(filesystem);
+		const store = sources.get(filesystem);
+		return store && isStore(store) ? editing?.editorFor(filesystem, store) : undefined;
+	};
 }
 
 /** Devices that both VMware and VirtualBox offer, that importers of theirs know, and that every guest kernel drives. */

@@ -2,6 +2,8 @@ import type { Verdict } from "../driver/verdict.js";
 import type { Hypervisor } from "../hypervisor/hypervisor.js";
 import { type Prepared, prepare } from "../pipeline.js";
 import type { Rule } from "../prepare/change.js";
+import { ExternalEditing } from "../prepare/external-editing.js";
+import type { FilesystemJob } from "../source/guestfish.js";
 import { layoutsFor } from "../target/registry.js";
 import { describeChanges } from "./changes.js";
 import { timeStamp } from "./context.js";
@@ -52,7 +54,8 @@ export async function prepareNamed(
 	const vm = await openNamed(name, given);
 	try {
 		const now = timeStamp();
-		const prepared = await prepare(vm, targets, { skip: new Set(given.skip), now });
+		const editing = new ExternalEditing(given.dryRun ? () => Promise.resolve() : editExternally);
+		const prepared = await prepare(vm, targets, { skip: new Set(given.skip), now, editing });
 		const paint = painter(wantsColour(process.stdout));
 		const print = (document: unknown, text: () => string) =>
 			process.stdout.write(given.json ? `${JSON.stringify(document, undefined, 2)}\n` : text());
@@ -79,6 +82,12 @@ export async function prepareNamed(
 		await vm[Symbol.asyncDispose]();
 		throw error;
 	}
+}
+
+async function editExternally(jobs: readonly FilesystemJob[]): Promise<void> {
+	const { editByGuestfish } = await import("../source/guestfish.js");
+	if (process.stderr.isTTY) process.stderr.write("Editing with libguestfs: a minute or two where there is no KVM …\n");
+	await editByGuestfish(jobs);
 }
 
 /** `expand --for list` */

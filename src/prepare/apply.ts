@@ -23,7 +23,10 @@ interface Edit {
 	readonly mode: number;
 }
 
-type Editable = Filesystem & Required<Pick<Filesystem, "edit">>;
+/** How a file system is edited; undefined where it cannot be. */
+export type EditorOf = (filesystem: Filesystem) => (() => Promise<Editor>) | undefined;
+
+const itsOwn: EditorOf = (filesystem) => filesystem.edit?.bind(filesystem);
 
 /**
  * Carries out a plan: the one place that edits a guest. All contents are made before the first byte is written, and a
@@ -31,45 +34,41 @@ type Editable = Filesystem & Required<Pick<Filesystem, "edit">>;
  * opened anew.
  *
  * @param now time stamp of what is written, seconds since 1970
+ * @param editorOf by their own editors where left out
  */
 export async function apply(
 	changes: readonly Change[],
 	guest: LinuxGuest,
 	tree: GuestTree,
 	now: number,
+	editorOf: EditorOf = itsOwn,
 ): Promise<void> {
-	const edits = new Map<Editable, Edit[]>();
+	const edits = new Map<Filesystem, { readonly open: () => Promise<Editor>; readonly list: Edit[] }>();
 	for (const change of changes) {
 		const { found, folders, path } = await destination(tree, change.path);
-		const filesystem = editable(found, change.path);
-		const edit = { folders, path, ...(await contentsOf(change, guest, tree)) };
-		edits.set(filesystem, [...(edits.get(filesystem) ?? []), edit]);
+		const { filesystem } = found;
+		const known = edits.get(filesystem) ?? { open: editorOf(filesystem) ?? notEditable(found, change.path), list: [] };
+		edits.set(filesystem, known);
+		known.list.push({ folders, path, ...(await contentsOf(change, guest, tree)) });
 	}
-	for (const { mount, filesystem } of tree.mounts)
-		await assertRoom(filesystem, mount, edits.get(filesystem as Editable));
-	for (const [filesystem, list] of edits) await carryOut(list, await filesystem.edit(), now);
+	for (const { mount, filesystem } of tree.mounts) await assertRoom(filesystem, mount, edits.get(filesystem)?.list);
+	for (const { open, list } of edits.values()) await carryOut(list, await open(), now);
 }
 
 /** `unsupported` where a change is on a file system of a kind that nothing edits: for plans over sources that are no stores. */
 export async function assertEditable(changes: readonly Change[], tree: GuestTree): Promise<void> {
 	for (const { path } of changes) {
 		const { found } = await destination(tree, path);
-		if (found.filesystem.readOnly) throw uneditable(found, path);
+		if (found.filesystem.readOnly) notEditable(found, path);
 	}
 }
 
-function editable(found: Resolved, path: string): Editable {
-	if (isEditable(found.filesystem)) return found.filesystem;
-	throw uneditable(found, path);
-}
-
-const uneditable = ({ mount, filesystem }: Resolved, path: string) =>
-	unsupported(`The file system at ${mount} (${filesystem.kind}) can be read but not yet edited`, {
+function notEditable({ mount, filesystem }: Resolved, path: string): never {
+	throw unsupported(`The file system at ${mount} (${filesystem.kind}) can be read but not yet edited`, {
 		file: path,
 		hint: "Prepare this guest where it runs: add the drivers with its own initramfs generator, then pack it again.",
 	});
-
-const isEditable = (filesystem: Filesystem): filesystem is Editable => filesystem.edit !== undefined;
+}
 
 async function assertRoom(filesystem: Filesystem, mount: string, edits: readonly Edit[] = []): Promise<void> {
 	const needed = edits.reduce((sum, { contents, folders }) => {

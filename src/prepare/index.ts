@@ -1,4 +1,5 @@
-export { apply, assertEditable } from "./apply.js";
+export { apply, assertEditable, type EditorOf } from "./apply.js";
 export * from "./change.js";
+export { ExternalEditing } from "./external-editing.js";
 export { plan } from "./plan.js";
 export type { Planning } from "./planning.js";

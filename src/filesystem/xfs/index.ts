@@ -49,7 +49,6 @@ const REMEMBERED_INODES = 256;
 
 class XfsFilesystem implements Filesystem {
 	readonly kind = "xfs";
-	readonly readOnly = true;
 	readonly uuid: string;
 	readonly label: string;
 	readonly #volume: XfsVolume;

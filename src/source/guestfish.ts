@@ -1,0 +1,166 @@
+import { execFile, spawn } from "node:child_process";
+import { access, constants, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { promisify } from "node:util";
+import { damaged, unsupported } from "../bytes/errors.js";
+import type { ByteStore } from "../bytes/source.js";
+import { type NbdServer, serveNbd } from "./nbd-server.js";
+
+/** One change of a file system, carried out by libguestfs. Paths are absolute in it; times are seconds since 1970. */
+export type FileOperation =
+	/** `created`: gives owner and rights; where it is undefined the file is there, and keeps them. */
+	| {
+			readonly kind: "write";
+			readonly path: string;
+			readonly contents: Uint8Array;
+			readonly mtime: number;
+			readonly created?: { readonly mode: number; readonly uid: number; readonly gid: number };
+	  }
+	/** At byte `at`, the end of the file. */
+	| {
+			readonly kind: "append";
+			readonly path: string;
+			readonly contents: Uint8Array;
+			readonly mtime: number;
+			readonly at: number;
+	  }
+	| { readonly kind: "folder"; readonly path: string; readonly mode: number };
+
+/** A file system, by itself in its store, and what is to be done with it, in order. */
+export interface FilesystemJob {
+	readonly store: ByteStore;
+	readonly operations: readonly FileOperation[];
+}
+
+/** An appliance boots in 4 s with KVM and in 45 s without; this is for a machine that is busy with other things, too. */
+const TIMEOUT = 15 * 60_000;
+const PROBE_TIMEOUT = 20_000;
+
+const INSTALL =
+	"Install libguestfs (Debian and Ubuntu: apt-get install libguestfs-tools; Fedora: dnf install guestfs-tools).";
+
+async function hasGuestfish(): Promise<boolean> {
+	return (await promisify(execFile)("guestfish", ["--version"]).catch(() => undefined)) !== undefined;
+}
+
+/**
+ * Edits file systems with their own kernel drivers, in one run of libguestfs' appliance: a virtual machine of its own.
+ * Nothing of a guest is run. The stores are handed to it through sockets; where it fails, they are in an undefined state.
+ *
+ * @throws `unsupported` where libguestfs is missing, `damaged` where a file system cannot be mounted or changed
+ */
+export async function editByGuestfish(jobs: readonly FilesystemJob[]): Promise<void> {
+	if (!(await hasGuestfish())) {
+		throw unsupported("Editing this guest's file systems needs guestfish, which is not installed here", {
+			hint: INSTALL,
+		});
+	}
+	const folder = await mkdtemp(path.join(tmpdir(), "anyvisor-edit-"));
+	const servers: NbdServer[] = [];
+	try {
+		const drives: string[] = [];
+		for (const [i, { store }] of jobs.entries()) {
+			const socket = path.join(folder, `disk-${i}`);
+			servers.push(await serveNbd(store, socket));
+			drives.push(`add-drive "" format:raw protocol:nbd ${quoted(`server:unix:${socket}`)}`);
+		}
+		const changes = await changesOf(jobs, folder);
+		const names = jobs.map(({ store }) => store.name).join(", ");
+		const running = runGuestfish([...drives, "run", ...changes, "shutdown"].join("\n"), folder, names);
+		const outcome = await running.catch((error: Error) => error);
+		// The appliance only learns that something went wrong, and may even carry on.
+		const failure = servers.flatMap(({ failures }) => failures)[0] ?? outcome;
+		if (failure !== undefined) throw failure;
+	} finally {
+		for (const server of servers) await server[Symbol.asyncDispose]();
+		await rm(folder, { recursive: true, force: true });
+	}
+}
+
+/** Commands for one file system after the other, each mounted as it is edited; what is to be written lies in `folder`. */
+async function changesOf(jobs: readonly FilesystemJob[], folder: string): Promise<readonly string[]> {
+	const commands: string[] = [];
+	let files = 0;
+	const fileOf = async (contents: Uint8Array) => {
+		const file = path.join(folder, `file-${files++}`);
+		await writeFile(file, contents);
+		return file;
+	};
+	for (const [i, { operations }] of jobs.entries()) {
+		commands.push(`mount /dev/sd${String.fromCharCode("a".charCodeAt(0) + i)} /`);
+		for (const operation of operations) commands.push(...(await commandsOf(operation, fileOf)));
+		commands.push("umount /");
+	}
+	return commands;
+}
+
+async function commandsOf(
+	operation: FileOperation,
+	fileOf: (contents: Uint8Array) => Promise<string>,
+): Promise<readonly string[]> {
+	const file = quoted(operation.path);
+	if (operation.kind === "folder") return [`mkdir-p ${file}`, `chmod 0${operation.mode.toString(8)} ${file}`];
+	const local = await fileOf(operation.contents);
+	// The time of the last access stays as it is: -2.
+	const time = `utimens ${file} 0 -2 ${Math.floor(operation.mtime)} 0`;
+	if (operation.kind === "append") return [`upload-offset ${local} ${file} ${operation.at}`, time];
+	const { created } = operation;
+	const attributes = created && [
+		`chown ${created.uid} ${created.gid} ${file}`,
+		`chmod 0${created.mode.toString(8)} ${file}`,
+	];
+	return [`upload ${local} ${file}`, ...(attributes ?? []), time];
+}
+
+/** A word of guestfish's language, in which only letters, digits, `/`, `.`, `_` and `-` mean themselves everywhere. */
+function quoted(word: string): string {
+	const escaped = [...new TextEncoder().encode(word)].map((byte) => {
+		const letter = String.fromCharCode(byte);
+		return /[\w/.-]/.test(letter) ? letter : `\\x${byte.toString(16).padStart(2, "0")}`;
+	});
+	return `"${escaped.join("")}"`;
+}
+
+async function runGuestfish(script: string, folder: string, names: string): Promise<undefined> {
+	const child = spawn("guestfish", [], {
+		stdio: ["pipe", "ignore", "pipe"],
+		timeout: TIMEOUT,
+		env: { ...process.env, ...(await accelerator()), TMPDIR: folder, LIBGUESTFS_BACKEND: "direct" },
+	});
+	let said = "";
+	child.stderr.setEncoding("utf8").on("data", (text: string) => {
+		said = (said + text).slice(-4000);
+	});
+	child.stdin.on("error", () => undefined);
+	child.stdin.end(`${script}\n`);
+	const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
+		child.on("error", reject);
+		child.on("close", (...how) => resolve(how));
+	});
+	if (code === 0) return undefined;
+	const reason = signal === null ? said.trim() : `it was stopped by ${signal}`;
+	throw damaged(`libguestfs could not edit ${names}: ${reason}`, {
+		file: names,
+		hint: "See whether libguestfs works at all on this computer: libguestfs-test-tool.",
+	});
+}
+
+/** KVM where it runs the appliance: that the device exists says little, as under some hypervisors it runs nothing. */
+async function accelerator(): Promise<NodeJS.ProcessEnv> {
+	if (process.env["LIBGUESTFS_BACKEND_SETTINGS"] !== undefined) return {};
+	const emulated = { LIBGUESTFS_BACKEND_SETTINGS: "force_tcg" };
+	const accessible = await access("/dev/kvm", constants.R_OK | constants.W_OK).then(
+		() => true,
+		() => false,
+	);
+	if (!accessible) return emulated;
+	const works = await promisify(execFile)("guestfish", ["--ro", "--add", "/dev/null", "run"], {
+		timeout: PROBE_TIMEOUT,
+		env: { ...process.env, LIBGUESTFS_BACKEND: "direct" },
+	}).then(
+		() => true,
+		() => false,
+	);
+	return works ? {} : emulated;
+}

@@ -1,0 +1,46 @@
+import { open } from "node:fs/promises";
+import path from "node:path";
+import { describe, expect, it } from "vitest";
+import { readBytes } from "../../src/bytes/source.js";
+import { hypervisors } from "../../src/hypervisor/registry.js";
+import { openVm } from "../../src/open.js";
+import { inspect, prepare } from "../../src/pipeline.js";
+import { ExternalEditing } from "../../src/prepare/external-editing.js";
+import { editByGuestfish } from "../../src/source/guestfish.js";
+import { openFile } from "../../src/source/index.js";
+import { unmountable } from "../filesystem/xfs-images.js";
+import { guestTools } from "../support/guests.js";
+import { because, missing, run, temporaryFolder } from "../support/tools.js";
+import { xfsGuest } from "../support/xfs-guest.js";
+
+const folder = await temporaryFolder();
+const tools = [...guestTools, "mkfs.xfs", "xfs_repair", "debugfs", "guestfish"];
+const reason = missing(...tools) ? because(...tools) : unmountable(folder);
+const now = 1_790_000_000;
+
+describe.skipIf(reason !== "")(`a guest on XFS, edited by libguestfs ${reason}`, () => {
+	it("is ready afterwards, its source as it was, and xfs_repair finds nothing", async () => {
+		const { file, root, size } = await xfsGuest(folder);
+		const before = await run("sha256sum", file);
+		await using source = await openFile(file);
+		const vm = await openVm({ source, neighbour: () => Promise.reject(new Error("a raw disk has no neighbour")) });
+		const prepared = await prepare(vm, hypervisors, { now, editing: new ExternalEditing(editByGuestfish) });
+		expect(prepared.changes.map(({ rule }) => rule)).toEqual(expect.arrayContaining(["initramfs", "drop-in", "fstab"]));
+		const { verdicts, volumes } = await inspect(prepared.vm, hypervisors);
+		expect(volumes[2]).toMatchObject({ filesystem: "xfs", mount: "/" });
+		for (const { hypervisor, verdict } of verdicts) expect(`${hypervisor} ${verdict}`).not.toContain("fixable");
+		expect(await run("sha256sum", file)).toBe(before);
+
+		const after = path.join(folder, "after.img");
+		const output = await open(after, "w");
+		for (const disk of prepared.vm.disks) {
+			for (let at = 0; at < size; at += 1 << 20) {
+				await output.write(await readBytes(disk, root + at, Math.min(1 << 20, size - at)), 0, undefined, at);
+			}
+		}
+		await output.close();
+		await run("xfs_repair", "-n", after);
+		const again = await prepare(prepared.vm, hypervisors, { now, editing: new ExternalEditing(editByGuestfish) });
+		expect(again.changes).toEqual([]);
+	});
+});
