@@ -14,6 +14,7 @@ export function inspection(vm: Vm, machine: Machine, contents: Contents, verdict
 			disk,
 			number: volume.number,
 			scheme: volume.scheme,
+			device: volume.assembled?.devices[0] ?? null,
 			at: volume.at,
 			size: volume.size,
 			type: volume.type,

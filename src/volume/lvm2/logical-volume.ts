@@ -1,0 +1,213 @@
+import { AnyvisorError, notFound, unsupported } from "../../bytes/errors.js";
+import type { ByteSource } from "../../bytes/source.js";
+import { concatenated, copies, mapped, type Place, type RunAt, striped } from "../mapping.js";
+import { SECTOR } from "./layout.js";
+import { type LogicalVolume, type Segment, type VolumeGroup, wrong } from "./volume-group.js";
+
+/** A thin volume in a pool on a mirror is 4 deep. */
+const DEEPEST = 10;
+/** LVM itself makes 128 stripes at most. */
+const MOST_LEGS = 1024;
+
+/** What types of segments are to people, of those that cannot be read. */
+const unreadableTypes: readonly (readonly [start: string, name: string])[] = [
+	["raid4", "a RAID 4 volume"],
+	["raid5", "a RAID 5 volume"],
+	["raid6", "a RAID 6 volume"],
+	["raid10", "a RAID 10 volume"],
+	["thin", "a thin volume"],
+	["cache", "a cached volume"],
+	["writecache", "a volume with a write cache"],
+	["vdo", "a VDO volume"],
+	["integrity", "a volume with integrity data"],
+	["snapshot", "a snapshot"],
+	["error", "a volume of errors"],
+];
+
+/** The logical volumes of a group as byte sources. */
+export class LogicalVolumes {
+	readonly #group: VolumeGroup;
+	/** By their ids. */
+	readonly #physical: ReadonlyMap<string, ByteSource>;
+	readonly #file: string;
+	readonly #known = new Map<string, ByteSource | AnyvisorError>();
+	/** The volumes that hold the changes of a snapshot: by themselves they are nobody's data. */
+	readonly #snapshots: ReadonlySet<string>;
+
+	/** @param file for messages: where the metadata is from, and what the volumes are named after */
+	constructor(group: VolumeGroup, physical: ReadonlyMap<string, ByteSource>, file: string) {
+		this.#group = group;
+		this.#physical = physical;
+		this.#file = file;
+		const snapshots = new Set<string>();
+		for (const { segments } of group.logicalVolumes.values()) {
+			for (const { fields } of segments) {
+				for (const key of ["cow_store", "merging_store"]) if (fields.has(key)) snapshots.add(fields.string(key));
+			}
+		}
+		this.#snapshots = snapshots;
+	}
+
+	/**
+	 * The bytes of the volume `name`; a store when all that lies below is.
+	 *
+	 * @throws `unsupported` for what it is, `not-found` where a physical volume is missing, `damaged`
+	 */
+	open(name: string): ByteSource {
+		if (this.#snapshots.has(name)) throw this.#cannotRead(name, "a snapshot");
+		return this.#volume(name, 0);
+	}
+
+	/** Remembers failures, too: a volume may be part of many others. */
+	#volume(name: string, depth: number): ByteSource {
+		let known = this.#known.get(name);
+		if (known === undefined) {
+			try {
+				known = this.#make(name, depth);
+			} catch (error) {
+				if (!(error instanceof AnyvisorError)) throw error;
+				known = error;
+			}
+			this.#known.set(name, known);
+		}
+		if (known instanceof AnyvisorError) throw known;
+		return known;
+	}
+
+	#make(name: string, depth: number): ByteSource {
+		const volume = this.#group.logicalVolumes.get(name);
+		if (volume === undefined) throw wrong(this.#file, `the logical volume ${name} is missing, though others need it`);
+		// A volume that is part of itself ends here, too.
+		if (depth > DEEPEST) throw wrong(this.#file, `the logical volumes around ${name} nest too deep`);
+		if (volume.merging) throw this.#cannotRead(name, "being merged with a snapshot");
+		const below = new Set<ByteSource>();
+		const parts = volume.segments.map((segment) => {
+			const run = this.#segment(volume, segment, depth, below);
+			return { length: segment.length, run };
+		});
+		return mapped({
+			name: `${this.#file}:${this.#group.name}/${name}`,
+			size: volume.size,
+			run: concatenated(parts),
+			...(volume.writable && { fixed: [...below] }),
+		});
+	}
+
+	#segment(volume: LogicalVolume, segment: Segment, depth: number, below: Set<ByteSource>): RunAt {
+		const { type, length, fields } = segment;
+		const open = (areas: readonly Area[], each: number) =>
+			areas.map((area) => {
+				const place = this.#place(area, each, depth);
+				below.add(place.source);
+				return place;
+			});
+		switch (type) {
+			case "linear":
+			case "striped":
+			case "raid0":
+			case "raid0_meta": {
+				const count = fields.number("stripe_count");
+				const areas = type.startsWith("raid") ? this.#images(segment, count) : this.#areas(segment, "stripes", count);
+				const each = length / count;
+				if (count === 1) return copies(length, open(areas, each));
+				const chunk = fields.bytes("stripe_size", SECTOR);
+				if (chunk === 0 || each % chunk !== 0) throw fields.wrong("stripe_size", "a part of what each stripe has");
+				return striped(
+					chunk,
+					open(areas, each).map((place) => copies(each, [place])),
+				);
+			}
+			case "mirror":
+				return copies(
+					length,
+					this.#present(this.#areas(segment, "mirrors", fields.number("mirror_count")), open, length),
+				);
+			case "raid1":
+				return copies(length, this.#present(this.#images(segment, fields.number("device_count")), open, length));
+			case "zero":
+				return copies(length, []);
+			default:
+				throw this.#cannotRead(
+					volume.name,
+					unreadableTypes.find(([start]) => type.startsWith(start))?.[1] ?? `a volume of the type "${type}"`,
+				);
+		}
+	}
+
+	/** Those of some copies that are on physical volumes which are there. */
+	#present(
+		areas: readonly Area[],
+		open: (areas: readonly Area[], each: number) => readonly Place[],
+		length: number,
+	): readonly Place[] {
+		const found: Place[] = [];
+		let missing: AnyvisorError | undefined;
+		for (const area of areas) {
+			try {
+				found.push(...open([area], length));
+			} catch (error) {
+				if (!(error instanceof AnyvisorError) || error.kind !== "not-found") throw error;
+				missing ??= error;
+			}
+		}
+		if (found.length === 0 && missing) throw missing;
+		return found;
+	}
+
+	/** Pairs of a volume, physical or logical, and of an extent of it. */
+	#areas({ fields }: Segment, key: string, count: number): readonly Area[] {
+		const list = fields.list(key);
+		if (count < 1 || count > MOST_LEGS || list.length !== count * 2)
+			throw fields.wrong(key, `a list of ${count} areas`);
+		return Array.from({ length: count }, (_, i) => {
+			const [name, extent] = [list[2 * i], list[2 * i + 1]];
+			const at = Number(extent) * this.#group.extentSize;
+			if (typeof name !== "string" || !Number.isSafeInteger(at) || at < 0) throw fields.wrong(key, "a list of areas");
+			return { name, at };
+		});
+	}
+
+	/** The images of a RAID; where it has metadata, they come in pairs, the metadata first. */
+	#images({ fields }: Segment, count: number): readonly Area[] {
+		const key = fields.has("raid0_lvs") ? "raid0_lvs" : "raids";
+		const names = fields.strings(key);
+		const step = names.length === 2 * count ? 2 : 1;
+		if (count < 1 || count > MOST_LEGS || names.length !== step * count)
+			throw fields.wrong(key, `a list of ${count} images`);
+		return names.filter((_, i) => i % step === step - 1).map((name) => ({ name, at: 0 }));
+	}
+
+	#place({ name, at }: Area, length: number, depth: number): Place {
+		const physical = this.#group.physicalVolumes.get(name);
+		if (physical === undefined) {
+			const source = this.#volume(name, depth + 1);
+			if (at + length > source.size) throw wrong(this.#file, `an area of ${length} bytes at ${at} leaves ${name}`);
+			return { source, at };
+		}
+		if (at + length > physical.count * this.#group.extentSize) {
+			throw wrong(this.#file, `an area of ${length} bytes at ${at} leaves the extents of ${name}`);
+		}
+		const source = this.#physical.get(physical.id);
+		if (source === undefined) {
+			const was = physical.device === "" ? physical.id : `${physical.id}, once ${physical.device}`;
+			throw notFound(`${this.#file}: the volume group ${this.#group.name} lacks its physical volume ${was}`, {
+				file: this.#file,
+				hint: "Name all disks of the machine, by a descriptor beside them for example.",
+			});
+		}
+		return { source, at: physical.start + at };
+	}
+
+	#cannotRead(volume: string, what: string) {
+		return unsupported(`${this.#file}: ${this.#group.name}/${volume} is ${what}, which Anyvisor cannot read`, {
+			file: this.#file,
+			hint: "Move what it holds to a linear volume where the guest runs, with lvconvert or by a copy.",
+		});
+	}
+}
+
+interface Area {
+	readonly name: string;
+	/** In bytes from the first extent. */
+	readonly at: number;
+}
