@@ -118,8 +118,11 @@ const unescapeDevlink = (name: string) =>
  * partitions.
  */
 function findByName<V extends NamedVolume>(device: string, volumes: readonly V[]): V | undefined {
-	const assembled = volumes.find(({ volume }) => volume.assembled?.devices.includes(device));
-	if (assembled) return assembled;
+	const named = volumes.find(({ volume }) => volume.assembled?.devices.includes(device));
+	if (named) return named;
+	const arrays = volumes.filter(({ volume }) => volume.scheme === "md");
+	// An array has the number that was free, or that a file in the initramfs gives it: a lone one is meant.
+	if (/^\/dev\/md\d+$/.test(device)) return arrays.length === 1 ? arrays[0] : undefined;
 	const [, letter, partition] = /^\/dev\/(?:s|v|xv|h)d([a-z])(\d*)$/.exec(device) ?? [];
 	const [, ordinal, nvmePartition] = /^\/dev\/(?:nvme|mmcblk)(\d+)(?:n1)?(?:p(\d+))?$/.exec(device) ?? [];
 	const disk = letter === undefined ? Number(ordinal) : letter.charCodeAt(0) - "a".charCodeAt(0);
