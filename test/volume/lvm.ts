@@ -110,3 +110,19 @@ export function numberSectors(image: Uint8Array, which: number, from: number): v
 		view.setUint32(at + 504, which);
 	}
 }
+
+const statusOf = (visible: boolean) => `status = ["READ", "WRITE"${visible ? ', "VISIBLE"' : ""}]`;
+
+/** The text of a logical volume for {@link Lvm.restore}; `id` has 32 characters without hyphens. */
+export function logicalVolume(name: string, visible: boolean, extents: number, segment: string): string {
+	const id = name
+		.replaceAll(/[^a-zA-Z0-9]/g, "x")
+		.padEnd(32, "0")
+		.slice(0, 32);
+	const hyphenated = id.replace(/^(.{6})(.{4})(.{4})(.{4})(.{4})(.{4})(.{6})$/, "$1-$2-$3-$4-$5-$6-$7");
+	return `${name} { id = "${hyphenated}" ${statusOf(visible)} flags = [] segment_count = 1
+		segment1 { start_extent = 0 extent_count = ${extents} ${segment} } }\n`;
+}
+
+/** A segment on one physical volume. */
+export const linear = (pv: string, first: number) => `type = "striped" stripe_count = 1 stripes = ["${pv}", ${first}]`;

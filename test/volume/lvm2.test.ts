@@ -6,11 +6,13 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { AnyvisorError } from "../../src/bytes/errors.js";
 import { isStore, readBytes } from "../../src/bytes/source.js";
 import { lvmChecksum } from "../../src/volume/lvm2/layout.js";
+import { LogicalVolumes } from "../../src/volume/lvm2/logical-volume.js";
 import { parseMetadata } from "../../src/volume/lvm2/metadata-text.js";
+import { RaidMetadata } from "../../src/volume/lvm2/raid.js";
 import { parseVolumeGroup } from "../../src/volume/lvm2/volume-group.js";
 import { memoryStore } from "../filesystem/store.js";
 import { corpus, corpusReason, trials } from "../support/tools.js";
-import { assembledFrom, Lvm, lastName, numberSectors, withoutLvm } from "./lvm.js";
+import { assembledFrom, Lvm, lastName, linear, logicalVolume, numberSectors, withoutLvm } from "./lvm.js";
 
 const mebibyte = 2 ** 20;
 const reason = withoutLvm();
@@ -236,6 +238,136 @@ describe.skipIf(reason !== "")(`LVM2 as its tools write it ${reason}`, () => {
 			),
 			{ numRuns: trials(300) },
 		);
+	});
+});
+
+describe.skipIf(reason !== "")(`LVM2 volumes that only a device mapper makes ${reason}`, () => {
+	const extent = mebibyte;
+	let lvm: Lvm;
+	let starts: readonly number[];
+
+	beforeAll(async () => {
+		lvm = await Lvm.on(20, 20);
+		await lvm.command("vgcreate", "-s", "1m", "vg", ...lvm.devices);
+		starts = (await lvm.report("pvs", "pe_start")).map(({ pe_start }) => Number(pe_start));
+	});
+
+	/** The group with these volumes, which lvs has to accept as well, and its bytes. */
+	async function withVolumes(...volumes: readonly string[]) {
+		const text = await lvm.metadata("vg");
+		const [head = ""] = text.split(/\n\tlogical_volumes \{/);
+		const closed = head.trimEnd().replace(/\}$/, volumes.length > 0 && head === text ? "" : "}");
+		await lvm.restore("vg", `${closed}\nlogical_volumes {\n${volumes.join("")}}\n}\n`);
+		const images = await lvm.bytes();
+		for (const [i, image] of images.entries()) numberSectors(image, i, starts[i] ?? 0);
+		const types = await lvm.report("lvs", "lv_name,segtype", "-a", "vg");
+		return { images, types: new Map(types.map(({ lv_name, segtype }) => [lv_name, segtype])) };
+	}
+
+	const imagesOf = (name: string, part: string, at: number) => [
+		logicalVolume(`${name}_${part}_0`, false, 3, linear("pv0", at)),
+		logicalVolume(`${name}_${part}_1`, false, 3, linear("pv1", at)),
+	];
+	const metadataOf = (name: string, at: number) => [
+		logicalVolume(`${name}_rmeta_0`, false, 1, linear("pv0", at)),
+		logicalVolume(`${name}_rmeta_1`, false, 1, linear("pv1", at)),
+	];
+	const raids = (name: string) =>
+		`raids = ["${name}_rmeta_0", "${name}_rimage_0", "${name}_rmeta_1", "${name}_rimage_1"]`;
+
+	it("mirrors, old and new, from whichever half is there", async () => {
+		const { images, types } = await withVolumes(
+			logicalVolume(
+				"old",
+				true,
+				3,
+				'type = "mirror" mirror_count = 2 region_size = 1024 mirrors = ["old_mimage_0", 0, "old_mimage_1", 0]',
+			),
+			logicalVolume("new", true, 3, `type = "raid1" device_count = 2 region_size = 1024 ${raids("new")}`),
+			...imagesOf("old", "mimage", 0),
+			...imagesOf("new", "rimage", 4),
+			...metadataOf("new", 8),
+		);
+		expect([types.get("old"), types.get("new")]).toEqual(["mirror", "raid1"]);
+		for (const lost of [undefined, 0, 1]) {
+			const { volumes } = await assembledFrom(images.filter((_, i) => i !== lost));
+			expect(volumes.map(lastName)).toEqual(["old", "new"]);
+			const half = lost === 0 ? 1 : 0;
+			for (const [i, at] of [0, 4].entries()) {
+				const from = (starts[half] ?? 0) + at * extent + 777;
+				const source = volumes[i]?.source;
+				expect(source && (await readBytes(source, 777, 5000))).toEqual(images[half]?.slice(from, from + 5000));
+			}
+		}
+		const { volumes } = await assembledFrom(images, memoryStore);
+		for (const [i, at] of [0, 4].entries()) {
+			const source = volumes[i]?.source;
+			if (!source || !isStore(source)) throw new Error("not a store");
+			await source.write(3, Uint8Array.of(9, 9, 9));
+			for (const [half, image] of images.entries()) {
+				const from = (starts[half] ?? 0) + at * extent + 3;
+				expect([...image.subarray(from, from + 3)]).toEqual([9, 9, 9]);
+			}
+		}
+	});
+
+	it("a mirror whose first half fell behind is read from the second", async () => {
+		const { images } = await withVolumes(
+			logicalVolume("new", true, 3, `type = "raid1" device_count = 2 region_size = 1024 ${raids("new")}`),
+			...imagesOf("new", "rimage", 4),
+			...metadataOf("new", 8),
+		);
+		for (const [i, image] of images.entries()) {
+			const at = (starts[i] ?? 0) + 8 * extent;
+			image.fill(0, at, at + extent);
+			const events = i === 0 ? 5 : 9;
+			const failed = i === 0 ? 0n : 1n;
+			const values = { magic: 0x64526d44, num_devices: 2, array_position: i, events, failed_devices: failed };
+			image.set(RaidMetadata.build({ ...values, disk_recovery_offset: 2n ** 64n - 1n }), at);
+		}
+		const [volume] = (await assembledFrom(images)).volumes;
+		const from = (starts[1] ?? 0) + 4 * extent;
+		expect(volume && (await readBytes(volume.source, 0, 5000))).toEqual(images[1]?.slice(from, from + 5000));
+	});
+
+	it.each([
+		["raid5", `type = "raid5" device_count = 2 stripe_size = 128 region_size = 1024 ${raids("x")}`, "a RAID 5 volume"],
+		[
+			"raid10",
+			`type = "raid10" device_count = 2 stripe_size = 128 region_size = 1024 ${raids("x")}`,
+			"a RAID 10 volume",
+		],
+		["cache", 'type = "cache" cache_pool = "pool" origin = "origin"', "a cached volume"],
+		["writecache", 'type = "writecache" origin = "origin" writecache = "pool"', "a cached volume"],
+		["vdo", 'type = "vdo" vdo_pool = "pool"', "a VDO volume"],
+		["what nobody knows", 'type = "later"', 'of the type "later"'],
+		["a circle", 'type = "striped" stripe_count = 1 stripes = ["x", 0]', "nest too deep"],
+	])("refuses %s by name", (_, segment, what) => {
+		const text = `vg { id = "v" seqno = 1 extent_size = 8 logical_volumes { ${logicalVolume("x", true, 2, segment)} } }`;
+		const volumes = new LogicalVolumes(parseVolumeGroup(text, "t"), new Map(), "t");
+		const name = what.replace(
+			"a cached volume",
+			segment.includes('type = "writecache"') ? "a volume with a write cache" : what,
+		);
+		return expect(volumes.open("x")).rejects.toMatchObject({ message: expect.stringContaining(name) });
+	});
+
+	it("reads the origin of a snapshot, and refuses the snapshot", async () => {
+		const { images, types } = await withVolumes(
+			logicalVolume("origin", true, 2, linear("pv0", 0)),
+			logicalVolume("snap", true, 1, linear("pv0", 2)),
+			logicalVolume("snapshot0", false, 2, 'type = "snapshot" chunk_size = 8 origin = "origin" cow_store = "snap"'),
+		);
+		expect(types.has("snap")).toBe(true);
+		const { volumes } = await assembledFrom(images);
+		expect(volumes.map(lastName)).toEqual(["origin"]);
+		const from = starts[0] ?? 0;
+		expect(volumes[0] && (await readBytes(volumes[0].source, 0, 512))).toEqual(images[0]?.slice(from, from + 512));
+		const group = parseVolumeGroup(await lvm.metadata("vg"), "t");
+		await expect(new LogicalVolumes(group, new Map(), "t").open("snap")).rejects.toMatchObject({
+			kind: "unsupported",
+			message: expect.stringContaining("vg/snap is a snapshot"),
+		});
 	});
 });
 

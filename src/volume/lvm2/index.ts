@@ -40,7 +40,7 @@ export const lvm2: VolumeAssembly = {
 			const ids = new Set([...newest.group.physicalVolumes.values()].map(({ id }) => id));
 			const mine = members.filter(({ physical }) => ids.has(physical.id));
 			for (const { volume } of mine) used.add(volume);
-			volumes.push(...volumesOf(newest, mine));
+			volumes.push(...(await volumesOf(newest, mine)));
 		}
 		for (const volume of used) problems.delete(volume);
 		return { volumes, used, problems };
@@ -68,32 +68,38 @@ function newestOf(members: readonly Member[], problems: Map<Volume, AnyvisorErro
 	return groups.values();
 }
 
-function volumesOf({ group, from }: Newest, members: readonly Member[]): readonly Volume[] {
+async function volumesOf({ group, from }: Newest, members: readonly Member[]): Promise<readonly Volume[]> {
 	const sources = new Map<string, ByteSource>();
 	for (const { volume, physical } of members) {
 		// Of a disk and its copy, the first one counts.
 		if (!sources.has(physical.id)) sources.set(physical.id, volume.source);
 	}
 	const logical = new LogicalVolumes(group, sources, from.source.name);
-	const visible = [...group.logicalVolumes.values()].filter((volume) => volume.visible && !isPool(volume));
-	return visible.map(({ name, size }) => ({
-		number: 0,
-		scheme: "lvm2",
-		at: 0,
-		size,
-		type: "",
-		bootable: false,
-		assembled: { from: members.map(({ volume }) => volume), devices: deviceNames(group.name, name) },
-		source: openOr(() => logical.open(name), `${from.source.name}:${group.name}/${name}`, size),
-	}));
+	const visible = [...group.logicalVolumes.values()].filter((volume) => volume.visible && !isInternal(volume));
+	const opened: Volume[] = [];
+	for (const { name, size } of visible) {
+		const source = await openOr(() => logical.open(name), `${from.source.name}:${group.name}/${name}`, size);
+		opened.push({
+			number: 0,
+			scheme: "lvm2",
+			at: 0,
+			size,
+			type: "",
+			bootable: false,
+			assembled: { from: members.map(({ volume }) => volume), devices: deviceNames(group.name, name) },
+			source,
+		});
+	}
+	return opened;
 }
 
-/** What other volumes are made from. */
-const isPool = ({ segments }: LogicalVolume) => segments.some(({ type }) => /^(?:thin|cache|vdo)-pool/.test(type));
+/** What other volumes are made from, and what ties a snapshot to its origin. */
+const isInternal = ({ segments }: LogicalVolume) =>
+	segments.some(({ type }) => type === "snapshot" || /^(?:thin|cache|vdo)-pool/.test(type));
 
-function openOr(open: () => ByteSource, name: string, size: number): ByteSource {
+async function openOr(open: () => Promise<ByteSource>, name: string, size: number): Promise<ByteSource> {
 	try {
-		return open();
+		return await open();
 	} catch (error) {
 		return unreadable(name, size, own(error));
 	}

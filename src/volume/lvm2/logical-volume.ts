@@ -2,6 +2,8 @@ import { AnyvisorError, notFound, unsupported } from "../../bytes/errors.js";
 import type { ByteSource } from "../../bytes/source.js";
 import { concatenated, copies, mapped, type Place, type RunAt, striped } from "../mapping.js";
 import { SECTOR } from "./layout.js";
+import { currentImages } from "./raid.js";
+import { openThin } from "./thin.js";
 import { type LogicalVolume, type Segment, type VolumeGroup, wrong } from "./volume-group.js";
 
 /** A thin volume in a pool on a mirror is 4 deep. */
@@ -15,7 +17,7 @@ const unreadableTypes: readonly (readonly [start: string, name: string])[] = [
 	["raid5", "a RAID 5 volume"],
 	["raid6", "a RAID 6 volume"],
 	["raid10", "a RAID 10 volume"],
-	["thin", "a thin volume"],
+	["thin-pool", "a thin pool"],
 	["cache", "a cached volume"],
 	["writecache", "a volume with a write cache"],
 	["vdo", "a VDO volume"],
@@ -53,17 +55,17 @@ export class LogicalVolumes {
 	 *
 	 * @throws `unsupported` for what it is, `not-found` where a physical volume is missing, `damaged`
 	 */
-	open(name: string): ByteSource {
+	async open(name: string): Promise<ByteSource> {
 		if (this.#snapshots.has(name)) throw this.#cannotRead(name, "a snapshot");
 		return this.#volume(name, 0);
 	}
 
 	/** Remembers failures, too: a volume may be part of many others. */
-	#volume(name: string, depth: number): ByteSource {
+	async #volume(name: string, depth: number): Promise<ByteSource> {
 		let known = this.#known.get(name);
 		if (known === undefined) {
 			try {
-				known = this.#make(name, depth);
+				known = await this.#make(name, depth);
 			} catch (error) {
 				if (!(error instanceof AnyvisorError)) throw error;
 				known = error;
@@ -74,56 +76,83 @@ export class LogicalVolumes {
 		return known;
 	}
 
-	#make(name: string, depth: number): ByteSource {
+	async #make(name: string, depth: number): Promise<ByteSource> {
 		const volume = this.#group.logicalVolumes.get(name);
 		if (volume === undefined) throw wrong(this.#file, `the logical volume ${name} is missing, though others need it`);
 		// A volume that is part of itself ends here, too.
 		if (depth > DEEPEST) throw wrong(this.#file, `the logical volumes around ${name} nest too deep`);
 		if (volume.merging) throw this.#cannotRead(name, "being merged with a snapshot");
 		const below = new Set<ByteSource>();
-		const parts = volume.segments.map((segment) => {
-			const run = this.#segment(volume, segment, depth, below);
-			return { length: segment.length, run };
-		});
+		const parts: { readonly length: number; readonly run: RunAt }[] = [];
+		for (const segment of volume.segments) {
+			parts.push({ length: segment.length, run: await this.#segment(volume, segment, depth, below) });
+		}
 		return mapped({
-			name: `${this.#file}:${this.#group.name}/${name}`,
+			name: this.#named(name),
 			size: volume.size,
 			run: concatenated(parts),
 			...(volume.writable && { fixed: [...below] }),
 		});
 	}
 
-	#segment(volume: LogicalVolume, segment: Segment, depth: number, below: Set<ByteSource>): RunAt {
+	/** @param below is told of what the segment lies on */
+	async #segment(volume: LogicalVolume, segment: Segment, depth: number, below: Set<ByteSource>): Promise<RunAt> {
 		const { type, length, fields } = segment;
-		const open = (areas: readonly Area[], each: number) =>
-			areas.map((area) => {
-				const place = this.#place(area, each, depth);
-				below.add(place.source);
-				return place;
-			});
+		const open = async (areas: readonly Area[], each: number) => {
+			const places: Place[] = [];
+			for (const area of areas) places.push(await this.#place(area, each, depth));
+			for (const { source } of places) below.add(source);
+			return places;
+		};
 		switch (type) {
 			case "linear":
 			case "striped":
 			case "raid0":
 			case "raid0_meta": {
 				const count = fields.number("stripe_count");
-				const areas = type.startsWith("raid") ? this.#images(segment, count) : this.#areas(segment, "stripes", count);
+				const areas = type.startsWith("raid")
+					? this.#images(segment, count).map(({ image }) => image)
+					: this.#areas(segment, "stripes", count);
 				const each = length / count;
-				if (count === 1) return copies(length, open(areas, each));
+				if (count === 1) return copies(length, await open(areas, each));
 				const chunk = fields.bytes("stripe_size", SECTOR);
 				if (chunk === 0 || each % chunk !== 0) throw fields.wrong("stripe_size", "a part of what each stripe has");
+				const legs = await open(areas, each);
 				return striped(
 					chunk,
-					open(areas, each).map((place) => copies(each, [place])),
+					legs.map((place) => copies(each, [place])),
 				);
 			}
-			case "mirror":
+			case "mirror": {
+				const areas = this.#areas(segment, "mirrors", fields.number("mirror_count"));
+				return copies(length, await present(areas.map((area) => () => open([area], length))));
+			}
+			case "raid1": {
+				const images = this.#images(segment, fields.number("device_count"));
+				const metadata: (ByteSource | undefined)[] = [];
+				for (const { metadata: area } of images) {
+					const places = area ? await ifThere(() => this.#place(area, 0, depth)) : undefined;
+					metadata.push(places?.source);
+				}
+				const current = await currentImages(metadata);
+				const whole = images.filter((_, i) => current[i]);
+				if (whole.length === 0) throw wrong(this.#file, `no image of ${volume.name} has all its data`);
 				return copies(
 					length,
-					this.#present(this.#areas(segment, "mirrors", fields.number("mirror_count")), open, length),
+					await present(
+						whole.map(
+							({ image }) =>
+								() =>
+									open([image], length),
+						),
+					),
 				);
-			case "raid1":
-				return copies(length, this.#present(this.#images(segment, fields.number("device_count")), open, length));
+			}
+			case "thin": {
+				const source = await this.#thin(volume, segment, depth);
+				below.add(source);
+				return copies(length, [{ source, at: 0 }]);
+			}
 			case "zero":
 				return copies(length, []);
 			default:
@@ -134,24 +163,15 @@ export class LogicalVolumes {
 		}
 	}
 
-	/** Those of some copies that are on physical volumes which are there. */
-	#present(
-		areas: readonly Area[],
-		open: (areas: readonly Area[], each: number) => readonly Place[],
-		length: number,
-	): readonly Place[] {
-		const found: Place[] = [];
-		let missing: AnyvisorError | undefined;
-		for (const area of areas) {
-			try {
-				found.push(...open([area], length));
-			} catch (error) {
-				if (!(error instanceof AnyvisorError) || error.kind !== "not-found") throw error;
-				missing ??= error;
-			}
-		}
-		if (found.length === 0 && missing) throw missing;
-		return found;
+	async #thin({ name }: LogicalVolume, { length, fields }: Segment, depth: number): Promise<ByteSource> {
+		if (fields.has("external_origin")) throw this.#cannotRead(name, "a thin volume over another volume");
+		const pool = fields.string("thin_pool");
+		const [segment] = this.#group.logicalVolumes.get(pool)?.segments ?? [];
+		if (segment?.type !== "thin-pool") throw wrong(this.#file, `there is no thin pool ${pool}, which ${name} is in`);
+		const metadata = await this.#volume(segment.fields.string("metadata"), depth + 1);
+		const data = await this.#volume(segment.fields.string("pool"), depth + 1);
+		const id = fields.number("device_id");
+		return openThin({ metadata, data }, { id, name: this.#named(name), size: length });
 	}
 
 	/** Pairs of a volume, physical or logical, and of an extent of it. */
@@ -168,19 +188,24 @@ export class LogicalVolumes {
 	}
 
 	/** The images of a RAID; where it has metadata, they come in pairs, the metadata first. */
-	#images({ fields }: Segment, count: number): readonly Area[] {
+	#images({ fields }: Segment, count: number): readonly { readonly image: Area; readonly metadata?: Area }[] {
 		const key = fields.has("raid0_lvs") ? "raid0_lvs" : "raids";
 		const names = fields.strings(key);
 		const step = names.length === 2 * count ? 2 : 1;
 		if (count < 1 || count > MOST_LEGS || names.length !== step * count)
 			throw fields.wrong(key, `a list of ${count} images`);
-		return names.filter((_, i) => i % step === step - 1).map((name) => ({ name, at: 0 }));
+		const areas = names.map((name) => ({ name, at: 0 }));
+		return Array.from({ length: count }, (_, i) => {
+			const [first, image = first] = areas.slice(i * step, (i + 1) * step);
+			if (first === undefined || image === undefined) throw fields.wrong(key, "a list of images");
+			return step === 1 ? { image } : { image, metadata: first };
+		});
 	}
 
-	#place({ name, at }: Area, length: number, depth: number): Place {
+	async #place({ name, at }: Area, length: number, depth: number): Promise<Place> {
 		const physical = this.#group.physicalVolumes.get(name);
 		if (physical === undefined) {
-			const source = this.#volume(name, depth + 1);
+			const source = await this.#volume(name, depth + 1);
 			if (at + length > source.size) throw wrong(this.#file, `an area of ${length} bytes at ${at} leaves ${name}`);
 			return { source, at };
 		}
@@ -198,6 +223,10 @@ export class LogicalVolumes {
 		return { source, at: physical.start + at };
 	}
 
+	#named(volume: string): string {
+		return `${this.#file}:${this.#group.name}/${volume}`;
+	}
+
 	#cannotRead(volume: string, what: string) {
 		return unsupported(`${this.#file}: ${this.#group.name}/${volume} is ${what}, which Anyvisor cannot read`, {
 			file: this.#file,
@@ -210,4 +239,22 @@ interface Area {
 	readonly name: string;
 	/** In bytes from the first extent. */
 	readonly at: number;
+}
+
+/** Those of some copies that are on physical volumes which are there. */
+async function present(opening: readonly (() => Promise<readonly Place[]>)[]): Promise<readonly Place[]> {
+	const found: Place[] = [];
+	for (const open of opening) found.push(...((await ifThere(open)) ?? []));
+	// None is: the first one's complaint is as good as any.
+	return found.length > 0 || opening[0] === undefined ? found : opening[0]();
+}
+
+/** `undefined` for what is on a physical volume that is missing. */
+async function ifThere<T>(open: () => Promise<T>): Promise<T | undefined> {
+	try {
+		return await open();
+	} catch (error) {
+		if (error instanceof AnyvisorError && error.kind === "not-found") return undefined;
+		throw error;
+	}
 }
