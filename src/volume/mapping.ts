@@ -74,7 +74,7 @@ export function mapped(mapping: Mapping): ByteSource {
 }
 
 async function readAny(places: readonly Place[], into: Uint8Array): Promise<void> {
-	let failure: unknown;
+	let failure: AnyvisorError | undefined;
 	for (const { source, at } of places) {
 		try {
 			await source.read(at, into);
@@ -84,7 +84,7 @@ async function readAny(places: readonly Place[], into: Uint8Array): Promise<void
 			failure ??= error;
 		}
 	}
-	if (failure !== undefined) throw failure;
+	if (failure) throw failure;
 	into.fill(0);
 }
 

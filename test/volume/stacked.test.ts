@@ -130,7 +130,8 @@ describe.skipIf(missing(...tools) || reason !== "")(`a system on volumes that li
 	});
 
 	it("a group over whole disks", async () => {
-		await judge(opened(await group(8, 10, 16)));
+		const { volumes } = await judge(opened(await group(8, 10, 16)));
+		expect(volumes.filter(({ recognised }) => recognised === "an LVM2 physical volume")).toHaveLength(3);
 	});
 
 	it.each(["1.0", "1.2"] as const)("a physical volume on a mirror of version %s over partitions", async (version) => {

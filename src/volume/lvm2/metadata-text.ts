@@ -2,7 +2,7 @@ import { damaged } from "../../bytes/errors.js";
 
 // The configuration language of LVM2, described in lvm.conf(5): "section { … }", "key = value", "# comment".
 
-export type Value = number | string | readonly (number | string)[];
+type Value = number | string | readonly (number | string)[];
 
 /** A section of the text. */
 export interface Section {

@@ -28,7 +28,7 @@ const ALL = 2n ** 64n - 1n;
  * @param metadata of each image; `undefined` where that is not there
  */
 export async function currentImages(metadata: readonly (ByteSource | undefined)[]): Promise<readonly boolean[]> {
-	const blocks = await Promise.all(metadata.map((source) => source && readMetadata(source)));
+	const blocks = await Promise.all(metadata.map(readMetadata));
 	const newest = blocks.reduce(
 		(best, block) => (block && block.events > (best?.events ?? -1) ? block : best),
 		undefined,
@@ -40,7 +40,8 @@ export async function currentImages(metadata: readonly (ByteSource | undefined)[
 	});
 }
 
-async function readMetadata(source: ByteSource) {
+async function readMetadata(source: ByteSource | undefined) {
+	if (source === undefined) return undefined;
 	const bytes = await readUpTo(source, 0, RaidMetadata.size);
 	if (bytes.length < RaidMetadata.size) return undefined;
 	const block = RaidMetadata.parse(bytes, 0, source.name);

@@ -11,7 +11,7 @@ import { SECTOR } from "./layout.js";
 /** Bytes of a block of metadata. */
 const BLOCK = 4096;
 
-export const ThinSuperblock = struct("thin pool superblock", "little", {
+const ThinSuperblock = struct("thin pool superblock", "little", {
 	csum: u32,
 	flags: u32,
 	blocknr: u64,

@@ -15,7 +15,7 @@ export interface VolumeGroup {
 }
 
 /** Where the extents of a physical volume are. */
-export interface PhysicalExtents {
+interface PhysicalExtents {
 	/** Without hyphens, as in its label. */
 	readonly id: string;
 	/** For messages: the device that it was, `/dev/sda2`. */
@@ -96,7 +96,7 @@ function logicalVolume(name: string, fields: Fields, extentSize: number, file: s
 }
 
 /** The values of a section, of the type that each has to have; the others are `damaged`. */
-export class Fields {
+class Fields {
 	readonly #section: Section;
 	/** For messages. */
 	readonly #of: string;

@@ -1,5 +1,5 @@
-import { AnyvisorError, notFound, unsupported } from "../../bytes/errors.js";
-import { type ByteSource } from "../../bytes/source.js";
+import { type AnyvisorError, notFound, unsupported } from "../../bytes/errors.js";
+import type { ByteSource } from "../../bytes/source.js";
 import { concatenated, copies, mapped, type Place, type RunAt, striped } from "../mapping.js";
 import type { Volume } from "../volume.js";
 import { raid10, raid10Layout, raid10Sizes } from "./raid10.js";

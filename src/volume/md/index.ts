@@ -39,9 +39,9 @@ async function volumesOf(found: readonly Found[], problems: Map<Volume, Anyvisor
 	const { name, used, uuid } = newestOf(found);
 	const devices = deviceNames(name, uuid);
 	const source = open(found, devices[0] ?? "", used);
-	const array: Volume = {
+	const array = {
 		number: 0,
-		scheme: "md",
+		scheme: "md" as const,
 		at: 0,
 		size: source.size,
 		type: "",
@@ -52,9 +52,10 @@ async function volumesOf(found: readonly Found[], problems: Map<Volume, Anyvisor
 	try {
 		const partitions = (await gpt.read(source, 512)) ?? (await mbr.read(source, 512));
 		if (partitions === undefined || partitions.length === 0) return [array];
+		const { from } = array.assembled;
 		return partitions.map((partition) => {
 			const names = devices.map((device) => partitionName(device, partition.number));
-			return { ...partition, assembled: { from: found.map(({ volume }) => volume), devices: names } };
+			return Object.assign(partition, { assembled: { from, devices: names } });
 		});
 	} catch (error) {
 		if (!(error instanceof AnyvisorError)) throw error;

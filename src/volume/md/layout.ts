@@ -83,7 +83,7 @@ export const Superblock0 = struct("md superblock of version 0.90", "little", {
 	minor_version: u32,
 	patch_version: u32,
 	gvalid_words: u32,
-	set_uuid0: bytes(4),
+	set_uuid0: u32,
 	ctime: u32,
 	level: i32,
 	/** KiB of each member that are used; 32 bits were enough. */
@@ -92,7 +92,7 @@ export const Superblock0 = struct("md superblock of version 0.90", "little", {
 	raid_disks: u32,
 	md_minor: u32,
 	not_persistent: u32,
-	set_uuid123: bytes(12),
+	set_uuid123: array(u32, 3),
 	gstate_creserved: array(u32, 16),
 	utime: u32,
 	state: u32,

@@ -121,7 +121,7 @@ function readVersion0(file: string, bytes: Uint8Array, at: number): Member | und
 	const used = block.size * 1024;
 	return checked(file, {
 		at,
-		uuid: hex(block.set_uuid0) + hex(block.set_uuid123),
+		uuid: [block.set_uuid0, ...block.set_uuid123].map((word) => word.toString(16).padStart(8, "0")).join(""),
 		name: String(block.md_minor),
 		level: block.level,
 		layout: block.level === 0 ? undefined : block.layout,
