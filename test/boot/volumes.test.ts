@@ -14,7 +14,7 @@ process.env["PATH"] += ":/usr/sbin:/sbin";
 const tools = ["qemu-system-x86_64", "busybox", "cpio", "mdadm", "lvm"];
 const mebibyte = 2 ** 20;
 /** What the members of an array or of a group may take on the disk that comes back. */
-const slot = 8;
+const slot = 12;
 
 /** Arrays that mdadm makes; their members are of so many MiB. */
 const arrays: readonly (readonly [name: string, options: string, sizes: readonly number[]])[] = [
@@ -33,17 +33,18 @@ const arrays: readonly (readonly [name: string, options: string, sizes: readonly
 	["offset-2", "--metadata=1.2 --level=10 --layout=o2 --chunk=16 --assume-clean", [4, 4, 4]],
 ];
 
-/** Logical volumes, in a group on three loop devices. */
+/** Logical volumes, in a group on four loop devices. */
 const volumes: readonly (readonly [name: string, options: string])[] = [
 	["linear", "-L 2m vg"],
 	["striped", "-L 3m -i 3 -I 16k vg"],
 	["raid0", "--type raid0 -L 2m -i 2 -I 8k vg"],
 	["raid1", "--type raid1 -m 1 --nosync -L 1m vg"],
+	["raid10", "--type raid10 -i 2 -m 1 -I 16k --nosync -L 1m vg"],
 	["mirror", "--type mirror -m 1 --mirrorlog core --nosync -L 1m vg"],
 	["thin-1", "--type thin -V 4m --thinpool pool vg"],
 	["thin-2", "--type thin -V 6m --thinpool pool vg"],
 ];
-const groupSizes = [8, 8, 8];
+const groupSizes = [12, 12, 12, 12];
 
 const loops = (count: number) => Array.from({ length: count }, (_, i) => `/dev/loop${i}`).join(" ");
 const attach = (sizes: readonly number[]) =>

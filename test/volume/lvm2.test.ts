@@ -332,11 +332,6 @@ describe.skipIf(reason !== "")(`LVM2 volumes that only a device mapper makes ${r
 
 	it.each([
 		["raid5", `type = "raid5" device_count = 2 stripe_size = 128 region_size = 1024 ${raids("x")}`, "a RAID 5 volume"],
-		[
-			"raid10",
-			`type = "raid10" device_count = 2 stripe_size = 128 region_size = 1024 ${raids("x")}`,
-			"a RAID 10 volume",
-		],
 		["cache", 'type = "cache" cache_pool = "pool" origin = "origin"', "a cached volume"],
 		["writecache", 'type = "writecache" origin = "origin" writecache = "pool"', "a cached volume"],
 		["vdo", 'type = "vdo" vdo_pool = "pool"', "a VDO volume"],

@@ -1,6 +1,7 @@
 import { AnyvisorError, notFound, unsupported } from "../../bytes/errors.js";
 import type { ByteSource } from "../../bytes/source.js";
 import { concatenated, copies, mapped, type Place, type RunAt, striped } from "../mapping.js";
+import { hasAllChunks, raid10 } from "../md/raid10.js";
 import { SECTOR } from "./layout.js";
 import { currentImages } from "./raid.js";
 import { openThin } from "./thin.js";
@@ -16,7 +17,6 @@ const unreadableTypes: readonly (readonly [start: string, name: string])[] = [
 	["raid4", "a RAID 4 volume"],
 	["raid5", "a RAID 5 volume"],
 	["raid6", "a RAID 6 volume"],
-	["raid10", "a RAID 10 volume"],
 	["thin-pool", "a thin pool"],
 	["cache", "a cached volume"],
 	["writecache", "a volume with a write cache"],
@@ -25,6 +25,8 @@ const unreadableTypes: readonly (readonly [start: string, name: string])[] = [
 	["snapshot", "a snapshot"],
 	["error", "a volume of errors"],
 ];
+
+const allDisks = "Name all disks of the machine, by a descriptor beside them for example.";
 
 /** The logical volumes of a group as byte sources. */
 export class LogicalVolumes {
@@ -128,25 +130,29 @@ export class LogicalVolumes {
 				return copies(length, await present(areas.map((area) => () => open([area], length))));
 			}
 			case "raid1": {
-				const images = this.#images(segment, fields.number("device_count"));
-				const metadata: (ByteSource | undefined)[] = [];
-				for (const { metadata: area } of images) {
-					const places = area ? await ifThere(() => this.#place(area, 0, depth)) : undefined;
-					metadata.push(places?.source);
+				const images = await this.#currentImages(volume, segment, depth);
+				return copies(length, await present(images.flatMap((image) => (image ? () => open([image], length) : []))));
+			}
+			case "raid10": {
+				const images = await this.#currentImages(volume, segment, depth);
+				const [count, chunk] = [images.length, fields.bytes("stripe_size", SECTOR)];
+				// The only layout that LVM makes.
+				const near = fields.has("data_copies") ? fields.number("data_copies") : 2;
+				if (chunk === 0 || near < 1 || near > count) throw fields.wrong("stripe_size", "one that fits the copies");
+				const seats: (Place | undefined)[] = [];
+				for (const image of images) {
+					const each = Math.ceil((length * near) / count);
+					const place = image && (await ifThere(() => open([image], each)));
+					seats.push(place?.[0]);
 				}
-				const current = await currentImages(metadata);
-				const whole = images.filter((_, i) => current[i]);
-				if (whole.length === 0) throw wrong(this.#file, `no image of ${volume.name} has all its data`);
-				return copies(
-					length,
-					await present(
-						whole.map(
-							({ image }) =>
-								() =>
-									open([image], length),
-						),
-					),
-				);
+				const run = raid10({ near, far: 1, offset: false }, seats, chunk, 0);
+				if (!hasAllChunks(run, { count, chunk, size: length })) {
+					throw notFound(`${this.#named(volume.name)} lacks too many of its ${count} images`, {
+						file: this.#file,
+						hint: allDisks,
+					});
+				}
+				return run;
 			}
 			case "thin": {
 				const source = await this.#thin(volume, segment, depth);
@@ -161,6 +167,23 @@ export class LogicalVolumes {
 					unreadableTypes.find(([start]) => type.startsWith(start))?.[1] ?? `a volume of the type "${type}"`,
 				);
 		}
+	}
+
+	/** The images of a mirror in their places, without those that fell behind. */
+	async #currentImages(
+		{ name }: LogicalVolume,
+		segment: Segment,
+		depth: number,
+	): Promise<readonly (Area | undefined)[]> {
+		const images = this.#images(segment, segment.fields.number("device_count"));
+		const metadata: (ByteSource | undefined)[] = [];
+		for (const { metadata: area } of images) {
+			const place = area ? await ifThere(() => this.#place(area, 0, depth)) : undefined;
+			metadata.push(place?.source);
+		}
+		const current = await currentImages(metadata);
+		if (!current.includes(true)) throw wrong(this.#file, `no image of ${name} has all its data`);
+		return images.map(({ image }, i) => (current[i] ? image : undefined));
 	}
 
 	async #thin({ name }: LogicalVolume, { length, fields }: Segment, depth: number): Promise<ByteSource> {
@@ -217,7 +240,7 @@ export class LogicalVolumes {
 			const was = physical.device === "" ? physical.id : `${physical.id}, once ${physical.device}`;
 			throw notFound(`${this.#file}: the volume group ${this.#group.name} lacks its physical volume ${was}`, {
 				file: this.#file,
-				hint: "Name all disks of the machine, by a descriptor beside them for example.",
+				hint: allDisks,
 			});
 		}
 		return { source, at: physical.start + at };

@@ -2,7 +2,7 @@ import { type AnyvisorError, notFound, unsupported } from "../../bytes/errors.js
 import type { ByteSource } from "../../bytes/source.js";
 import { concatenated, copies, mapped, type Place, type RunAt, striped } from "../mapping.js";
 import type { Volume } from "../volume.js";
-import { raid10, raid10Layout, raid10Sizes } from "./raid10.js";
+import { hasAllChunks, raid10, raid10Layout, raid10Sizes } from "./raid10.js";
 import type { Member } from "./superblock.js";
 
 /** A member and the volume that it is on. */
@@ -76,10 +76,7 @@ function partsOf(array: Member, seats: readonly Seat[], name: string): Parts {
 				throw cannotRead(name, `has the RAID 10 layout 0x${(layout ?? 0).toString(16)}`);
 			const { stride, size } = raid10Sizes(ways, count, chunk, used);
 			const run = raid10(ways, seats, chunk, stride);
-			// Which chunks are gone repeats with the stripes.
-			for (let i = 0; i < count && i * chunk < size; i++) {
-				if (run(i * chunk).places.length === 0) throw lacking(name, seats);
-			}
+			if (!hasAllChunks(run, { count, chunk, size })) throw lacking(name, seats);
 			return { size, run };
 		}
 		default:

@@ -29,6 +29,15 @@ export function raid10Sizes({ near, far, offset }: Raid10Layout, count: number, 
 	return { stride, size };
 }
 
+/** Whether each chunk of `size` bytes is somewhere: which ones are gone repeats with the stripes. */
+export function hasAllChunks(
+	run: RunAt,
+	{ count, chunk, size }: { count: number; chunk: number; size: number },
+): boolean {
+	for (let i = 0; i < count && i * chunk < size; i++) if (run(i * chunk).places.length === 0) return false;
+	return true;
+}
+
 /** Chunk after chunk, each at its `near * far` places; those of members that are not there are left out. */
 export function raid10(
 	{ near, far, offset }: Raid10Layout,
