@@ -83,6 +83,10 @@ export const inspectionSchema = z.strictObject({
 			disk: z.int().nonnegative(),
 			number: z.int().nonnegative(),
 			scheme: z.string(),
+			device: z
+				.string()
+				.nullable()
+				.describe("the guest's name for a volume that is assembled from others, such as /dev/vg/root"),
 			at: bytes,
 			size: bytes,
 			type: z.string(),

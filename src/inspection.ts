@@ -29,6 +29,7 @@ export const volumeDocument = ({
 	disk,
 	number: volume.number,
 	scheme: volume.scheme,
+	device: volume.assembled?.devices[0] ?? null,
 	at: volume.at,
 	size: volume.size,
 	type: volume.type,

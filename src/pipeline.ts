@@ -30,7 +30,7 @@ import {
 import { writeOva } from "./target/ova.js";
 import { layoutsFor } from "./target/registry.js";
 import type { Appliance, LayoutOptions, PlacedLayout } from "./target/target.js";
-import { readVolumes } from "./volume/registry.js";
+import { assembleVolumes, readVolumes } from "./volume/registry.js";
 import type { Volume } from "./volume/volume.js";
 
 /** A virtual machine as it was handed over: its hardware and its disks. */
@@ -46,9 +46,9 @@ export interface Vm {
 	readonly disks: readonly Disk[];
 }
 
-/** A volume of one of the disks, and what is on it. */
+/** A volume of one of the disks, or one that was assembled from such, and what is on it. */
 export interface FoundVolume {
-	/** Index into {@link Vm.disks}. */
+	/** Index into {@link Vm.disks}; of an assembled volume, the disk of its first part. */
 	readonly disk: number;
 	readonly volume: Volume;
 	readonly filesystem: Filesystem | undefined;
@@ -100,30 +100,44 @@ export async function lookAtFiles(
 }
 
 async function findVolumes(disks: readonly Disk[]): Promise<FoundVolume[]> {
-	const found: FoundVolume[] = [];
+	const partitions: Volume[] = [];
+	const diskOf = new Map<Volume, number>();
 	for (const [index, disk] of disks.entries()) {
 		for (const volume of await readVolumes(disk, disk.sectorSize)) {
-			let filesystem: Filesystem | undefined;
-			let problem: AnyvisorError | undefined;
-			try {
-				filesystem = await openFilesystem(volume.source);
-			} catch (error) {
-				// One damaged volume does not hide the system on another; it is told if no system is found.
-				if (!(error instanceof AnyvisorError)) throw error;
-				problem = error;
-			}
-			const recognised = filesystem ? undefined : await recogniseUnsupported(volume.source);
-			found.push({ disk: index, volume, filesystem, recognised, problem });
+			partitions.push(volume);
+			diskOf.set(volume, index);
 		}
 	}
+	const { volumes, used, problems } = await assembleVolumes(partitions);
+	for (const volume of volumes) diskOf.set(volume, diskOf.get(volume.assembled?.from[0] ?? volume) ?? 0);
+	const found: FoundVolume[] = [];
+	for (const volume of [...partitions, ...volumes]) {
+		// A member of a mirror looks like the whole.
+		const opened = used.has(volume) ? {} : await attempt(() => openFilesystem(volume.source));
+		const filesystem = opened.result;
+		const recognised = filesystem ? undefined : (await attempt(() => recogniseUnsupported(volume.source))).result;
+		const problem = problems.get(volume) ?? opened.problem;
+		found.push({ disk: diskOf.get(volume) ?? 0, volume, filesystem, recognised, problem });
+	}
 	return found;
+}
+
+/** One damaged volume does not hide the system on another; it is told if no system is found. */
+async function attempt<T>(action: () => Promise<T>): Promise<{ result?: T; problem?: AnyvisorError }> {
+	try {
+		return { result: await action() };
+	} catch (error) {
+		if (!(error instanceof AnyvisorError)) throw error;
+		return { problem: error };
+	}
 }
 
 function nothingFound(name: string, volumes: readonly FoundVolume[]): AnyvisorError {
 	const problem = volumes.find((found) => found.problem)?.problem;
 	if (problem) return problem;
 	const contents = volumes.map(({ volume, filesystem, recognised }) => {
-		const where = volume.number === 0 ? "the disk" : `partition ${volume.number}`;
+		const [device] = volume.assembled?.devices ?? [];
+		const where = device ?? (volume.number === 0 ? "the disk" : `partition ${volume.number}`);
 		return `${where}: ${filesystem?.kind ?? recognised ?? "nothing known"}`;
 	});
 	const list = contents.length === 0 ? "it has no partitions" : contents.join(", ");

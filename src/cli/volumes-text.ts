@@ -2,9 +2,11 @@ import type { Inspection } from "../inspection-schema.js";
 import type { FoundVolume } from "../pipeline.js";
 import { humanBytes, painter, printable, table, wantsColour } from "./terminal.js";
 
-/** As Linux names them with one kind of controller: `/dev/sda1`; a disk without partitions is `/dev/sda`. */
+/** As Linux names them, disks as if they had one kind of controller: `/dev/sda1`, `/dev/vg/root`; a disk is `/dev/sda`. */
 export const deviceNames = (volumes: readonly Pick<FoundVolume, "disk" | "volume">[]): readonly string[] =>
-	volumes.map(({ disk, volume }) => `/dev/sd${letters(disk)}${volume.number === 0 ? "" : volume.number}`);
+	volumes.map(({ disk, volume: { assembled, number } }) => {
+		return assembled?.devices[0] ?? `/dev/sd${letters(disk)}${number === 0 ? "" : number}`;
+	});
 
 /** a to z, aa, ab, … */
 function letters(index: number): string {

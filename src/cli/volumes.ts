@@ -28,6 +28,6 @@ async function run(name: string, given: VolumesOptions): Promise<void> {
 	await using vm = await openNamed(name, given);
 	const { volumes } = await lookAtFiles(vm.disks);
 	const devices = deviceNames(volumes);
-	const documents = volumes.map((found, i) => Object.assign({ device: devices[i] ?? "" }, volumeDocument(found)));
+	const documents = volumes.map((found, i) => Object.assign(volumeDocument(found), { device: devices[i] ?? "" }));
 	process.stdout.write(given.json ? `${JSON.stringify(documents, undefined, 2)}\n` : volumesText(documents));
 }

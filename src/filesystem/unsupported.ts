@@ -22,11 +22,12 @@ const raidAtEnd = (size: number) => [Math.floor((size - 8192) / 4096) * 4096, Ma
  * https://learn.microsoft.com/windows/win32/fileio/exfat-specification, ISO 9660 in ECMA-119 8.1.
  */
 const marks: readonly Mark[] = [
+	// First, since the member of a mirror begins like what the mirror holds.
+	{ name: "a Linux RAID member", magic: "\xfc\x4e\x2b\xa9", at: (size) => [0, 4096, ...raidAtEnd(size)] },
 	{ name: "LUKS1 encryption", magic: "LUKS\xba\xbe\0\x01", at: at(0) },
 	{ name: "LUKS2 encryption", magic: "LUKS\xba\xbe\0\x02", at: at(0) },
 	{ name: "BitLocker encryption", magic: "-FVE-FS-", at: at(3) },
 	{ name: "an LVM2 physical volume", magic: "LVM2 001", at: at(24, 536, 1048, 1560) },
-	{ name: "a Linux RAID member", magic: "\xfc\x4e\x2b\xa9", at: (size) => [0, 4096, ...raidAtEnd(size)] },
 	{ name: "Btrfs", magic: "_BHRfS_M", at: at(65536 + 64) },
 	{ name: "NTFS", magic: "NTFS    ", at: at(3) },
 	{ name: "exFAT", magic: "EXFAT   ", at: at(3) },

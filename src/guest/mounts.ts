@@ -113,14 +113,22 @@ const same = (a: string, b: string) => b !== "" && a.toLowerCase() === b.toLower
 const unescapeDevlink = (name: string) =>
 	name.replace(/\\x([0-9a-f]{2})/gi, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)));
 
-/** `/dev/sda1` and its like: the letter or number counts the disks, the rest the partitions. */
+/**
+ * The name of an assembled volume, or `/dev/sda1` and its like: the letter or number counts the disks, the rest the
+ * partitions.
+ */
 function findByName<V extends NamedVolume>(device: string, volumes: readonly V[]): V | undefined {
+	const named = volumes.find(({ volume }) => volume.assembled?.devices.includes(device));
+	if (named) return named;
+	const arrays = volumes.filter(({ volume }) => volume.scheme === "md");
+	// An array has the number that was free, or that a file in the initramfs gives it: a lone one is meant.
+	if (/^\/dev\/md\d+$/.test(device)) return arrays.length === 1 ? arrays[0] : undefined;
 	const [, letter, partition] = /^\/dev\/(?:s|v|xv|h)d([a-z])(\d*)$/.exec(device) ?? [];
 	const [, ordinal, nvmePartition] = /^\/dev\/(?:nvme|mmcblk)(\d+)(?:n1)?(?:p(\d+))?$/.exec(device) ?? [];
 	const disk = letter === undefined ? Number(ordinal) : letter.charCodeAt(0) - "a".charCodeAt(0);
 	const number = Number((letter === undefined ? nvmePartition : partition) || 0);
 	if (Number.isNaN(disk)) return undefined;
-	const disks = byDisk(volumes);
+	const disks = byDisk(volumes.filter(({ volume }) => volume.assembled === undefined));
 	// A lone disk is the one that is meant, whatever its letter was when a second one stood before it.
 	return (disks.length === 1 ? disks[0] : disks[disk])?.find(({ volume }) => volume.number === number);
 }

@@ -1,2 +1,3 @@
-export { readVolumes, volumeSchemes } from "./registry.js";
+export type { VolumeAssembly } from "./assembly.js";
+export { assembleVolumes, readVolumes, volumeAssemblies, volumeSchemes } from "./registry.js";
 export type { Volume, VolumeScheme } from "./volume.js";

@@ -136,6 +136,21 @@ describe("finding a volume by its name", () => {
 		expect(findVolume(name, disk)).toBe(expected);
 	});
 
+	it("knows assembled volumes by the names that Linux gives them, and does not take them for disks", () => {
+		const assembled = (scheme: "lvm2" | "md", ...devices: string[]) =>
+			volume(0, {}, { scheme, assembled: { from: [first.volume], devices } });
+		const root = assembled("lvm2", "/dev/vg-1/root", "/dev/mapper/vg--1-root");
+		const array = assembled("md", "/dev/md/data");
+		const all = [...disk, root, array];
+		expect(findVolume("/dev/vg-1/root", all)).toBe(root);
+		expect(findVolume("/dev/mapper/vg--1-root", all)).toBe(root);
+		expect(findVolume("/dev/mapper/vg-1-root", all)).toBeUndefined();
+		expect(findVolume("/dev/md/data", all)).toBe(array);
+		expect(findVolume("/dev/md127", all)).toBe(array);
+		expect(findVolume("/dev/md127", [...all, assembled("md", "/dev/md0")])).toBeUndefined();
+		expect(findVolume("/dev/sdb2", all)).toBe(second);
+	});
+
 	it("counts disks", () => {
 		const whole = volume(0, {}, { scheme: "whole-disk" });
 		const other = volume(1, {});
