@@ -55,8 +55,12 @@ describe.skipIf(missing(...tools) || reason !== "")(`a system on volumes that li
 		}
 	}
 
+	const groups = new Map<string, readonly Uint8Array[]>();
+
 	/** The group `vg` with root and var, on physical volumes of so many MiB. */
 	async function group(...sizes: readonly number[]) {
+		const known = groups.get(sizes.join());
+		if (known) return known;
 		const lvm = await Lvm.on(...sizes);
 		await lvm.command("vgcreate", "-s", "1m", "vg", ...lvm.devices);
 		for (const name of ["root", "var"]) {
@@ -64,6 +68,7 @@ describe.skipIf(missing(...tools) || reason !== "")(`a system on volumes that li
 		}
 		const images = await lvm.bytes();
 		await fill(lvm, images);
+		groups.set(sizes.join(), images);
 		return images;
 	}
 
