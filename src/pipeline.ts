@@ -117,7 +117,7 @@ function nothingFound(name: string, volumes: readonly FoundVolume[]): AnyvisorEr
 	}
 	return unsupported(`No operating system that Anyvisor knows was found on ${name} (${list})`, {
 		file: name,
-		hint: "Anyvisor reads Linux guests on ext2/3/4 and FAT. If this is one, check that the right file was named.",
+		hint: "Anyvisor reads Linux guests on ext2/3/4, Btrfs and FAT. If this is one, check that the right file was named.",
 	});
 }
 

@@ -10,7 +10,6 @@ const folder = await temporaryFolder();
 
 describe.each([
 	["XFS", 320, "mkfs.xfs", ["-q"]],
-	["Btrfs", 128, "mkfs.btrfs", ["-q"]],
 	["Linux swap", 1, "mkswap", []],
 ])("%s", (name, mebibytes, tool, options) => {
 	it.skipIf(missing(tool))(`is named as ${tool} makes it ${because(tool)}`, async () => {
