@@ -73,12 +73,14 @@ export async function look(vm: Pick<Vm, "name" | "disks">): Promise<Contents> {
 	const diskHead = (length: number) => (boot ? readUpTo(boot, 0, length) : Promise.resolve(new Uint8Array()));
 	const guest = await detectGuest(tree, { volumes, diskHead });
 	if (!tree || !guest) throw nothingFound(vm.name, volumes);
-	const mounted = new Map(tree.mounts.map(({ filesystem, mount }) => [filesystem, mount]));
-	return {
-		tree,
-		guest,
-		volumes: volumes.map((found) => Object.assign(found, { mount: found.filesystem && mounted.get(found.filesystem) })),
-	};
+	return { tree, guest, volumes: volumes.map((found) => Object.assign(found, { mount: mountOf(found, tree) })) };
+}
+
+/** Where a volume is mounted, or the first of its subvolumes, which all have its UUID. */
+function mountOf({ filesystem }: FoundVolume, { mounts }: GuestTree): string | undefined {
+	const isSame = (mounted: Filesystem) =>
+		mounted === filesystem || (filesystem?.subvolume !== undefined && mounted.uuid === filesystem.uuid);
+	return mounts.find((candidate) => isSame(candidate.filesystem))?.mount;
 }
 
 async function findVolumes(disks: readonly Disk[]): Promise<FoundVolume[]> {
