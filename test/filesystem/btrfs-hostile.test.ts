@@ -3,47 +3,15 @@ import path from "node:path";
 import * as fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { crc32c } from "../../src/bytes/checksum/index.js";
-import { AnyvisorError } from "../../src/bytes/errors.js";
+import type { AnyvisorError } from "../../src/bytes/errors.js";
 import { type ByteSource, bytesSource } from "../../src/bytes/source.js";
 import { btrfs } from "../../src/filesystem/btrfs/index.js";
 import { decodeLzo1x } from "../../src/filesystem/btrfs/lzo.js";
-import type { Filesystem } from "../../src/filesystem/filesystem.js";
 import { run, temporaryFolder, trials } from "../support/tools.js";
-import { kernelMade, makeFiles, noKernel, openBtrfs } from "./btrfs-images.js";
+import { explore, kernelMade, makeFiles, noKernel, openBtrfs, tolerate } from "./btrfs-images.js";
 import { noise } from "./ext-images.js";
 
 const SUPERBLOCK = 64 << 10;
-
-/** Looks at everything, but not without end: what leads in a circle is left after a while, and files are only begun. */
-async function explore(filesystem: Filesystem): Promise<void> {
-	const pending = ["/"];
-	for (let visits = 0; visits < 30; visits++) {
-		const folder = pending.shift();
-		if (folder === undefined) return;
-		const entries = await tolerate(filesystem.list(folder));
-		for (const { name } of (entries ?? []).slice(0, 60)) {
-			const at = `${folder === "/" ? "" : folder}/${name}`;
-			const stat = await tolerate(filesystem.stat(at));
-			if (stat?.type === "directory") pending.push(at);
-			if (stat?.type !== "file") continue;
-			const contents = await tolerate(filesystem.open(at));
-			const size = contents?.size ?? 0;
-			for (const start of [0, Math.floor(size / 2), size - Math.min(size, 4000)]) {
-				if (contents) await tolerate(contents.read(start, new Uint8Array(Math.min(4000, size - start))));
-			}
-		}
-	}
-}
-
-/** The result, or nothing where it failed the way that damage may. */
-async function tolerate<T>(result: Promise<T>): Promise<T | undefined> {
-	try {
-		return await result;
-	} catch (error) {
-		if (error instanceof AnyvisorError) return undefined;
-		throw error;
-	}
-}
 
 /** How long it took to see all that can be seen, in milliseconds. */
 async function explored(source: ByteSource): Promise<number> {

@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { link, mkdir, mkdtemp, open, rm, rmdir, symlink, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { AnyvisorError } from "../../src/bytes/errors.js";
 import type { ByteSource } from "../../src/bytes/source.js";
 import { btrfs } from "../../src/filesystem/btrfs/index.js";
 import type { Filesystem } from "../../src/filesystem/filesystem.js";
@@ -66,6 +67,37 @@ export async function reading<T>(
 	const { source, read } = await openFile(image);
 	await using _ = source;
 	return await work(await openBtrfs(source), read);
+}
+
+/** Looks at everything, but not without end: what leads in a circle is left after a while, and files are only begun. */
+export async function explore(filesystem: Filesystem): Promise<void> {
+	const pending = ["/"];
+	for (let visits = 0; visits < 30; visits++) {
+		const folder = pending.shift();
+		if (folder === undefined) return;
+		const entries = await tolerate(filesystem.list(folder));
+		for (const { name } of (entries ?? []).slice(0, 60)) {
+			const at = `${folder === "/" ? "" : folder}/${name}`;
+			const stat = await tolerate(filesystem.stat(at));
+			if (stat?.type === "directory") pending.push(at);
+			if (stat?.type !== "file") continue;
+			const contents = await tolerate(filesystem.open(at));
+			const size = contents?.size ?? 0;
+			for (const start of [0, Math.floor(size / 2), size - Math.min(size, 4000)]) {
+				if (contents) await tolerate(contents.read(start, new Uint8Array(Math.min(4000, size - start))));
+			}
+		}
+	}
+}
+
+/** The result, or nothing where it failed the way that damage may. */
+export async function tolerate<T>(result: Promise<T>): Promise<T | undefined> {
+	try {
+		return await result;
+	} catch (error) {
+		if (error instanceof AnyvisorError) return undefined;
+		throw error;
+	}
 }
 
 /** Text that compresses, each line another one. */

@@ -1,13 +1,13 @@
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import * as fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { crc32c } from "../../src/bytes/checksum/index.js";
-import { bytesSource, readBytes } from "../../src/bytes/source.js";
+import { type ByteSource, bytesSource, readBytes } from "../../src/bytes/source.js";
 import { btrfs } from "../../src/filesystem/btrfs/index.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
 import { kernelMade, makeFiles, mounted, noKernel, openBtrfs, prose, reading } from "./btrfs-images.js";
-import { filesystemTree, folderTree, mutated, noise, readAll } from "./ext-images.js";
+import { filesystemTree, folderTree, mkfs, mutated, noise, openFile, readAll } from "./ext-images.js";
 
 const folder = await temporaryFolder();
 
@@ -26,8 +26,8 @@ describe.skipIf(noKernel !== "")(`Btrfs as the kernel writes it ${noKernel}`, ()
 		["-R ^free-space-tree", "nodatacow"],
 		["", "max_inline=0,nodatasum"],
 	])("mkfs.btrfs %s, mounted with %s", async (options, mount) => {
-		const mkfs = ["-L", "läbel", ...options.split(" ").filter((word) => word !== "")];
-		const { image, tree } = await kernelMade(folder, { mkfs, mount }, makeFiles);
+		const all = ["-L", "läbel", ...options.split(" ").filter((word) => word !== "")];
+		const { image, tree } = await kernelMade(folder, { mkfs: all, mount }, makeFiles);
 		await reading(image, async (filesystem) => {
 			expect(await filesystemTree(filesystem)).toEqual(tree);
 			const stat = await run("btrfs", "inspect-internal", "dump-super", image);
@@ -112,7 +112,7 @@ describe.skipIf(noKernel !== "")(`Btrfs as the kernel writes it ${noKernel}`, ()
 	it("finds names in a large directory, those of one hash, and those that are no text", async () => {
 		const [one, other] = sameHash();
 		const odd = Buffer.from([0x61, 0xff, 0x62]);
-		const { image, tree } = await kernelMade(folder, {}, async (root) => {
+		const { image, tree } = await kernelMade(folder, { mkfs: ["-n", "4096"] }, async (root) => {
 			await mkdir(path.join(root, "many"));
 			for (let i = 0; i < 3000; i++) await writeFile(path.join(root, `many/${"n".repeat(i % 50)}${i}`), "");
 			await writeFile(path.join(root, `many/${one}`), "one");
@@ -166,15 +166,49 @@ describe.skipIf(noKernel !== "")(`Btrfs as the kernel writes it ${noKernel}`, ()
 		});
 	});
 
+	it.skipIf(missing("btrfstune"))("reads a file system whose UUID was changed", async () => {
+		const { image, tree } = await kernelMade(folder, {}, makeFiles);
+		const uuid = "12345678-9abc-4def-8123-456789abcdef";
+		await run("btrfstune", "-f", "-M", uuid, image);
+		await reading(image, async (filesystem) => {
+			expect(filesystem.uuid).toBe(uuid);
+			expect(await filesystemTree(filesystem)).toEqual(tree);
+		});
+	});
+
+	const converters = ["btrfs-convert", "mke2fs"];
+	it.skipIf(missing(...converters))(`reads what was ext4 before ${because(...converters)}`, async () => {
+		const source = path.join(folder, "source");
+		await mkdir(source);
+		await makeFiles(source);
+		// mke2fs makes no links that are that long.
+		await rm(path.join(source, "link-3000"));
+		const image = await mkfs(path.join(folder, "converted.img"), 160, ["-t", "ext4", "-b", "4096"], source);
+		await run("btrfs-convert", image);
+		const tree = await mounted(image, "ro", folderTree);
+		expect(Object.keys(tree)).toContain("/ext2_saved/image");
+		await reading(image, async (filesystem) => expect(await filesystemTree(filesystem)).toEqual(tree));
+	});
+
 	it("takes the other copy where one is damaged, of nodes and of data", async () => {
 		const { image, tree } = await kernelMade(folder, { mkfs: ["-m", "dup", "-d", "dup"] }, makeFiles);
-		const bytes = new Uint8Array(await readFile(image));
 		const chunks = await run("btrfs", "inspect-internal", "dump-tree", "-t", "chunk", image);
 		const stripes = [...chunks.matchAll(/stripe 0 devid 1 offset (\d+)/g)].map(([, at]) => Number(at));
 		const lengths = [...chunks.matchAll(/^\s+length (\d+) owner/gm)].map(([, length]) => Number(length));
 		expect(stripes.length).toBeGreaterThan(2);
-		for (const [i, at] of stripes.entries()) bytes.fill(0xee, at, at + (lengths[i] ?? 0));
-		expect(await filesystemTree(await openBtrfs(bytesSource(bytes)))).toEqual(tree);
+		const { source } = await openFile(image);
+		await using _ = source;
+		const halved: ByteSource = {
+			...source,
+			async read(at, into) {
+				await source.read(at, into);
+				for (const [i, from] of stripes.entries()) {
+					const [begin, end] = [from - at, from - at + (lengths[i] ?? 0)];
+					if (end > 0) into.fill(0xee, Math.max(begin, 0), end);
+				}
+			},
+		};
+		expect(await filesystemTree(await openBtrfs(halved))).toEqual(tree);
 	});
 
 	it.each([

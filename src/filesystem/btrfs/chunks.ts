@@ -25,9 +25,6 @@ interface Located {
 	readonly length: number;
 }
 
-/** More than any file system has: chunks have hundreds of MiB, and those of tiny ones still have MiBs. */
-const MOST_CHUNKS = 1 << 20;
-
 /**
  * Where logical addresses are on the devices: https://btrfs.readthedocs.io/en/latest/dev/On-disk-format.html#chunk-tree-3.
  * Any number of devices can be given; a chunk on another one is an error when it is read.
@@ -46,7 +43,6 @@ export class ChunkMap {
 
 	/** Takes chunks instead of those that were known before. */
 	replace(chunks: readonly MappedChunk[]): void {
-		if (chunks.length > MOST_CHUNKS) throw unsupported(`${this.#name}: more than ${MOST_CHUNKS} Btrfs chunks`);
 		this.#chunks = chunks.toSorted((a, b) => a.logical - b.logical);
 	}
 

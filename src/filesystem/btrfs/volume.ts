@@ -9,6 +9,8 @@ import { items } from "./tree.js";
 
 /** How many bytes of nodes are kept. */
 const REMEMBERED = 4 << 20;
+/** More than any file system has: a chunk has a tenth of the whole, up to 10 GiB. */
+const MOST_CHUNKS = 1 << 17;
 
 /** A file system whose chunks are known: everything of it can be read by its logical address. */
 export class BtrfsVolume {
@@ -41,7 +43,8 @@ export class BtrfsVolume {
 		const key = { objectid: ObjectId.FIRST_CHUNK_TREE, type: KeyType.CHUNK_ITEM };
 		const all = [];
 		for await (const item of items(volume, root, { ...key, offset: 0 }, { ...key, offset: -1 })) {
-			all.push(parseChunk(name, item.key.offset, item.bytes, item.at));
+			if (all.push(parseChunk(name, item.key.offset, item.bytes, item.at)) <= MOST_CHUNKS) continue;
+			throw corrupt(name, item.at, `more than ${MOST_CHUNKS} Btrfs chunks`);
 		}
 		chunks.replace(all);
 		return volume;
