@@ -1,5 +1,18 @@
 import { execFileSync } from "node:child_process";
-import { link, mkdir, mkdtemp, open, rm, rmdir, symlink, truncate, writeFile } from "node:fs/promises";
+import {
+	chmod,
+	chown,
+	link,
+	mkdir,
+	mkdtemp,
+	open,
+	rm,
+	rmdir,
+	symlink,
+	truncate,
+	utimes,
+	writeFile,
+} from "node:fs/promises";
 import path from "node:path";
 import { AnyvisorError } from "../../src/bytes/errors.js";
 import type { ByteSource } from "../../src/bytes/source.js";
@@ -118,6 +131,9 @@ export async function makeFiles(root: string): Promise<void> {
 	for (const length of [1, 60, 500, 3000]) await symlink("t".repeat(length), at(`link-${length}`));
 	await mkdir(at("folder"));
 	await link(at("prose-1500"), at("folder/hard"));
+	await chmod(at("folder/hard"), 0o4751);
+	await chown(at("folder"), 70_000, 123_456);
+	await utimes(at("folder/hard"), 0, -86_400);
 	await run("mkfifo", at("fifo"));
 	await run("mknod", at("device"), "c", "1", "3");
 	await rewritten(root);

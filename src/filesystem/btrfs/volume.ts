@@ -9,8 +9,8 @@ import { items } from "./tree.js";
 
 /** How many bytes of nodes are kept. */
 const REMEMBERED = 4 << 20;
-/** More than any file system has: a chunk has a tenth of the whole, up to 10 GiB. */
-const MOST_CHUNKS = 1 << 17;
+/** More than any file system has: where there is room, each has a GiB or more. */
+const MOST_CHUNKS = 1 << 20;
 
 /** A file system whose chunks are known: everything of it can be read by its logical address. */
 export class BtrfsVolume {
