@@ -166,7 +166,7 @@ async function rewritten(root: string): Promise<void> {
 	await handle.write(prose(40_000), 0, 40_000, 400_000);
 	await handle.close();
 	const sparse = await open(at("sparse"), "w");
-	for (const place of [0, 9000, 1 << 20, 40 << 20]) await sparse.write(prose(3000), 0, 3000, place);
-	await sparse.truncate((40 << 20) + 123_456);
+	for (const place of [0, 9000, 1 << 20, 6 << 20]) await sparse.write(prose(3000), 0, 3000, place);
+	await sparse.truncate((6 << 20) + 123_456);
 	await sparse.close();
 }

@@ -14,7 +14,6 @@ const folder = await temporaryFolder();
 describe.skipIf(noKernel !== "")(`Btrfs as the kernel writes it ${noKernel}`, () => {
 	it.each([
 		["", ""],
-		["-m single", ""],
 		["-m dup -d dup -O ^no-holes", ""],
 		["--mixed -n 4096", ""],
 		["-n 4096", "compress-force=lzo"],
@@ -24,7 +23,7 @@ describe.skipIf(noKernel !== "")(`Btrfs as the kernel writes it ${noKernel}`, ()
 		["--csum sha256", "compress=lzo"],
 		["--csum blake2 -O ^no-holes", "compress=zstd"],
 		["-R ^free-space-tree", "nodatacow"],
-		["", "max_inline=0,nodatasum"],
+		["-m single", "max_inline=0,nodatasum"],
 	])("mkfs.btrfs %s, mounted with %s", async (options, mount) => {
 		const all = ["-L", "läbel", ...options.split(" ").filter((word) => word !== "")];
 		const { image, tree } = await kernelMade(folder, { mkfs: all, mount }, makeFiles);
