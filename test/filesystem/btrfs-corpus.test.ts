@@ -4,7 +4,8 @@ import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { btrfs } from "../../src/filesystem/btrfs/index.js";
 import { because, corpus, corpusReason, missing, run, temporaryFolder } from "../support/tools.js";
-import { explore, tolerate } from "./btrfs-images.js";
+
+import { explore, tolerate } from "./explore.js";
 import { filesystemTree, folderTree, openFile, type Tree } from "./ext-images.js";
 
 const tools = ["btrfs", "btrfs-image", "xz", "gzip"];

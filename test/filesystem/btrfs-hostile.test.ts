@@ -8,7 +8,8 @@ import { type ByteSource, bytesSource } from "../../src/bytes/source.js";
 import { btrfs } from "../../src/filesystem/btrfs/index.js";
 import { decodeLzo1x } from "../../src/filesystem/btrfs/lzo.js";
 import { run, temporaryFolder, trials } from "../support/tools.js";
-import { explore, kernelMade, makeFiles, noKernel, openBtrfs, tolerate } from "./btrfs-images.js";
+import { kernelMade, makeFiles, noKernel, openBtrfs } from "./btrfs-images.js";
+import { explore, tolerate } from "./explore.js";
 import { noise } from "./ext-images.js";
 
 const SUPERBLOCK = 64 << 10;
