@@ -92,11 +92,14 @@ export async function lookAtFiles(
 	const volumes = await findVolumes(disks);
 	const readable = volumes.flatMap(({ volume, filesystem }) => (filesystem ? [{ volume, filesystem }] : []));
 	const tree = await assembleTree(readable);
-	const mounted = new Map(tree?.mounts.map(({ filesystem, mount }) => [filesystem, mount]));
-	return {
-		tree,
-		volumes: volumes.map((found) => Object.assign(found, { mount: found.filesystem && mounted.get(found.filesystem) })),
-	};
+	return { tree, volumes: volumes.map((found) => Object.assign(found, { mount: tree && mountOf(found, tree) })) };
+}
+
+/** Where a volume is mounted, or the first of its subvolumes, which all have its UUID. */
+function mountOf({ filesystem }: FoundVolume, { mounts }: GuestTree): string | undefined {
+	const isSame = (mounted: Filesystem) =>
+		mounted === filesystem || (filesystem?.subvolume !== undefined && mounted.uuid === filesystem.uuid);
+	return mounts.find((candidate) => isSame(candidate.filesystem))?.mount;
 }
 
 async function findVolumes(disks: readonly Disk[]): Promise<FoundVolume[]> {
@@ -149,7 +152,7 @@ function nothingFound(name: string, volumes: readonly FoundVolume[]): AnyvisorEr
 	}
 	return unsupported(`No operating system that Anyvisor knows was found on ${name} (${list})`, {
 		file: name,
-		hint: "Anyvisor reads Linux guests on ext2/3/4, XFS and FAT. If this is one, check that the right file was named.",
+		hint: "Anyvisor reads Linux guests on ext2/3/4, XFS, Btrfs and FAT. If this is one, check that the right file was named.",
 	});
 }
 

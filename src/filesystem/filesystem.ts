@@ -26,7 +26,7 @@ export interface DirectoryEntry {
  * the middle nor at the end: `GuestTree` does that, because links cross mounts.
  */
 export interface Filesystem {
-	/** `ext2`, `ext3`, `ext4`, `fat12`, `fat16`, `fat32`, `xfs`, … */
+	/** `ext2`, `ext3`, `ext4`, `xfs`, `btrfs`, `fat12`, `fat16`, `fat32`, … */
 	readonly kind: string;
 	/** As in `/dev/disk/by-uuid` (FAT: `ABCD-1234`); empty where there is none. */
 	readonly uuid: string;
@@ -39,6 +39,13 @@ export interface Filesystem {
 	open(path: string): Promise<ByteSource>;
 	/** Free bytes, for refusing an edit that cannot fit before anything is written. */
 	free?(): Promise<number>;
+	/**
+	 * Another tree of files that the same volume holds, always the same one for the same: by its path from the top, as in
+	 * the mount option `subvol=`, or by its id, as in `subvolid=`. `undefined` where there is none.
+	 */
+	subvolume?(which: string | number): Promise<Filesystem | undefined>;
+	/** What of it is not read although it is sound, one sentence or two each; for whoever relies on it. */
+	readonly notes?: readonly string[];
 	/** Nothing edits this kind of file system, whatever its source is: {@link edit} never appears. */
 	readonly readOnly?: true;
 	/** Present when the file system can be edited and its source is a store. After {@link Editor.close}, open it anew. */

@@ -1,11 +1,12 @@
 import type { ByteSource } from "../bytes/source.js";
+import { btrfs } from "./btrfs/index.js";
 import { ext } from "./ext/index.js";
 import { fat } from "./fat/index.js";
 import type { Filesystem, FilesystemFormat } from "./filesystem.js";
 import { xfs } from "./xfs/index.js";
 
 /** Every file system that can be read, in the order in which a volume is tried. */
-export const filesystems: readonly FilesystemFormat[] = [ext, xfs, fat];
+export const filesystems: readonly FilesystemFormat[] = [ext, xfs, btrfs, fat];
 
 /** The file system on `volume`; `undefined` when it is none that can be read. */
 export async function openFilesystem(volume: ByteSource): Promise<Filesystem | undefined> {

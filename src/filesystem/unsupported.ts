@@ -16,7 +16,7 @@ const at =
 const raidAtEnd = (size: number) => [Math.floor((size - 8192) / 4096) * 4096, Math.floor(size / 65536) * 65536 - 65536];
 
 /**
- * Magics as each format defines them; libblkid looks at the same places. Btrfs, LVM2 and md are documented at
+ * Magics as each format defines them; libblkid looks at the same places. LVM2 and md are documented at
  * https://docs.kernel.org/filesystems/ and https://raid.wiki.kernel.org/index.php/RAID_superblock_formats, LUKS at
  * https://gitlab.com/cryptsetup/cryptsetup/-/wikis/Specification, exFAT at
  * https://learn.microsoft.com/windows/win32/fileio/exfat-specification, ISO 9660 in ECMA-119 8.1.
@@ -28,7 +28,6 @@ const marks: readonly Mark[] = [
 	{ name: "LUKS2 encryption", magic: "LUKS\xba\xbe\0\x02", at: at(0) },
 	{ name: "BitLocker encryption", magic: "-FVE-FS-", at: at(3) },
 	{ name: "an LVM2 physical volume", magic: "LVM2 001", at: at(24, 536, 1048, 1560) },
-	{ name: "Btrfs", magic: "_BHRfS_M", at: at(65536 + 64) },
 	{ name: "NTFS", magic: "NTFS    ", at: at(3) },
 	{ name: "exFAT", magic: "EXFAT   ", at: at(3) },
 	// The last ten bytes of the first page, whose size is the architecture's.

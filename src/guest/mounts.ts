@@ -17,30 +17,59 @@ const wantedMounts = new Set(["/boot", "/boot/efi", "/efi", "/usr", "/var"]);
 
 const espTypes = new Set(["c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "ef"]);
 
+/** Where installers put the root when they give it a subvolume: Ubuntu and Arch, Fedora, Debian, openSUSE. */
+const rootSubvolumes = ["@", "root", "@rootfs", "@/.snapshots/1/snapshot"];
+
 /**
  * The guest's files as its own fstab mounts them, from the volumes of all its disks in disk order. Where several hold a
  * system, the one that a boot loader's `root=` names. `undefined` when none does; when that may be because one cannot be
  * read, its error.
  */
 export async function assembleTree(volumes: readonly MountableVolume[]): Promise<GuestTree | undefined> {
-	const roots: { readonly root: MountableVolume; readonly tree: GuestTree }[] = [];
+	const roots: { readonly root: MountableVolume; readonly filesystem: Filesystem; readonly tree: GuestTree }[] = [];
 	let failure: AnyvisorError | undefined;
 	for (const root of volumes) {
-		const alone = new GuestTree([{ mount: "/", filesystem: root.filesystem }]);
 		try {
-			if (await isRoot(alone)) roots.push({ root, tree: await mountFstab(alone, root, volumes) });
+			for (const filesystem of await rootsOf(root.filesystem)) {
+				const alone = new GuestTree([{ mount: "/", filesystem }]);
+				if (await isRoot(alone)) roots.push({ root, filesystem, tree: await mountFstab(alone, filesystem, volumes) });
+			}
 		} catch (error) {
 			if (!isGuestsFault(error)) throw error;
 			failure ??= error;
 		}
 	}
 	if (roots.length === 0 && failure) throw failure;
-	for (const { root, tree } of roots.length > 1 ? roots : []) {
+	for (const { root, filesystem, tree } of roots.length > 1 ? roots : []) {
 		const boot = await attempt([], () => readBootLoader(tree));
-		const spec = rootOf(boot?.entries[boot.default]?.cmdline ?? "");
-		if (spec !== undefined && findVolume(spec, volumes) === root) return tree;
+		const cmdline = boot?.entries[boot.default]?.cmdline ?? "";
+		const spec = lastOf(cmdline, "root=");
+		if (spec === undefined || findVolume(spec, volumes) !== root) continue;
+		const flags = lastOf(cmdline, "rootflags=") ?? "";
+		if ((await attempt([], () => mountedWith(root.filesystem, flags))) === filesystem) return tree;
 	}
 	return roots[0]?.tree;
+}
+
+/** What of a volume may be a guest's root: what is mounted by default, and subvolumes with a name for that. */
+async function rootsOf(filesystem: Filesystem): Promise<ReadonlySet<Filesystem>> {
+	const found = new Set([filesystem]);
+	for (const name of filesystem.subvolume ? rootSubvolumes : []) {
+		const subvolume = await filesystem.subvolume?.(name);
+		if (subvolume) found.add(subvolume);
+	}
+	return found;
+}
+
+/**
+ * What mount options make of a volume: one of its subvolumes, or what it is without any; `undefined` where there is no
+ * such subvolume. https://btrfs.readthedocs.io/en/latest/Administration.html#mount-options
+ */
+async function mountedWith(filesystem: Filesystem, options: string): Promise<Filesystem | undefined> {
+	const chosen = options.split(",").findLast((option) => /^subvol(id)?=/.test(option));
+	if (!filesystem.subvolume || chosen === undefined) return filesystem;
+	const value = chosen.slice(chosen.indexOf("=") + 1);
+	return filesystem.subvolume(chosen.startsWith("subvolid=") ? Number(value) : value);
 }
 
 /** Where /usr is a volume of its own, only its mount point is there: os-release may then be missing. */
@@ -54,30 +83,31 @@ async function isRoot(tree: GuestTree): Promise<boolean> {
 	);
 }
 
-async function mountFstab(alone: GuestTree, root: MountableVolume, volumes: readonly MountableVolume[]) {
+async function mountFstab(alone: GuestTree, root: Filesystem, volumes: readonly MountableVolume[]) {
 	// Unreadable, it is told by detectLinux.
 	const fstab = await attempt([], () => alone.readText("/etc/fstab"));
 	const mounts: Mount[] = [...alone.mounts];
 	const used = new Set([root]);
-	for (const { spec, mount } of parseFstab(fstab ?? "")) {
+	for (const { spec, mount, options } of parseFstab(fstab ?? "")) {
 		const path = mount.length > 1 ? mount.replace(/\/+$/, "") : mount;
 		if (!wantedMounts.has(path)) continue;
-		const found = findVolume(spec, volumes);
-		if (found === undefined || used.has(found)) continue;
-		used.add(found);
-		mounts.push({ mount: path, filesystem: found.filesystem });
+		const volume = findVolume(spec, volumes);
+		const filesystem = volume && (await attempt([], () => mountedWith(volume.filesystem, options)));
+		if (filesystem === undefined || used.has(filesystem)) continue;
+		used.add(filesystem);
+		mounts.push({ mount: path, filesystem });
 	}
-	const esp = volumes.find((candidate) => !used.has(candidate) && espTypes.has(candidate.volume.type));
+	const esp = volumes.find(({ filesystem, volume }) => !used.has(filesystem) && espTypes.has(volume.type));
 	const taken = mounts.some(({ mount }) => mount === "/boot/efi" || mount === "/efi");
 	if (esp && !taken) mounts.push({ mount: "/boot/efi", filesystem: esp.filesystem });
 	return new GuestTree(mounts);
 }
 
-/** The value of the last `root=` of a kernel command line. */
-const rootOf = (cmdline: string): string | undefined =>
+/** The value of the last such parameter of a kernel command line. */
+const lastOf = (cmdline: string, parameter: "root=" | "rootflags="): string | undefined =>
 	words(cmdline)
-		.findLast((word) => word.startsWith("root="))
-		?.slice("root=".length);
+		.findLast((word) => word.startsWith(parameter))
+		?.slice(parameter.length);
 
 /** A volume that may hold no file system that can be read, such as swap. */
 interface NamedVolume {

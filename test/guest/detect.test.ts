@@ -146,6 +146,16 @@ describe("a Debian guest", () => {
 		expect(guest.fstab).toEqual([]);
 	});
 
+	it("tells once what its file systems say of themselves", async () => {
+		const filesystem = { ...memoryFilesystem(debian), notes: ["the log is not read"] };
+		const tree = new GuestTree([
+			{ mount: "/", filesystem },
+			{ mount: "/var", filesystem: { ...memoryFilesystem({}), notes: ["the log is not read"] } },
+		]);
+		const guest = await detectGuest(tree, { volumes: [], diskHead: head() });
+		expect(guest?.problems.filter((problem) => problem.includes("log"))).toEqual(["the log is not read"]);
+	});
+
 	it("is not told at all where the disk itself fails", async () => {
 		const failing: ByteSource = { name: "disk", size: 10, read: () => Promise.reject(new Error("EIO")) };
 		await expect(detect({ ...debian, "/etc/os-release": failing })).rejects.toThrow("EIO");

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { damaged } from "../../src/bytes/errors.js";
 import { bytesSource } from "../../src/bytes/source.js";
+import type { Filesystem } from "../../src/filesystem/index.js";
 import { assembleTree, findVolume, type MountableVolume } from "../../src/guest/index.js";
 import type { Volume } from "../../src/volume/volume.js";
 import { type Contents, type MemoryOptions, memoryFilesystem } from "./support/memory.js";
@@ -95,6 +96,56 @@ describe("assembling a guest's tree", () => {
 		await expect(assembleTree([broken])).rejects.toThrow("rotten root");
 		const failing = { ...memoryFilesystem({}), stat: () => Promise.reject(new Error("EIO")) };
 		await expect(assembleTree([whole, { ...broken, filesystem: failing }])).rejects.toThrow("EIO");
+	});
+
+	describe("from subvolumes", () => {
+		const withSubvolumes = (top: Filesystem, subvolumes: Readonly<Record<string, Filesystem>>): Filesystem => ({
+			...top,
+			subvolume: (which) =>
+				which === "rotten" ? Promise.reject(damaged("rotten")) : Promise.resolve(subvolumes[String(which)]),
+		});
+		const grub = (flags: string) => ({
+			"/boot/grub/grub.cfg": `menuentry a { linux /vmlinuz root=UUID=aaaa ${flags} ro }`,
+		});
+		const top = memoryFilesystem({}, { kind: "btrfs", uuid: "aaaa" });
+		const mounts = async (filesystem: Filesystem) => (await assembleTree([{ ...volume(1, {}), filesystem }]))?.mounts;
+
+		it("mounts those that fstab names, by path or by id", async () => {
+			const fstab = [
+				"UUID=aaaa / btrfs subvol=@ 0 0",
+				"UUID=aaaa /var btrfs defaults,subvol=/@var,compress=zstd 0 0",
+				"UUID=aaaa /boot btrfs subvolid=258 0 0",
+				"UUID=aaaa /usr btrfs subvol=gone 0 0",
+				"UUID=aaaa /efi btrfs subvol=rotten 0 0",
+				"UUID=aaaa /home btrfs subvol=@home 0 0",
+			].join("\n");
+			const [at, home, var_, boot] = [memoryFilesystem(root(fstab)), top, memoryFilesystem({}), memoryFilesystem({})];
+			const filesystem = withSubvolumes(top, { "@": at, "@home": home, "/@var": var_, "258": boot });
+			const found = await mounts(filesystem);
+			expect(found?.map(({ mount }) => mount)).toEqual(["/", "/var", "/boot"]);
+			expect(found?.[0]?.filesystem).toBe(at);
+			expect(found?.[1]?.filesystem).toBe(var_);
+			expect(found?.[2]?.filesystem).toBe(boot);
+		});
+
+		it("prefers what is mounted by default, unless the boot loader says otherwise", async () => {
+			const [at, other] = [memoryFilesystem(root("")), memoryFilesystem(root("", grub("rootflags=ro,subvol=root")))];
+			const byDefault = withSubvolumes(memoryFilesystem(root(""), { uuid: "aaaa" }), { "@": at });
+			expect((await mounts(byDefault))?.[0]?.filesystem).toBe(byDefault);
+			const named = withSubvolumes(top, { "@": at, root: other });
+			expect((await mounts(named))?.[0]?.filesystem).toBe(other);
+			expect((await mounts(withSubvolumes(top, { "@": at })))?.[0]?.filesystem).toBe(at);
+			expect(await mounts(withSubvolumes(top, {}))).toBeUndefined();
+		});
+
+		it("of a file system without any, mount options choose nothing", async () => {
+			const fstab = "UUID=bbbb /boot ext4 subvol=@ 0 0";
+			const volumes = [volume(1, root(fstab)), volume(2, {}, { filesystem: { uuid: "bbbb" } })];
+			expect(await mountsOf(volumes)).toEqual([
+				["/", 0],
+				["/boot", 1],
+			]);
+		});
 	});
 
 	it("knows no root where there is none", async () => {

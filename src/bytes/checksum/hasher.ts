@@ -1,6 +1,6 @@
 import { onNode } from "../platform.js";
 
-export type HashAlgorithm = "sha1" | "sha256" | "xxh64";
+export type HashAlgorithm = "sha1" | "sha256" | "xxh64" | "blake2b-256";
 
 /** A hash of bytes that arrive piece by piece. */
 export interface Hasher {
@@ -10,9 +10,10 @@ export interface Hasher {
 	digest(): string;
 }
 
-/** Starts a hash: OpenSSL's on Node, WebAssembly elsewhere and for XXH64. */
+/** Starts a hash: OpenSSL's on Node, WebAssembly elsewhere and for XXH64 and BLAKE2b. */
 export async function hasher(algorithm: HashAlgorithm): Promise<Hasher> {
 	if (algorithm === "xxh64") return (await import("hash-wasm")).createXXHash64();
+	if (algorithm === "blake2b-256") return (await import("hash-wasm")).createBLAKE2b(256);
 	return onNode ? (await import("./node.js")).openSslHasher(algorithm) : portableHasher(algorithm);
 }
 

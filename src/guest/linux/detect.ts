@@ -21,7 +21,7 @@ export async function detectLinux(tree: GuestTree, context: BootContext): Promis
 		return undefined;
 	const os = parseAssignments(release ?? "");
 
-	const problems: string[] = [];
+	const problems = [...new Set(tree.mounts.flatMap(({ filesystem }) => filesystem.notes ?? []))];
 	const arch = (await attempt(problems, () => readArch(tree))) ?? "unknown";
 	const boot = (await attempt(problems, () => readBootLoader(tree))) ?? noBootLoader;
 	const kernels = (await attempt(problems, () => readKernels(tree, boot, problems))) ?? [];

@@ -1,0 +1,162 @@
+import { notFound } from "../../bytes/errors.js";
+import type { ByteSource } from "../../bytes/source.js";
+import type { DirectoryEntry, FileStat, Filesystem, FilesystemFormat } from "../filesystem.js";
+import { contents, linkTarget } from "./contents.js";
+import { decodeName, type Entry, findName, listNames } from "./directory.js";
+import { Extents } from "./extents.js";
+import { type Inode, readInode } from "./inode.js";
+import { KeyType, ObjectId } from "./layout.js";
+import { defaultSubvolume, leadsTo, readSubvolume, type Subvolume } from "./subvolume.js";
+import { corrupt, readSuperblock } from "./superblock.js";
+import { BtrfsVolume } from "./volume.js";
+
+/** Btrfs on one device, for reading: https://btrfs.readthedocs.io/en/latest/dev/On-disk-format.html */
+export const btrfs: FilesystemFormat = {
+	id: "btrfs",
+	async open(source) {
+		const parameters = await readSuperblock(source);
+		if (parameters === undefined) return undefined;
+		const volume = await BtrfsVolume.open(source, parameters);
+		const subvolumes = new Subvolumes(volume);
+		const opened = await subvolumes.open(await defaultSubvolume(volume));
+		if (opened === undefined) throw corrupt(source.name, parameters.at, "the default subvolume does not exist");
+		return opened;
+	},
+};
+
+/** What stands where a snapshot has the name of a subvolume that was not taken with it. */
+interface EmptyDirectory {
+	readonly type: "empty";
+	readonly parent: Inode;
+}
+
+/** Each subvolume that was asked for is one file system, the same each time. */
+class Subvolumes {
+	readonly extents: Extents;
+	readonly #volume: BtrfsVolume;
+	readonly #opened = new Map<number, BtrfsFilesystem>();
+
+	constructor(volume: BtrfsVolume) {
+		this.#volume = volume;
+		this.extents = new Extents(volume);
+	}
+
+	async open(id: number): Promise<BtrfsFilesystem | undefined> {
+		const known = this.#opened.get(id);
+		if (known !== undefined) return known;
+		const subvolume = isTreeOfFiles(id) ? await readSubvolume(this.#volume, id) : undefined;
+		if (subvolume === undefined) return undefined;
+		const opened = this.#opened.get(id) ?? new BtrfsFilesystem(this.#volume, subvolume, this);
+		this.#opened.set(id, opened);
+		return opened;
+	}
+}
+
+/** Other ids are those of trees about the file system itself. */
+const isTreeOfFiles = (id: number) =>
+	id === ObjectId.FS_TREE || (id >= ObjectId.FIRST_FREE && Number.isSafeInteger(id));
+
+class BtrfsFilesystem implements Filesystem {
+	readonly kind = "btrfs";
+	readonly readOnly = true;
+	readonly uuid: string;
+	readonly label: string;
+	readonly notes: readonly string[];
+	readonly #volume: BtrfsVolume;
+	readonly #top: Subvolume;
+	readonly #all: Subvolumes;
+
+	constructor(volume: BtrfsVolume, top: Subvolume, all: Subvolumes) {
+		const { fsid, label, log_root } = volume.parameters.fields;
+		const end = label.indexOf(0);
+		this.uuid = fsid;
+		this.label = decodeName(end < 0 ? label : label.subarray(0, end));
+		this.notes = log_root === 0 ? [] : [pendingLog];
+		this.#volume = volume;
+		this.#top = top;
+		this.#all = all;
+	}
+
+	async stat(path: string): Promise<FileStat | undefined> {
+		const found = await this.#find(path);
+		if (found === undefined) return undefined;
+		const { fields } = found.type === "empty" ? found.parent : found;
+		const owner = { uid: fields.uid, gid: fields.gid, mtime: fields.mtime.sec + fields.mtime.nsec / 1e9 };
+		if (found.type === "empty") return { type: "directory", size: 0, mode: 0o755, ...owner };
+		return {
+			type: found.type,
+			size: fields.size,
+			mode: fields.mode & 0o7777,
+			...owner,
+			...(found.type === "link" && { target: await linkTarget(this.#all.extents, found, this.#named(path)) }),
+		};
+	}
+
+	async list(path: string): Promise<readonly DirectoryEntry[]> {
+		const found = await this.#find(path);
+		if (found?.type === "empty") return [];
+		if (found?.type !== "directory") {
+			throw notFound(`${this.#named(path)} is not a directory`, { file: this.#named(path) });
+		}
+		const entries = await listNames(this.#volume, found.subvolume.root, found.number);
+		return entries.map(({ name, type }) => ({ name, type }));
+	}
+
+	async open(path: string): Promise<ByteSource> {
+		const found = await this.#find(path);
+		if (found?.type !== "file") {
+			throw notFound(`${this.#named(path)} is not a regular file`, { file: this.#named(path) });
+		}
+		return contents(this.#all.extents, found, this.#named(path));
+	}
+
+	/** As the superblock counts; copies of metadata and what is set aside for them make it less. */
+	free(): Promise<number> {
+		const { total_bytes, bytes_used } = this.#volume.parameters.fields;
+		return Promise.resolve(Math.max(total_bytes - bytes_used, 0));
+	}
+
+	async subvolume(which: string | number): Promise<Filesystem | undefined> {
+		if (typeof which === "number") return this.#all.open(which === 0 ? ObjectId.FS_TREE : which);
+		const top = await this.#all.open(ObjectId.FS_TREE);
+		const found = top && (await top.#find(which));
+		if (found?.type !== "directory" || found.number !== found.subvolume.directory) return undefined;
+		return this.#all.open(found.subvolume.id);
+	}
+
+	#named(path: string): string {
+		return `${this.#volume.name}:${path}`;
+	}
+
+	/** What is at `path`; links are not followed. */
+	async #find(path: string): Promise<Inode | EmptyDirectory | undefined> {
+		let found: Inode | EmptyDirectory = await this.#rootOf(this.#top, this.#top.root.at);
+		for (const name of path.split("/")) {
+			if (name === "") continue;
+			if (found.type !== "directory") return undefined;
+			const entry: Entry | undefined = await findName(this.#volume, found.subvolume.root, found.number, name);
+			if (entry === undefined) return undefined;
+			found = await this.#follow(found, entry);
+		}
+		return found;
+	}
+
+	async #follow(directory: Inode, entry: Entry): Promise<Inode | EmptyDirectory> {
+		const { type, objectid } = entry.location;
+		if (type === KeyType.INODE_ITEM) return readInode(this.#volume, directory.subvolume, objectid, entry.at);
+		if (type !== KeyType.ROOT_ITEM || !isTreeOfFiles(objectid)) {
+			throw corrupt(this.#volume.name, entry.at, "a directory entry leads neither to an inode nor to a subvolume");
+		}
+		const leads = await leadsTo(this.#volume, directory.subvolume, directory.number, entry);
+		const subvolume = leads ? await readSubvolume(this.#volume, objectid) : undefined;
+		return subvolume ? this.#rootOf(subvolume, entry.at) : { type: "empty", parent: directory };
+	}
+
+	#rootOf(subvolume: Subvolume, referrer: number): Promise<Inode> {
+		return readInode(this.#volume, subvolume, subvolume.directory, referrer);
+	}
+}
+
+const pendingLog =
+	"This Btrfs was not unmounted: what was written and synced in the seconds before is in its log, which is not read. " +
+	"Start and shut down the guest once to have it written back.";
