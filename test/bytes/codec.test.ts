@@ -4,27 +4,25 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Codec, CodecId } from "../../src/bytes/codec/codec.js";
 import type * as codecs from "../../src/bytes/codec/index.js";
 import { bytesSource } from "../../src/bytes/source.js";
+import { withKoffiAgain, withoutKoffi } from "../support/koffi.js";
 import { because, missing } from "../support/tools.js";
 
 type Codecs = Pick<typeof codecs, "codec" | "codecReport">;
 
-const noKoffi = () => {
-	vi.doMock("koffi", () => {
-		throw new Error("not installed");
-	});
-};
 const noNode = () => {
 	vi.doMock("../../src/bytes/platform.js", () => ({ onNode: false, zlibCrc32: () => undefined }));
 };
+
+const arrangedByDefault = () => undefined;
 
 /** The three places where the codecs run, and those that have implementations of their own there. */
 const places: [string, () => void, CodecId[]][] = [
 	[
 		"Node with system libraries",
-		() => undefined,
+		arrangedByDefault,
 		["deflate", "zlib", "gzip", "zstd", "xz", "lz4", "lz4-legacy", "bzip2"],
 	],
-	["Node without koffi", noKoffi, ["deflate", "zlib", "zstd", "xz"]],
+	["Node without koffi", withoutKoffi, ["deflate", "zlib", "zstd", "xz"]],
 	["a browser", noNode, ["deflate", "zlib", "gzip"]],
 ];
 
@@ -116,7 +114,7 @@ describe.each(places)("in %s", (_, arrange, ids) => {
 		codecs = await import("../../src/bytes/codec/index.js");
 	});
 	afterAll(() => {
-		vi.doUnmock("koffi");
+		withKoffiAgain();
 		vi.doUnmock("../../src/bytes/platform.js");
 		vi.resetModules();
 	});
@@ -236,6 +234,9 @@ describe.each(places)("in %s", (_, arrange, ids) => {
 			["bzip2", "deflate", "gzip", "lz4", "lz4-legacy", "xz", "zlib", "zstd"].sort(),
 		);
 		for (const { implementation } of report) expect(implementation).not.toBe("");
+		// Or the arrangement did not hold.
+		const native = report.filter(({ implementation }) => implementation.includes("of this system"));
+		expect(arrange === arrangedByDefault || native.length === 0).toBe(true);
 	});
 });
 

@@ -9,6 +9,7 @@ import { readBytes } from "../../src/bytes/source.js";
 import { guarded } from "../../src/source/failure.js";
 import { lengthByReading } from "../../src/source/file.js";
 import { folderNeighbours, openFile } from "../../src/source/index.js";
+import { withKoffiAgain, withoutKoffi } from "../support/koffi.js";
 import { because, missing, temporaryFolder } from "../support/tools.js";
 
 const folder = await temporaryFolder();
@@ -108,7 +109,7 @@ while at < size:
 
 describe("extents", () => {
 	afterEach(() => {
-		vi.doUnmock("koffi");
+		withKoffiAgain();
 		vi.resetModules();
 	});
 
@@ -135,9 +136,7 @@ describe("extents", () => {
 	});
 
 	test("without koffi are one run of data", async () => {
-		vi.doMock("koffi", () => {
-			throw new Error("not installed");
-		});
+		withoutKoffi();
 		vi.resetModules();
 		const fresh = await import("../../src/source/index.js");
 		await writeFile(at("sparse"), "");
