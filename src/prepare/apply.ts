@@ -55,14 +55,6 @@ export async function apply(
 	for (const { open, list } of edits.values()) await carryOut(list, await open(), now);
 }
 
-/** `unsupported` where a change is on a file system of a kind that nothing edits: for plans over sources that are no stores. */
-export async function assertEditable(changes: readonly Change[], tree: GuestTree): Promise<void> {
-	for (const { path } of changes) {
-		const { found } = await destination(tree, path);
-		if (found.filesystem.readOnly) notEditable(found, path);
-	}
-}
-
 function notEditable({ mount, filesystem }: Resolved, path: string): never {
 	throw unsupported(`The file system at ${mount} (${filesystem.kind}) can be read but not yet edited`, {
 		file: path,
