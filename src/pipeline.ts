@@ -18,7 +18,15 @@ import { inspection } from "./inspection.js";
 import type { Inspection } from "./inspection-schema.js";
 import { inferMachine } from "./machine/infer.js";
 import type { Firmware, Machine } from "./machine/machine.js";
-import { apply, type Change, type EditorOf, type ExternalEditing, plan, type Rule } from "./prepare/index.js";
+import {
+	apply,
+	assertEditable,
+	type Change,
+	type EditorOf,
+	ExternalEditing,
+	plan,
+	type Rule,
+} from "./prepare/index.js";
 import { writeOva } from "./target/ova.js";
 import { layoutsFor } from "./target/registry.js";
 import type { Appliance, LayoutOptions, PlacedLayout } from "./target/target.js";
@@ -188,7 +196,10 @@ export async function judgeAll(
 async function judgeOne(vm: Vm, contents: Contents, hypervisor: Hypervisor): Promise<Omit<Judgement, "hypervisor">> {
 	const verdict = judgeMachine(vm, contents.guest, hypervisor);
 	try {
-		return { verdict, changes: await planFor(contents, [hypervisor]) };
+		const changes = await planFor(contents, [hypervisor]);
+		// Of what was opened for reading only, nobody can say.
+		if (vm.disks.every(isStore)) await assertEditable(changes, contents.tree, editorsOf(contents, somebody));
+		return { verdict, changes };
 	} catch (error) {
 		// A guest that cannot be prepared, for want of an editor of its file system for example, can still be judged.
 		if (!(error instanceof AnyvisorError)) throw error;
@@ -199,8 +210,10 @@ async function judgeOne(vm: Vm, contents: Contents, hypervisor: Hypervisor): Pro
 
 /** The whole of `anyvisor inspect`, as a document. */
 export async function inspect(vm: Vm, hypervisors: readonly Hypervisor[]): Promise<Inspection> {
-	const contents = await look(vm);
-	return inspection(vm, machineOf(vm, contents.guest), contents, await judgeAll(vm, contents, hypervisors));
+	// What could be edited shows in a copy that could be.
+	const copy = { ...vm, disks: vm.disks.map(editable) };
+	const contents = await look(copy);
+	return inspection(vm, machineOf(vm, contents.guest), contents, await judgeAll(copy, contents, hypervisors));
 }
 
 /** What the guest lacks to run on all of `targets`, as data. */
@@ -248,6 +261,9 @@ export async function prepare(
 	await editing?.finish();
 	return { vm: copy, contents: await look(copy), changes };
 }
+
+/** Stands for whoever will edit in the end. */
+const somebody = new ExternalEditing(() => Promise.resolve());
 
 function editorsOf({ volumes }: Contents, editing: ExternalEditing | undefined): EditorOf {
 	return (filesystem) => {

@@ -55,6 +55,18 @@ export async function apply(
 	for (const { open, list } of edits.values()) await carryOut(list, await open(), now);
 }
 
+/** `unsupported` where a change is on a file system that nothing edits: to be known before {@link apply}. */
+export async function assertEditable(
+	changes: readonly Change[],
+	tree: GuestTree,
+	editorOf: EditorOf = itsOwn,
+): Promise<void> {
+	for (const { path } of changes) {
+		const { found } = await destination(tree, path);
+		if (editorOf(found.filesystem) === undefined) notEditable(found, path);
+	}
+}
+
 function notEditable({ mount, filesystem }: Resolved, path: string): never {
 	throw unsupported(`The file system at ${mount} (${filesystem.kind}) can be read but not yet edited`, {
 		file: path,

@@ -3,7 +3,7 @@ import path from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { openFilesystem } from "../../src/filesystem/registry.js";
 import { GuestTree } from "../../src/filesystem/tree.js";
-import { apply, type Change } from "../../src/prepare/index.js";
+import { apply, assertEditable, type Change } from "../../src/prepare/index.js";
 import { memoryStore } from "../filesystem/store.js";
 import { memoryFilesystem, memoryTree } from "../guest/support/memory.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
@@ -144,6 +144,24 @@ describe.skipIf(missing(...tools))(`edits of a guest ${because(...tools)}`, () =
 		await expectRefused([write("/etc/hook"), write("/boot/y")], failure, tree);
 		const { debugfs } = await both.save();
 		expect(await debugfs("ls -p /etc")).not.toContain("hook");
+	});
+
+	it("of a file system that nothing edits are told apart before anything is done", async () => {
+		const kept = memoryFilesystem({ "/x": "" }, { kind: "xfs" });
+		const edited = Object.assign(memoryFilesystem({ "/etc/x": "" }), {
+			edit: () => Promise.reject(new Error("not yet")),
+		});
+		const tree = new GuestTree([
+			{ mount: "/", filesystem: edited },
+			{ mount: "/boot", filesystem: kept },
+		]);
+		await assertEditable([write("/etc/hook")], tree);
+		await expect(assertEditable([write("/etc/hook"), write("/boot/y")], tree)).rejects.toMatchObject({
+			kind: "unsupported",
+			message: expect.stringMatching(/\/boot \(xfs\)/) as string,
+			hint: expect.stringContaining("initramfs") as string,
+		});
+		await assertEditable([write("/boot/y")], tree, () => () => Promise.reject(new Error("not yet")));
 	});
 
 	it("that fail half-way give the file system back", async () => {
