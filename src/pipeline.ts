@@ -23,7 +23,7 @@ import {
 	assertEditable,
 	type Change,
 	type EditorOf,
-	type ExternalEditing,
+	ExternalEditing,
 	plan,
 	type Rule,
 } from "./prepare/index.js";
@@ -77,7 +77,8 @@ export interface Judgement {
 
 /** read its disks -> find volumes -> read file systems -> recognise the guest */
 export async function look(vm: Pick<Vm, "name" | "disks">): Promise<Contents> {
-	const { volumes, tree } = await lookAtFiles(vm.disks);
+	const { volumes, tree, failure } = await lookAtFiles(vm.disks);
+	if (failure) throw failure;
 	const boot = vm.disks[0];
 	const diskHead = (length: number) => (boot ? readUpTo(boot, 0, length) : Promise.resolve(new Uint8Array()));
 	const guest = await detectGuest(tree, { volumes, diskHead });
@@ -85,22 +86,31 @@ export async function look(vm: Pick<Vm, "name" | "disks">): Promise<Contents> {
 	return { tree, guest, volumes };
 }
 
-/** The first half of {@link look}; `tree` is undefined where no volume holds a system. */
-export async function lookAtFiles(
-	disks: readonly Disk[],
-): Promise<{ readonly volumes: readonly MountedVolume[]; readonly tree: GuestTree | undefined }> {
+export interface Files {
+	readonly volumes: readonly MountedVolume[];
+	/** Undefined where no volume holds a system. */
+	readonly tree: GuestTree | undefined;
+	/** Why that may be: one that cannot be read. */
+	readonly failure: AnyvisorError | undefined;
+}
+
+/** The first half of {@link look}. */
+export async function lookAtFiles(disks: readonly Disk[]): Promise<Files> {
 	const volumes = await findVolumes(disks);
 	const readable = volumes.flatMap(({ volume, filesystem }) => (filesystem ? [{ volume, filesystem }] : []));
-	const tree = await assembleTree(readable);
-	return { tree, volumes: volumes.map((found) => Object.assign(found, { mount: tree && mountOf(found, tree) })) };
+	const { result: tree, problem: failure } = await attempt(() => assembleTree(readable));
+	const mounted = volumes.map((found) => Object.assign(found, { mount: tree && mountOf(found, tree) }));
+	return { volumes: mounted, tree, failure };
 }
 
 /** Where a volume is mounted, or the first of its subvolumes, which all have its UUID. */
 function mountOf({ filesystem }: FoundVolume, { mounts }: GuestTree): string | undefined {
-	const isSame = (mounted: Filesystem) =>
-		mounted === filesystem || (filesystem?.subvolume !== undefined && mounted.uuid === filesystem.uuid);
-	return mounts.find((candidate) => isSame(candidate.filesystem))?.mount;
+	return mounts.find((candidate) => isOn(filesystem, candidate.filesystem))?.mount;
 }
+
+/** Whether `mounted` is on the volume that `filesystem` was found on. */
+const isOn = (filesystem: Filesystem | undefined, mounted: Filesystem) =>
+	mounted === filesystem || (filesystem?.subvolume !== undefined && mounted.uuid === filesystem.uuid);
 
 async function findVolumes(disks: readonly Disk[]): Promise<FoundVolume[]> {
 	const partitions: Volume[] = [];
@@ -187,7 +197,8 @@ async function judgeOne(vm: Vm, contents: Contents, hypervisor: Hypervisor): Pro
 	const verdict = judgeMachine(vm, contents.guest, hypervisor);
 	try {
 		const changes = await planFor(contents, [hypervisor]);
-		await assertEditable(changes, contents.tree);
+		// Of what was opened for reading only, nobody can say.
+		if (vm.disks.every(isStore)) await assertEditable(changes, contents.tree, editorsOf(contents, somebody));
 		return { verdict, changes };
 	} catch (error) {
 		// A guest that cannot be prepared, for want of an editor of its file system for example, can still be judged.
@@ -199,8 +210,10 @@ async function judgeOne(vm: Vm, contents: Contents, hypervisor: Hypervisor): Pro
 
 /** The whole of `anyvisor inspect`, as a document. */
 export async function inspect(vm: Vm, hypervisors: readonly Hypervisor[]): Promise<Inspection> {
-	const contents = await look(vm);
-	return inspection(vm, machineOf(vm, contents.guest), contents, await judgeAll(vm, contents, hypervisors));
+	// What could be edited shows in a copy that could be.
+	const copy = { ...vm, disks: vm.disks.map(editable) };
+	const contents = await look(copy);
+	return inspection(vm, machineOf(vm, contents.guest), contents, await judgeAll(copy, contents, hypervisors));
 }
 
 /** What the guest lacks to run on all of `targets`, as data. */
@@ -249,11 +262,13 @@ export async function prepare(
 	return { vm: copy, contents: await look(copy), changes };
 }
 
+/** Stands for whoever will edit in the end. */
+const somebody = new ExternalEditing(() => Promise.resolve());
+
 function editorsOf({ volumes }: Contents, editing: ExternalEditing | undefined): EditorOf {
-	const sources = new Map(volumes.map(({ filesystem, volume }) => [filesystem, volume.source]));
 	return (filesystem) => {
 		if (filesystem.edit !== undefined) return filesystem.edit.bind(filesystem);
-		const store = sources.get(filesystem);
+		const store = volumes.find((found) => isOn(found.filesystem, filesystem))?.volume.source;
 		return store && isStore(store) ? editing?.editorFor(filesystem, store) : undefined;
 	};
 }

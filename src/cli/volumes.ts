@@ -26,8 +26,10 @@ async function run(name: string, given: VolumesOptions): Promise<void> {
 		import("./volumes-text.js"),
 	]);
 	await using vm = await openNamed(name, given);
-	const { volumes } = await lookAtFiles(vm.disks);
+	const { volumes, failure } = await lookAtFiles(vm.disks);
 	const devices = deviceNames(volumes);
 	const documents = volumes.map((found, i) => Object.assign(volumeDocument(found), { device: devices[i] ?? "" }));
 	process.stdout.write(given.json ? `${JSON.stringify(documents, undefined, 2)}\n` : volumesText(documents));
+	// What is mounted where cannot be told then; the rest can.
+	if (failure !== undefined) process.stderr.write(`anyvisor: ${failure.message}\n`);
 }

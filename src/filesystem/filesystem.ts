@@ -44,10 +44,10 @@ export interface Filesystem {
 	 * the mount option `subvol=`, or by its id, as in `subvolid=`. `undefined` where there is none.
 	 */
 	subvolume?(which: string | number): Promise<Filesystem | undefined>;
+	/** What mounts just this tree of the volume, and not another: `subvolid=256`. */
+	readonly mountOptions?: string;
 	/** What of it is not read although it is sound, one sentence or two each; for whoever relies on it. */
 	readonly notes?: readonly string[];
-	/** Nothing edits this kind of file system, whatever its source is: {@link edit} never appears. */
-	readonly readOnly?: true;
 	/** Present when the file system can be edited and its source is a store. After {@link Editor.close}, open it anew. */
 	edit?(): Promise<Editor>;
 }

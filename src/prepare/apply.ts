@@ -55,11 +55,15 @@ export async function apply(
 	for (const { open, list } of edits.values()) await carryOut(list, await open(), now);
 }
 
-/** `unsupported` where a change is on a file system of a kind that nothing edits: for plans over sources that are no stores. */
-export async function assertEditable(changes: readonly Change[], tree: GuestTree): Promise<void> {
+/** `unsupported` where a change is on a file system that nothing edits: to be known before {@link apply}. */
+export async function assertEditable(
+	changes: readonly Change[],
+	tree: GuestTree,
+	editorOf: EditorOf = itsOwn,
+): Promise<void> {
 	for (const { path } of changes) {
 		const { found } = await destination(tree, path);
-		if (found.filesystem.readOnly) notEditable(found, path);
+		if (editorOf(found.filesystem) === undefined) notEditable(found, path);
 	}
 }
 

@@ -1,9 +1,10 @@
+import { unsupported } from "../bytes/errors.js";
 import type { ByteStore } from "../bytes/source.js";
 import type { Editor, Filesystem } from "../filesystem/filesystem.js";
 import type { FileOperation, FilesystemJob } from "../source/guestfish.js";
 
 /** Kinds of file systems that have no editor of their own, and that the kernel of an appliance can change. */
-const kinds: ReadonlySet<string> = new Set(["xfs"]);
+const kinds: ReadonlySet<string> = new Set(["xfs", "btrfs"]);
 
 /**
  * Lets another program edit what has no editor here. Its start takes as long as many edits: editors only note what is to
@@ -17,12 +18,23 @@ export class ExternalEditing {
 		this.#run = run;
 	}
 
-	/** Undefined for what it cannot edit. @param store that holds the file system and nothing else */
+	/**
+	 * Undefined for what it cannot edit; `unsupported` where what was read is not what the appliance would find.
+	 *
+	 * @param store that holds the file system and nothing else
+	 */
 	editorFor(filesystem: Filesystem, store: ByteStore): (() => Promise<Editor>) | undefined {
 		if (!kinds.has(filesystem.kind)) return undefined;
 		return async () => {
+			const [note] = filesystem.notes ?? [];
+			if (note !== undefined) {
+				throw unsupported(`${store.name} cannot be edited as it is: ${note}`, {
+					file: store.name,
+					hint: "Start the guest where it runs, shut it down cleanly, and try again.",
+				});
+			}
 			const operations: FileOperation[] = [];
-			this.#jobs.push({ store, operations });
+			this.#jobs.push({ store, mountOptions: filesystem.mountOptions, operations });
 			return noting(filesystem, operations);
 		};
 	}

@@ -30,6 +30,8 @@ export type FileOperation =
 /** A file system, by itself in its store, and what is to be done with it, in order. */
 export interface FilesystemJob {
 	readonly store: ByteStore;
+	/** As for mount(8), without spaces or commas inside: `subvolid=256`. Jobs on one store each have their own. */
+	readonly mountOptions?: string | undefined;
 	readonly operations: readonly FileOperation[];
 }
 
@@ -60,13 +62,15 @@ export async function editByGuestfish(jobs: readonly FilesystemJob[]): Promise<v
 	const servers: NbdServer[] = [];
 	try {
 		const drives: string[] = [];
-		for (const [i, { store }] of jobs.entries()) {
+		// Each once: two devices with one file system on them would not be told apart.
+		const stores = [...new Set(jobs.map(({ store }) => store))];
+		for (const [i, store] of stores.entries()) {
 			const socket = path.join(folder, `disk-${i}`);
 			servers.push(await serveNbd(store, socket));
 			drives.push(`add-drive "" format:raw protocol:nbd ${quoted(`server:unix:${socket}`)}`);
 		}
-		const changes = await changesOf(jobs, folder);
-		const names = jobs.map(({ store }) => store.name).join(", ");
+		const changes = await changesOf(jobs, stores, folder);
+		const names = stores.map(({ name }) => name).join(", ");
 		const running = runGuestfish([...drives, "run", ...changes, "shutdown"].join("\n"), folder, names);
 		const outcome = await running.catch((error: Error) => error);
 		// The appliance only learns that something went wrong, and may even carry on.
@@ -79,7 +83,11 @@ export async function editByGuestfish(jobs: readonly FilesystemJob[]): Promise<v
 }
 
 /** Commands for one file system after the other, each mounted as it is edited; what is to be written lies in `folder`. */
-async function changesOf(jobs: readonly FilesystemJob[], folder: string): Promise<readonly string[]> {
+async function changesOf(
+	jobs: readonly FilesystemJob[],
+	stores: readonly ByteStore[],
+	folder: string,
+): Promise<readonly string[]> {
 	const commands: string[] = [];
 	let files = 0;
 	const fileOf = async (contents: Uint8Array) => {
@@ -87,8 +95,9 @@ async function changesOf(jobs: readonly FilesystemJob[], folder: string): Promis
 		await writeFile(file, contents);
 		return file;
 	};
-	for (const [i, { operations }] of jobs.entries()) {
-		commands.push(`mount /dev/sd${String.fromCharCode("a".charCodeAt(0) + i)} /`);
+	for (const { store, mountOptions = "", operations } of jobs) {
+		const letter = String.fromCharCode("a".charCodeAt(0) + stores.indexOf(store));
+		commands.push(`mount-options ${quoted(mountOptions)} /dev/sd${letter} /`);
 		for (const operation of operations) commands.push(...(await commandsOf(operation, fileOf)));
 		commands.push("umount /");
 	}

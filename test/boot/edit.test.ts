@@ -9,25 +9,29 @@ import { ExternalEditing } from "../../src/prepare/external-editing.js";
 import { editByGuestfish } from "../../src/source/guestfish.js";
 import { openFile } from "../../src/source/index.js";
 import { unmountable } from "../filesystem/xfs-images.js";
+import { guestOn, rootTools } from "../support/guest-on.js";
 import { guestTools } from "../support/guests.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
-import { xfsGuest } from "../support/xfs-guest.js";
 
-const folder = await temporaryFolder();
-const tools = [...guestTools, "mkfs.xfs", "xfs_repair", "debugfs", "guestfish"];
-const reason = missing(...tools) ? because(...tools) : unmountable(folder);
 const now = 1_790_000_000;
 
-describe.skipIf(reason !== "")(`a guest on XFS, edited by libguestfs ${reason}`, () => {
-	it("is ready afterwards, its source as it was, and xfs_repair finds nothing", async () => {
-		const { file, root, size } = await xfsGuest(folder);
+describe.each([
+	["xfs", ["xfs_repair", "-n"]],
+	["btrfs", ["btrfs", "check", "--readonly"]],
+] as const)("a guest on %s, edited by libguestfs", async (kind, [judge, ...judging]) => {
+	const folder = await temporaryFolder();
+	const tools = [...guestTools, ...rootTools[kind], judge, "guestfish"];
+	const reason = missing(...tools) ? because(...tools) : unmountable(folder);
+
+	it.skipIf(reason !== "")(`is ready afterwards, its source as it was; ${judge} finds nothing ${reason}`, async () => {
+		const { file, root, size } = await guestOn(kind, folder);
 		const before = await run("sha256sum", file);
 		await using source = await openFile(file);
 		const vm = await openVm({ source, neighbour: () => Promise.reject(new Error("a raw disk has no neighbour")) });
 		const prepared = await prepare(vm, hypervisors, { now, editing: new ExternalEditing(editByGuestfish) });
 		expect(prepared.changes.map(({ rule }) => rule)).toEqual(expect.arrayContaining(["initramfs", "drop-in", "fstab"]));
 		const { verdicts, volumes } = await inspect(prepared.vm, hypervisors);
-		expect(volumes[2]).toMatchObject({ filesystem: "xfs", mount: "/" });
+		expect(volumes[2]).toMatchObject({ filesystem: kind, mount: "/" });
 		for (const { hypervisor, verdict } of verdicts) expect(`${hypervisor} ${verdict}`).not.toContain("fixable");
 		expect(await run("sha256sum", file)).toBe(before);
 
@@ -39,7 +43,7 @@ describe.skipIf(reason !== "")(`a guest on XFS, edited by libguestfs ${reason}`,
 			}
 		}
 		await output.close();
-		await run("xfs_repair", "-n", after);
+		await run(judge, ...judging, after);
 		const again = await prepare(prepared.vm, hypervisors, { now, editing: new ExternalEditing(editByGuestfish) });
 		expect(again.changes).toEqual([]);
 	});

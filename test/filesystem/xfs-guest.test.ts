@@ -3,18 +3,18 @@ import { hypervisors } from "../../src/hypervisor/registry.js";
 import { openVm } from "../../src/open.js";
 import { inspect, prepare } from "../../src/pipeline.js";
 import { openFile } from "../../src/source/index.js";
+import { guestOn, rootTools } from "../support/guest-on.js";
 import { guestTools } from "../support/guests.js";
 import { because, missing, temporaryFolder } from "../support/tools.js";
-import { xfsGuest } from "../support/xfs-guest.js";
 import { unmountable } from "./xfs-images.js";
 
 const folder = await temporaryFolder();
-const tools = [...guestTools, "mkfs.xfs", "debugfs"];
+const tools = [...guestTools, ...rootTools.xfs];
 const reason = missing(...tools) ? because(...tools) : unmountable(folder);
 
 describe.skipIf(reason !== "")(`a guest on XFS ${reason}`, () => {
 	it("is judged, and not edited unless there is somebody who can", { timeout: 300_000 }, async () => {
-		const { file } = await xfsGuest(folder);
+		const { file } = await guestOn("xfs", folder);
 		await using source = await openFile(file);
 		const vm = await openVm({ source, neighbour: () => Promise.reject(new Error("a raw disk has no neighbour")) });
 		const document = await inspect(vm, hypervisors);

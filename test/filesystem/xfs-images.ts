@@ -31,7 +31,7 @@ export async function mounted<T>(
 	...options: string[]
 ): Promise<T> {
 	await mkdir(folder, { recursive: true });
-	await run("mount", "-t", "xfs", "-o", ["loop", ...options].join(","), image, folder);
+	await run("mount", "-o", ["loop", ...options].join(","), image, folder);
 	try {
 		return await work();
 	} finally {

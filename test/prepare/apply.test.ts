@@ -146,10 +146,13 @@ describe.skipIf(missing(...tools))(`edits of a guest ${because(...tools)}`, () =
 		expect(await debugfs("ls -p /etc")).not.toContain("hook");
 	});
 
-	it("of a kind of file system that nothing edits are told apart before there is a store", async () => {
-		const kept = { ...memoryFilesystem({ "/x": "" }, { kind: "xfs" }), readOnly: true as const };
+	it("of a file system that nothing edits are told apart before anything is done", async () => {
+		const kept = memoryFilesystem({ "/x": "" }, { kind: "xfs" });
+		const edited = Object.assign(memoryFilesystem({ "/etc/x": "" }), {
+			edit: () => Promise.reject(new Error("not yet")),
+		});
 		const tree = new GuestTree([
-			{ mount: "/", filesystem: memoryFilesystem({ "/etc/x": "" }) },
+			{ mount: "/", filesystem: edited },
 			{ mount: "/boot", filesystem: kept },
 		]);
 		await assertEditable([write("/etc/hook")], tree);
@@ -158,6 +161,7 @@ describe.skipIf(missing(...tools))(`edits of a guest ${because(...tools)}`, () =
 			message: expect.stringMatching(/\/boot \(xfs\)/) as string,
 			hint: expect.stringContaining("initramfs") as string,
 		});
+		await assertEditable([write("/boot/y")], tree, () => () => Promise.reject(new Error("not yet")));
 	});
 
 	it("that fail half-way give the file system back", async () => {

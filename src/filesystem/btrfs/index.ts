@@ -58,7 +58,7 @@ const isTreeOfFiles = (id: number) =>
 
 class BtrfsFilesystem implements Filesystem {
 	readonly kind = "btrfs";
-	readonly readOnly = true;
+	readonly mountOptions: string;
 	readonly uuid: string;
 	readonly label: string;
 	readonly notes: readonly string[];
@@ -72,6 +72,7 @@ class BtrfsFilesystem implements Filesystem {
 		this.uuid = fsid;
 		this.label = decodeName(end < 0 ? label : label.subarray(0, end));
 		this.notes = log_root === 0 ? [] : [pendingLog];
+		this.mountOptions = `subvolid=${top.id}`;
 		this.#volume = volume;
 		this.#top = top;
 		this.#all = all;
