@@ -1,5 +1,6 @@
 import type { FileType } from "../filesystem.js";
-import { FileMode, type InodeFields, InodeItem, KeyType } from "./layout.js";
+import { typeOfMode } from "../mode.js";
+import { type InodeFields, InodeItem, KeyType } from "./layout.js";
 import type { Subvolume } from "./subvolume.js";
 import { corrupt } from "./superblock.js";
 import { find } from "./tree.js";
@@ -24,18 +25,5 @@ export async function readInode(
 	const item = await find(volume, subvolume.root, { objectid: number, type: KeyType.INODE_ITEM, offset: 0 });
 	if (item === undefined) throw corrupt(volume.name, referrer, `inode ${number} is used, but is not in its tree`);
 	const fields = InodeItem.parse(item.bytes, 0, volume.name, item.at);
-	return { subvolume, number, at: item.at, fields, type: typeOf(fields.mode) };
-}
-
-function typeOf(mode: number): FileType {
-	switch (mode & FileMode.MASK) {
-		case FileMode.REGULAR:
-			return "file";
-		case FileMode.DIRECTORY:
-			return "directory";
-		case FileMode.LINK:
-			return "link";
-		default:
-			return "other";
-	}
+	return { subvolume, number, at: item.at, fields, type: typeOfMode(fields.mode) };
 }

@@ -193,8 +193,6 @@ export type InodeFields = Readonly<Value<typeof InodeItem>>;
 /** The data of the file have no checksums. */
 export const INODE_NODATASUM = 1n;
 
-export const FileMode = { MASK: 0xf000, LINK: 0xa000, REGULAR: 0x8000, DIRECTORY: 0x4000 } as const;
-
 /** What all kernels wrote of it. https://btrfs.readthedocs.io/en/latest/dev/On-disk-format.html#root-item-84 */
 export const RootItem = struct("Btrfs root item", "little", {
 	inode: InodeItem.field,

@@ -1,8 +1,9 @@
 import { crc32cRaw } from "../../bytes/checksum/index.js";
 import { type ByteStore, readBytes } from "../../bytes/source.js";
 import { i32, struct, u16, u32, viewOf } from "../../bytes/struct.js";
+import { FileMode } from "../mode.js";
 import { readInode } from "./inode.js";
-import { FileMode, Incompat, Inode, RoCompat, SUPERBLOCK_AT, Superblock } from "./layout.js";
+import { Incompat, Inode, RoCompat, SUPERBLOCK_AT, Superblock } from "./layout.js";
 import type { ExtParameters } from "./superblock.js";
 
 /** What an edit gives an inode; what is left out stays. Times are in seconds since 1970. */

@@ -2,9 +2,10 @@ import { AnyvisorError, damaged, notFound, refused, unsupported } from "../../by
 import type { ByteStore } from "../../bytes/source.js";
 import { claim } from "../claim.js";
 import type { Attributes, Editor } from "../filesystem.js";
+import { FileMode } from "../mode.js";
 import { type NewAttributes, setAttributes } from "./attributes.js";
 import { type Inode, readInode } from "./inode.js";
-import { Extent, FileMode, Incompat, SUPERBLOCK_AT, Superblock } from "./layout.js";
+import { Extent, Incompat, SUPERBLOCK_AT, Superblock } from "./layout.js";
 import { exclusively, LibError, LibExt2fs, LibraryError, OpenFlag } from "./libext2fs.js";
 import { type ExtParameters, freeBytes, readSuperblock } from "./superblock.js";
 import { WriteCache } from "./write-cache.js";

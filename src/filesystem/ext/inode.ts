@@ -1,10 +1,10 @@
 import { readBytes } from "../../bytes/source.js";
 import { viewOf } from "../../bytes/struct.js";
 import type { FileType } from "../filesystem.js";
+import { typeOfMode } from "../mode.js";
 import { type ExtVolume, readBlock } from "./blocks.js";
 import {
 	Compat,
-	FileMode,
 	GroupDescriptor,
 	GroupDescriptorHigh,
 	Incompat,
@@ -47,7 +47,7 @@ export async function readInode(volume: ExtVolume, number: number, referrer: num
 	const bytes = await readBytes(volume.metadata, at, parameters.inodeSize);
 	const fields = InodeLayout.parse(bytes, 0, name, at);
 	const extraSize = extraSizeOf(bytes, at, name);
-	const type = typeOf(fields.i_mode);
+	const type = typeOfMode(fields.i_mode);
 	return {
 		number,
 		at,
@@ -69,19 +69,6 @@ function extraSizeOf(bytes: Uint8Array, at: number, name: string): number {
 		throw corrupt(name, at + InodeLayout.size, `an inode claims ${size} extra bytes`);
 	}
 	return size;
-}
-
-function typeOf(mode: number): FileType {
-	switch (mode & FileMode.MASK) {
-		case FileMode.REGULAR:
-			return "file";
-		case FileMode.DIRECTORY:
-			return "directory";
-		case FileMode.LINK:
-			return "link";
-		default:
-			return "other";
-	}
 }
 
 /** In directories the upper half is an ACL of old, unless they may be that large. */

@@ -196,9 +196,6 @@ export const InodeExtra = struct("ext inode, extra fields", "little", {
 
 export const InodeFlag = { ENCRYPT: 0x800, EXTENTS: 0x80000, INLINE_DATA: 0x10000000 } as const;
 
-/** The file type in `i_mode`: https://docs.kernel.org/filesystems/ext4/inodes.html#i-mode */
-export const FileMode = { MASK: 0xf000, DIRECTORY: 0x4000, REGULAR: 0x8000, LINK: 0xa000 } as const;
-
 /** https://docs.kernel.org/filesystems/ext4/special_inodes.html */
 export const ROOT_INODE = 2;
 

@@ -1,17 +1,9 @@
 import { readBytes } from "../../bytes/source.js";
 import type { Value } from "../../bytes/struct.js";
 import type { FileType } from "../filesystem.js";
+import { typeOfMode } from "../mode.js";
 import { isSound } from "./checksum.js";
-import {
-	BIGTIME_EPOCH,
-	FileMode,
-	FORK_AT,
-	FORK3_AT,
-	INODE_MAGIC,
-	Inode3,
-	InodeFlag2,
-	Inode as InodeLayout,
-} from "./layout.js";
+import { BIGTIME_EPOCH, FORK_AT, FORK3_AT, INODE_MAGIC, Inode3, InodeFlag2, Inode as InodeLayout } from "./layout.js";
 import { corrupt } from "./superblock.js";
 import type { XfsVolume } from "./volume.js";
 
@@ -64,7 +56,7 @@ export async function readInode(volume: XfsVolume, number: number, referrer: num
 		number,
 		at,
 		fields,
-		type: typeOf(fields.di_mode),
+		type: typeOfMode(fields.di_mode),
 		size: fields.di_size,
 		mtime: (flags2 & InodeFlag2.BIGTIME) !== 0n ? bigTime(fields.di_mtime) : legacyTime(fields.di_mtime),
 		fork: { bytes: bytes.subarray(start, end), at: at + start },
@@ -85,19 +77,6 @@ function checkVersion3(volume: XfsVolume, bytes: Uint8Array, number: number, at:
 		throw corrupt(name, at, `where inode ${number} should be is another one`);
 	}
 	return di_flags2;
-}
-
-function typeOf(mode: number): FileType {
-	switch (mode & FileMode.MASK) {
-		case FileMode.REGULAR:
-			return "file";
-		case FileMode.DIRECTORY:
-			return "directory";
-		case FileMode.LINK:
-			return "link";
-		default:
-			return "other";
-	}
 }
 
 const BILLION = 1_000_000_000n;

@@ -171,8 +171,6 @@ export const FORK3_AT = Inode.size + Inode3.size;
 export const Format = { DEV: 0, LOCAL: 1, EXTENTS: 2, BTREE: 3 } as const;
 export const InodeFlag = { REALTIME: 0x1 } as const;
 export const InodeFlag2 = { BIGTIME: 0x8n, NREXT64: 0x10n } as const;
-export const FileMode = { MASK: 0xf000, DIRECTORY: 0x4000, REGULAR: 0x8000, LINK: 0xa000 } as const;
-
 /** With BIGTIME, zero is so many seconds before 1970. */
 export const BIGTIME_EPOCH = 2 ** 31;
 
