@@ -23,6 +23,7 @@ export const volumeDocument = ({
 	volume,
 	filesystem,
 	recognised,
+	uuid,
 	problem,
 	mount,
 }: MountedVolume): Inspection["volumes"][number] => ({
@@ -33,8 +34,8 @@ export const volumeDocument = ({
 	at: volume.at,
 	size: volume.size,
 	type: volume.type,
-	filesystem: filesystem?.kind ?? recognised ?? null,
-	uuid: filesystem?.uuid ?? "",
+	filesystem: filesystem?.kind ?? recognised?.name ?? null,
+	uuid,
 	label: filesystem?.label ?? "",
 	mount: mount ?? null,
 	problem: problem?.message ?? null,

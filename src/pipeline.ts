@@ -7,7 +7,7 @@ import { sharePass } from "./disk/shared-pass.js";
 import { judge } from "./driver/judge.js";
 import type { Verdict } from "./driver/verdict.js";
 import type { Filesystem } from "./filesystem/filesystem.js";
-import { openFilesystem, recogniseUnsupported } from "./filesystem/registry.js";
+import { openFilesystem, type Recognised, recogniseUnsupported } from "./filesystem/registry.js";
 import type { GuestTree } from "./filesystem/tree.js";
 import type { LinuxGuest } from "./guest/guest.js";
 import { assembleTree, findVolume } from "./guest/mounts.js";
@@ -52,8 +52,10 @@ export interface FoundVolume {
 	readonly disk: number;
 	readonly volume: Volume;
 	readonly filesystem: Filesystem | undefined;
-	/** Name of contents that are known but cannot be read. */
-	readonly recognised: string | undefined;
+	/** Contents that are known but cannot be read. */
+	readonly recognised: Recognised | undefined;
+	/** As in `/dev/disk/by-uuid`; empty where there is none. */
+	readonly uuid: string;
 	/** Why a file system that is there could not be opened. */
 	readonly problem: AnyvisorError | undefined;
 }
@@ -130,7 +132,8 @@ async function findVolumes(disks: readonly Disk[]): Promise<FoundVolume[]> {
 		const filesystem = opened.result;
 		const recognised = filesystem ? undefined : (await attempt(() => recogniseUnsupported(volume.source))).result;
 		const problem = problems.get(volume) ?? opened.problem;
-		found.push({ disk: diskOf.get(volume) ?? 0, volume, filesystem, recognised, problem });
+		const uuid = (filesystem ?? recognised)?.uuid ?? "";
+		found.push({ disk: diskOf.get(volume) ?? 0, volume, filesystem, recognised, uuid, problem });
 	}
 	return found;
 }
@@ -151,10 +154,10 @@ function nothingFound(name: string, volumes: readonly FoundVolume[]): AnyvisorEr
 	const contents = volumes.map(({ volume, filesystem, recognised }) => {
 		const [device] = volume.assembled?.devices ?? [];
 		const where = device ?? (volume.number === 0 ? "the disk" : `partition ${volume.number}`);
-		return `${where}: ${filesystem?.kind ?? recognised ?? "nothing known"}`;
+		return `${where}: ${filesystem?.kind ?? recognised?.name ?? "nothing known"}`;
 	});
 	const list = contents.length === 0 ? "it has no partitions" : contents.join(", ");
-	if (volumes.some(({ recognised }) => recognised?.startsWith("LUKS"))) {
+	if (volumes.some(({ recognised }) => recognised?.name.startsWith("LUKS"))) {
 		return refused(`${name} is encrypted (${list})`, {
 			file: name,
 			hint: "Decrypt the guest where it runs, or work on a decrypted copy.",
@@ -222,13 +225,18 @@ export function planFor(
 	targets: readonly Hypervisor[],
 	skip?: ReadonlySet<Rule>,
 ): Promise<readonly Change[]> {
-	const stableName = (device: string) => {
-		const found = findVolume(device, volumes);
-		if (found?.filesystem?.uuid) return `UUID=${found.filesystem.uuid}`;
-		// Swap, and what else has no UUID that can be read.
-		return found?.volume.partUuid && `PARTUUID=${found.volume.partUuid}`;
-	};
-	return plan({ guest, tree, targets, stableName }, skip);
+	return plan({ guest, tree, targets, stableName: (device) => stableName(device, volumes) }, skip);
+}
+
+/** A copied partition has the UUID of the original: it then names neither of them, and which one answers is chance. */
+function stableName(device: string, volumes: readonly FoundVolume[]): string | undefined {
+	const found = findVolume(device, volumes);
+	if (found === undefined) return undefined;
+	const alone = (name: (one: FoundVolume) => string | undefined) =>
+		volumes.filter((one) => name(one)?.toLowerCase() === name(found)?.toLowerCase()).length === 1;
+	if (found.uuid !== "" && alone(({ uuid }) => uuid)) return `UUID=${found.uuid}`;
+	const { partUuid } = found.volume;
+	return partUuid && alone(({ volume }) => volume.partUuid) ? `PARTUUID=${partUuid}` : undefined;
 }
 
 export interface Prepared {

@@ -271,7 +271,8 @@ start=${swap.at}, size=${swap.sectors}, type=swap
 
 	const swapImage = path.join(work, "swap.img");
 	makeFile(swapImage, swap.sectors * SECTOR);
-	run("mkswap", ["-q", "-U", uuid, swapImage]);
+	// One of its own: the root's would be found twice.
+	run("mkswap", ["-q", "-U", uuid.replace(/^.{8}/, "5a5a5a5a"), swapImage]);
 
 	const core = path.join(work, "core.img");
 	run("grub-mkimage", [

@@ -7,5 +7,5 @@ export type {
 	FilesystemFormat,
 	FileType,
 } from "./filesystem.js";
-export { filesystems, openFilesystem, recogniseUnsupported } from "./registry.js";
+export { filesystems, openFilesystem, type Recognised, recogniseUnsupported } from "./registry.js";
 export { GuestTree, type Mount, type Resolved } from "./tree.js";

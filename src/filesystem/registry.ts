@@ -17,4 +17,4 @@ export async function openFilesystem(volume: ByteSource): Promise<Filesystem | u
 	return undefined;
 }
 
-export { recogniseUnsupported } from "./unsupported.js";
+export { type Recognised, recogniseUnsupported } from "./unsupported.js";

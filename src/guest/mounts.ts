@@ -113,6 +113,8 @@ const lastOf = (cmdline: string, parameter: "root=" | "rootflags="): string | un
 interface NamedVolume {
 	readonly volume: Volume;
 	readonly filesystem?: Filesystem | undefined;
+	/** Absent: the file system's. */
+	readonly uuid?: string;
 }
 
 /** The volume that a device of fstab or of `root=` means; `undefined` where that cannot be told. */
@@ -125,7 +127,7 @@ export function findVolume<V extends NamedVolume>(device: string, volumes: reado
 	const wanted = withoutQuotes(link ? unescapeDevlink(value) : value);
 	switch (kind.toLowerCase()) {
 		case "uuid":
-			return volumes.find(({ filesystem }) => same(filesystem?.uuid ?? "", wanted));
+			return volumes.find(({ filesystem, uuid }) => same(uuid ?? filesystem?.uuid ?? "", wanted));
 		case "label":
 			return volumes.find(({ filesystem }) => filesystem?.label === wanted);
 		case "partuuid":

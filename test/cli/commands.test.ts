@@ -138,10 +138,34 @@ describe.skipIf(missing(...guestTools))(`on the test guest ${because(...guestToo
 		expect(fstab).toEqual([
 			expect.stringMatching(/^UUID=[\da-f-]{36}$/),
 			expect.stringMatching(/^UUID=[\dA-F]{4}-[\dA-F]{4}$/),
-			expect.stringMatching(/^PARTUUID=[\da-f-]{36}$/),
+			expect.stringMatching(/^UUID=5a5a5a5a-[\da-f-]{27}$/),
 		]);
 		for (const { why } of changes) expect(why).toMatch(/^[A-Z].*\.$/);
 		expect((await run("ls", "-A", folder)).includes("dry")).toBe(false);
+	});
+	it("a UUID that two volumes have names neither of them: their partitions are named", async () => {
+		const { volumes } = JSON.parse(await ok("inspect", "--json", guest)) as Inspection;
+		const [root, swap] = ["ext4", "Linux swap"].map((kind) => volumes.find(({ filesystem }) => filesystem === kind));
+		if (!root || !swap) throw new Error("the test guest has no root and swap");
+		const copy = path.join(await temporaryFolder(), "copied.raw");
+		await run("cp", "--sparse=always", guest, copy);
+		await run(
+			"sh",
+			"-c",
+			`dd if=${copy} of=${copy} bs=1 count=16 skip=${root.at + 1024 + 104} seek=${swap.at + 1036} conv=notrunc`,
+		);
+		const { changes } = JSON.parse(
+			await ok("pack", copy, "--dry-run", "--json", "-o", path.join(folder, "dry.ova")),
+		) as {
+			changes: { path: string; lines?: { to: string }[] }[];
+		};
+		const named = (file: string) =>
+			changes
+				.find((change) => change.path === file)
+				?.lines?.map(({ to }) => to)
+				.join(" ");
+		expect(named("/etc/fstab")?.match(/PARTUUID=[\da-f-]{36} /g)).toHaveLength(2);
+		expect(named("/boot/grub/grub.cfg")).toMatch(/root=PARTUUID=/);
 	});
 
 	it("--skip leaves a rule out", async () => {

@@ -9,13 +9,14 @@ import { fileStore } from "./store.js";
 const folder = await temporaryFolder();
 
 describe.each([["Linux swap", 1, "mkswap", []]])("%s", (name, mebibytes, tool, options) => {
-	it.skipIf(missing(tool))(`is named as ${tool} makes it ${because(tool)}`, async () => {
+	it.skipIf(missing(tool, "blkid"))(`is named as ${tool} makes it ${because(tool, "blkid")}`, async () => {
 		const image = path.join(folder, tool);
 		await writeFile(image, "");
 		await truncate(image, mebibytes * 2 ** 20);
 		await run(tool, ...options, image);
 		const store = await fileStore(image);
-		expect(await recogniseUnsupported(store)).toBe(name);
+		const uuid = (await run("blkid", "-p", "-s", "UUID", "-o", "value", image)).trim();
+		expect(await recogniseUnsupported(store)).toEqual({ name, uuid });
 		expect(await openFilesystem(store)).toBeUndefined();
 	});
 });
@@ -41,7 +42,7 @@ it.each([
 		Array.from(magic, (char) => char.charCodeAt(0)),
 		at,
 	);
-	expect(await recogniseUnsupported(bytesSource(bytes))).toBe(name);
+	expect(await recogniseUnsupported(bytesSource(bytes))).toEqual({ name, uuid: "" });
 });
 
 it("names nothing that it does not know", async () => {

@@ -145,7 +145,7 @@ describe.skipIf(missing(...tools))(`a whole guest ${because(...tools)}`, () => {
 				(await readFile(own("before/etc/fstab"), "utf8"))
 					.replace("/dev/sda3", `UUID=${uuid}`)
 					.replace("/dev/sda2", `UUID=${prepared.contents.volumes[1]?.filesystem?.uuid}`)
-					.replace("/dev/sda4", `PARTUUID=${prepared.contents.volumes[3]?.volume.partUuid}`),
+					.replace("/dev/sda4", `UUID=${prepared.contents.volumes[3]?.uuid}`),
 			);
 			expect(
 				(await readFile(own("after/boot/grub/grub.cfg"), "utf8")).replace(`root=UUID=${uuid}`, "root=/dev/sda3"),

@@ -123,7 +123,7 @@ describe.skipIf(missing(...tools) || reason !== "")(`a system on volumes that li
 			volumes.map(({ disk, volume, filesystem, recognised, mount }) => ({
 				disk,
 				scheme: volume.scheme,
-				what: filesystem?.kind ?? recognised,
+				what: filesystem?.kind ?? recognised?.name,
 				mount,
 			})),
 		).toEqual([
@@ -136,7 +136,7 @@ describe.skipIf(missing(...tools) || reason !== "")(`a system on volumes that li
 
 	it("a group over whole disks", async () => {
 		const { volumes } = await judge(opened(await group(8, 10, 16)));
-		expect(volumes.filter(({ recognised }) => recognised === "an LVM2 physical volume")).toHaveLength(3);
+		expect(volumes.filter(({ recognised }) => recognised?.name === "an LVM2 physical volume")).toHaveLength(3);
 	});
 
 	it.each(["1.0", "1.2"] as const)("a physical volume on a mirror of version %s over partitions", async (version) => {
@@ -151,7 +151,7 @@ describe.skipIf(missing(...tools) || reason !== "")(`a system on volumes that li
 		const vm = opened(disks);
 		const { volumes } = await judge(vm);
 		expect(volumes.filter(({ filesystem }) => filesystem).map(({ volume }) => volume.scheme)).toEqual(["lvm2", "lvm2"]);
-		expect(volumes.filter(({ recognised }) => recognised === "a Linux RAID member")).toHaveLength(2);
+		expect(volumes.filter(({ recognised }) => recognised?.name === "a Linux RAID member")).toHaveLength(2);
 		// What was written to one half was written to the other.
 		const [first, second] = await Promise.all(
 			vm.disks.map(async (disk) => {

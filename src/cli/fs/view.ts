@@ -47,7 +47,7 @@ function oneVolume(name: string, wanted: string, volumes: readonly MountedVolume
 function treeOf(name: string, device: string, { filesystem, problem, recognised }: MountedVolume): GuestTree {
 	if (filesystem !== undefined) return new GuestTree([{ mount: "/", filesystem }]);
 	if (problem !== undefined) throw problem;
-	throw unsupported(`${device} of ${name} holds ${recognised ?? "no file system that is known"}`, {
+	throw unsupported(`${device} of ${name} holds ${recognised?.name ?? "no file system that is known"}`, {
 		file: name,
 		hint: "Choose another volume: anyvisor volumes lists them.",
 	});
@@ -62,7 +62,7 @@ function onlyVolume(name: string, volumes: readonly MountedVolume[]): GuestTree 
 	const problem = volumes.find((found) => found.problem)?.problem;
 	if (first === undefined && problem !== undefined) throw problem;
 	if (first === undefined) {
-		const held = volumes.map(({ recognised }, i) => `${devices[i]}: ${recognised ?? "nothing known"}`);
+		const held = volumes.map(({ recognised }, i) => `${devices[i]}: ${recognised?.name ?? "nothing known"}`);
 		throw unsupported(`No file system that can be read was found on ${name} (${held.join(", ")})`, { file: name });
 	}
 	throw notFound(`No volume of ${name} holds a system whose files could be meant`, {
