@@ -16,6 +16,11 @@ const LARGEST_BLOCK = 64 * 1024;
 const USUAL_BLOCK = 4096;
 /** Bytes that are written before the disk is told to begin with them, so that little is left to wait for in the end. */
 const SYNC_EVERY = 64 << 20;
+/**
+ * Most bytes of one call: ext4 and XFS take memory for all of them in one piece, and large pieces are hard to find. In a
+ * virtual machine they are often such as the host has not given yet.
+ */
+const WRITE = 256 << 10;
 /** Writes go to the page cache, which may have to find memory first; what takes longer waits for the disk. */
 const WRITING = { call: 2, mebibyte: 4 };
 
@@ -70,10 +75,11 @@ export class PartialFile implements ByteSink {
 	}
 
 	#writeSome(bytes: Uint8Array, done: number, at: number): Promise<number> {
+		const length = Math.min(bytes.length - done, WRITE);
 		return this.#calls.make(
-			bytes.length - done,
-			() => writeSync(this.#handle.fd, bytes, done, bytes.length - done, at + done),
-			async () => (await this.#handle.write(bytes, done, bytes.length - done, at + done)).bytesWritten,
+			length,
+			() => writeSync(this.#handle.fd, bytes, done, length, at + done),
+			async () => (await this.#handle.write(bytes, done, length, at + done)).bytesWritten,
 		);
 	}
 
