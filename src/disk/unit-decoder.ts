@@ -71,22 +71,21 @@ export class UnitDecoder {
 		const buffer = length <= TOGETHER ? await this.#buffers.take() : sharedBytes(length);
 		try {
 			await source.read(offset, buffer.subarray(0, length));
-			const tasks = units.map(({ run, into }) => {
+			const tasks = units.map(({ run, into }): Task => {
 				const from = run.offset - offset;
 				const input = this.#payload(run, buffer.subarray(from, Math.min(length, from + run.stored)));
 				return { run, input, output: into };
 			});
 			const bulk = await this.#bulkFor(first);
-			const lengths = await bulk?.decode(tasks.map(({ input, output }) => ({ input, output })));
-			await Promise.all(
-				tasks.map(async ({ run, input, output }, i) => {
-					const made = lengths?.[i] ?? FAILED;
-					const at = offset + input.byteOffset - buffer.byteOffset;
-					const decoded = made === FAILED ? await decodeAlone(run, input, output, at) : made;
-					checkLength(run, decoded);
-					output.fill(0, decoded);
-				}),
-			);
+			const lengths = await bulk?.decode(tasks);
+			// A MiB has 16 units or more: only what threads have not done gets a promise of its own.
+			const alone: Task[] = [];
+			for (const [i, task] of tasks.entries()) {
+				const made = lengths?.[i] ?? FAILED;
+				if (made === FAILED) alone.push(task);
+				else finish(task, made);
+			}
+			await Promise.all(alone.map((task) => decodeAlone(task, offset + task.input.byteOffset - buffer.byteOffset)));
 		} finally {
 			if (length <= TOGETHER) this.#buffers.give(buffer);
 		}
@@ -102,12 +101,22 @@ export class UnitDecoder {
 	}
 }
 
-async function decodeAlone({ codec: id, source }: CompressedRun, input: Uint8Array, into: Uint8Array, offset: number) {
-	const options = { limit: into.length, into, file: source.name, offset };
-	return (await codec(id).decode(input, options)).bytes.length;
+interface Task {
+	readonly run: CompressedRun;
+	readonly input: Uint8Array;
+	readonly output: Uint8Array;
 }
 
-function checkLength({ source, offset, unit }: CompressedRun, length: number): void {
+/** @param offset of the input in its file */
+async function decodeAlone(task: Task, offset: number): Promise<void> {
+	const { run, input, output } = task;
+	const options = { limit: output.length, into: output, file: run.source.name, offset };
+	finish(task, (await codec(run.codec).decode(input, options)).bytes.length);
+}
+
+/** @param length bytes of the output that were decoded; the rest is zero */
+function finish({ run: { source, offset, unit }, output }: Task, length: number): void {
+	if (length < output.length) output.fill(0, length);
 	const { least = unit.length } = unit;
 	if (length >= least) return;
 	throw damaged(`${source.name}: the compressed data at byte ${offset} holds only ${length} of ${least} bytes`, {

@@ -15,8 +15,9 @@ import {
 	ZERO_LOW,
 } from "./layout.js";
 
-/** Bytes of L2 tables that one open disk keeps. */
-const L2_CACHE = 8 * 1024 * 1024;
+/** Bytes of L2 tables that one open disk keeps for small reads, in pieces of so many. */
+const L2_CACHE = 4 << 20;
+const L2_PIECE = 4 << 10;
 
 const HINT = "Look at it with qemu-img check, or fetch the file again.";
 
@@ -32,7 +33,10 @@ export class ClusterMap {
 	readonly #header: Qcow2Header;
 	readonly #l1: DataView;
 	readonly #data: ByteSource;
-	readonly #l2: (offset: number) => Promise<DataView>;
+	/** A piece of an L2 table, by its offset in the file. */
+	readonly #piece: (offset: number) => Promise<DataView>;
+	/** Bytes of it: a whole table where that is smaller. */
+	readonly #pieceSize: number;
 
 	private constructor(source: ByteSource, header: Qcow2Header, l1: DataView, data: ByteSource) {
 		const { clusterSize } = header;
@@ -40,8 +44,9 @@ export class ClusterMap {
 		this.#header = header;
 		this.#l1 = l1;
 		this.#data = data;
-		const room = Math.max(4, Math.floor(L2_CACHE / clusterSize));
-		this.#l2 = cached(room, async (offset) => viewOf(await readBytes(source, offset, clusterSize)));
+		const size = Math.min(L2_PIECE, clusterSize);
+		this.#pieceSize = size;
+		this.#piece = cached(L2_CACHE / size, async (offset) => viewOf(await readBytes(source, offset, size)));
 	}
 
 	/** @param data where the clusters of data lie: `source` itself, or the external data file */
@@ -69,29 +74,73 @@ export class ClusterMap {
 
 	/** Runs as {@link Mapping.runs} wants them, those of one table joined. */
 	async *runs(start: number, end: number): AsyncGenerator<Run> {
-		const { tableSpan } = this.#header;
+		const { clusterSize, entrySize, tableSpan } = this.#header;
+		const pieceSpan = (this.#pieceSize / entrySize) * clusterSize;
+		if (end - start <= pieceSpan) {
+			for (let at = start; at < end; ) {
+				const offset = tableAt(this.#l1, Math.floor(at / tableSpan));
+				const span = offset === 0 ? tableSpan : pieceSpan;
+				const stop = Math.min(end, at - (at % span) + span);
+				const piece = offset + Math.floor((at % tableSpan) / pieceSpan) * this.#pieceSize;
+				if (offset === 0) yield { kind: "absent", at, length: stop - at };
+				else yield* joined(this.#tableRuns(await this.#piece(piece), at, stop));
+				at = stop;
+			}
+			return;
+		}
+		// Whole tables, into memory that is used again: fresh one costs more than reading.
+		const table = new Uint8Array(clusterSize);
 		for (let at = start; at < end; ) {
-			const tableEnd = Math.min(end, at - (at % tableSpan) + tableSpan);
+			const stop = Math.min(end, at - (at % tableSpan) + tableSpan);
 			const offset = tableAt(this.#l1, Math.floor(at / tableSpan));
-			if (offset === 0) yield { kind: "absent", at, length: tableEnd - at };
-			else yield* joined(this.#tableRuns(await this.#l2(offset), at, tableEnd));
-			at = tableEnd;
+			if (offset !== 0) await this.#source.read(offset, table);
+			if (offset === 0) yield { kind: "absent", at, length: stop - at };
+			else yield* joined(this.#tableRuns(viewOf(table), at, stop));
+			at = stop;
 		}
 	}
 
+	/** @param table the L2 table of these clusters, or a piece of it */
 	*#tableRuns(table: DataView, start: number, end: number): Generator<Run> {
 		const { clusterSize, extendedL2 } = this.#header;
 		for (let at = start; at < end; ) {
 			const next = Math.min(end, at - (at % clusterSize) + clusterSize);
-			if (extendedL2) yield* this.#subclusters(table, at, next);
-			else yield this.#cluster(table, at, next - at);
-			at = next;
+			if (extendedL2) {
+				yield* this.#subclusters(table, at, next);
+				at = next;
+			} else {
+				const run = this.#cluster(table, at, next - at);
+				const length = this.#alike(table, run, next, end) - at;
+				yield { ...run, length };
+				at += length;
+			}
 		}
 	}
 
+	/** Where what began with `run` ends; the next cluster is at `next`. No object for each of them. */
+	#alike(table: DataView, run: Run, next: number, end: number): number {
+		if (run.kind !== "absent" && run.kind !== "data") return next;
+		const { clusterSize, entrySize } = this.#header;
+		const ignored = run.kind === "data" ? COPIED_HIGH : 0;
+		const step = run.kind === "data" ? clusterSize : 0;
+		let offset = run.kind === "data" ? run.offset - (run.at % clusterSize) + step : 0;
+		let at = next;
+		for (let entry = this.#entryOf(table, at); at < end; entry += entrySize, at += clusterSize, offset += step) {
+			const high = (table.getUint32(entry) & ~ignored) >>> 0;
+			if (high !== Math.floor(offset / 2 ** 32) || table.getUint32(entry + 4) !== offset % 2 ** 32) break;
+		}
+		return Math.min(at, end);
+	}
+
+	/** Byte of `table`, which is a whole L2 table or a piece of one, with the entry of the cluster at `at`. */
+	#entryOf(table: DataView, at: number): number {
+		const { clusterSize, entrySize } = this.#header;
+		return (Math.floor(at / clusterSize) * entrySize) % table.byteLength;
+	}
+
 	#cluster(table: DataView, at: number, length: number): Run {
-		const { entrySize, clusterSize, version } = this.#header;
-		const entry = (Math.floor(at / clusterSize) * entrySize) % clusterSize;
+		const { clusterSize, version } = this.#header;
+		const entry = this.#entryOf(table, at);
 		const high = table.getUint32(entry);
 		const low = table.getUint32(entry + 4);
 		if ((high & COMPRESSED_HIGH) !== 0) return this.#compressed(high, low, at, length);
@@ -106,8 +155,8 @@ export class ClusterMap {
 
 	/** The part `[start, end)` of one cluster whose entry also says which of its subclusters are there. */
 	*#subclusters(table: DataView, start: number, end: number): Generator<Run> {
-		const { entrySize, clusterSize } = this.#header;
-		const entry = (Math.floor(start / clusterSize) * entrySize) % clusterSize;
+		const { clusterSize } = this.#header;
+		const entry = this.#entryOf(table, start);
 		const high = table.getUint32(entry);
 		const low = table.getUint32(entry + 4);
 		if ((high & COMPRESSED_HIGH) !== 0) {
