@@ -1,5 +1,6 @@
 import { u32, viewOf } from "../../bytes/struct.js";
-import { type BlockMap, checkBlocks, type ExtVolume, type Run, readBlock } from "./blocks.js";
+import type { BlockMap, Run } from "../mapped.js";
+import { checkBlocks, type ExtVolume, readBlock } from "./blocks.js";
 import { corrupt } from "./superblock.js";
 
 const POINTER = u32.size;
@@ -30,7 +31,7 @@ export function blockMap(volume: ExtVolume, root: Uint8Array, at: number): Block
 		if (logical < DIRECT) return findRun(volume, { bytes: root, at, from: 0, length: DIRECT }, logical, most);
 		if (recent === undefined || logical < recent.from || logical >= recent.from + recent.length) {
 			const found = await findPointers(volume, root, at, logical);
-			if (!("bytes" in found)) return { block: undefined, count: Math.min(found.end - logical, most) };
+			if (!("bytes" in found)) return { at: undefined, count: Math.min(found.end - logical, most) };
 			recent = found;
 		}
 		return findRun(volume, recent, logical, most);
@@ -75,7 +76,7 @@ function findRun(volume: ExtVolume, pointers: Pointers, logical: number, most: n
 	const limit = Math.min(pointers.length - first, most);
 	let count = 1;
 	while (count < limit && pointer(first + count) === (block === 0 ? 0 : block + count)) count++;
-	if (block === 0) return { block: undefined, count };
+	if (block === 0) return { at: undefined, count };
 	checkBlocks(volume, block, count, pointers.at + first * POINTER);
-	return { block, count };
+	return { at: block * volume.parameters.blockSize, count };
 }

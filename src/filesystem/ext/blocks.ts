@@ -13,17 +13,6 @@ export interface ExtVolume {
 	readonly metadata: ByteSource;
 }
 
-/** Blocks of a file that lie one after the other, or that are not there and read as zero. */
-export interface Run {
-	/** The first block on the volume; `undefined` for a hole. */
-	readonly block: number | undefined;
-	/** Number of blocks, at least 1. */
-	readonly count: number;
-}
-
-/** Finds the run that begins at block `logical` of a file; it may be shorter than `most` although the next one adjoins. */
-export type BlockMap = (logical: number, most: number) => Promise<Run>;
-
 /** Reads a block of metadata; `referrer` is the byte that names it, for messages. */
 export async function readBlock(volume: ExtVolume, block: number, referrer: number): Promise<Uint8Array> {
 	checkBlocks(volume, block, 1, referrer);

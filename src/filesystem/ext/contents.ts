@@ -1,7 +1,8 @@
 import { refused } from "../../bytes/errors.js";
-import { type ByteSource, bytesSource, checkRange } from "../../bytes/source.js";
+import { type ByteSource, bytesSource } from "../../bytes/source.js";
+import { type BlockMap, mappedSource } from "../mapped.js";
 import { blockMap } from "./block-map.js";
-import type { BlockMap, ExtVolume } from "./blocks.js";
+import type { ExtVolume } from "./blocks.js";
 import { extentMap } from "./extents.js";
 import { inlineContents } from "./inline-data.js";
 import { hasFlag, type Inode } from "./inode.js";
@@ -52,24 +53,3 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** Names are bytes to the kernel and UTF-8 to everyone else; what is not UTF-8 shows as U+FFFD. */
 export const decodeName = (bytes: Uint8Array): string => decoder.decode(bytes);
-
-function mappedSource(map: BlockMap, size: number, blockSize: number, from: ByteSource, name: string): ByteSource {
-	const source: ByteSource = {
-		name,
-		size,
-		async read(at, into) {
-			checkRange(source, at, into.length);
-			for (let done = 0; done < into.length; ) {
-				const logical = Math.floor((at + done) / blockSize);
-				const within = (at + done) % blockSize;
-				const run = await map(logical, Math.ceil((within + into.length - done) / blockSize));
-				const length = Math.min(run.count * blockSize - within, into.length - done);
-				const part = into.subarray(done, done + length);
-				if (run.block === undefined) part.fill(0);
-				else await from.read(run.block * blockSize + within, part);
-				done += length;
-			}
-		},
-	};
-	return source;
-}

@@ -55,14 +55,13 @@ export async function* readDirectory(volume: ExtVolume, inode: Inode, name: stri
 	const map = mapOf(volume, inode);
 	const blocks = Math.ceil(inode.size / blockSize);
 	for (let logical = 0; logical < blocks; ) {
-		const { block, count } = await map(logical, Math.min(blocks - logical, PIECE / blockSize));
+		const { at: begin, count } = await map(logical, Math.min(blocks - logical, PIECE / blockSize));
 		logical += count;
-		if (block === undefined) continue;
-		const bytes = await readBytes(volume.metadata, block * blockSize, count * blockSize);
+		if (begin === undefined) continue;
+		const bytes = await readBytes(volume.metadata, begin, count * blockSize);
 		const found: Entry[] = [];
 		for (let start = 0; start < bytes.length; start += blockSize) {
-			const at = block * blockSize + start;
-			found.push(...parseEntries(volume, bytes.subarray(start, start + blockSize), at));
+			found.push(...parseEntries(volume, bytes.subarray(start, start + blockSize), begin + start));
 		}
 		yield found;
 	}

@@ -1,4 +1,5 @@
-import { type BlockMap, checkBlocks, type ExtVolume, type Run, readBlock } from "./blocks.js";
+import { type BlockMap, type ExtentList, findRun } from "../mapped.js";
+import { checkBlocks, type ExtVolume, readBlock } from "./blocks.js";
 import { EXTENT_DEEPEST, EXTENT_INITIALISED, EXTENT_MAGIC, Extent, ExtentHeader, ExtentIndex } from "./layout.js";
 import { corrupt } from "./superblock.js";
 
@@ -10,13 +11,6 @@ interface Node {
 	readonly entries: number;
 }
 
-/** A leaf, and the logical blocks that it answers for. */
-interface Leaf {
-	readonly from: number;
-	readonly to: number;
-	readonly extents: readonly { readonly from: number; readonly to: number; readonly block: number | undefined }[];
-}
-
 /**
  * The block map of a file with extents: a tree, sorted by logical block, whose root is in the inode.
  * https://docs.kernel.org/filesystems/ext4/ifork.html#extent-tree
@@ -26,7 +20,7 @@ interface Leaf {
  */
 export function extentMap(volume: ExtVolume, root: Uint8Array, at: number): BlockMap {
 	/** Reading goes on where it was: most lookups need the leaf of the one before. */
-	let recent: Leaf | undefined;
+	let recent: ExtentList | undefined;
 
 	return async (logical, most) => {
 		let leaf = recent;
@@ -34,11 +28,11 @@ export function extentMap(volume: ExtVolume, root: Uint8Array, at: number): Bloc
 			leaf = await findLeaf(volume, root, at, logical);
 			recent = leaf;
 		}
-		return findRun(leaf, logical, most);
+		return findRun(leaf, volume.parameters.blockSize, logical, most);
 	};
 }
 
-async function findLeaf(volume: ExtVolume, root: Uint8Array, rootAt: number, logical: number): Promise<Leaf> {
+async function findLeaf(volume: ExtVolume, root: Uint8Array, rootAt: number, logical: number): Promise<ExtentList> {
 	let node = parseNode(volume, root, rootAt);
 	let from = 0;
 	let to = Number.POSITIVE_INFINITY;
@@ -79,7 +73,7 @@ function parseNode(volume: ExtVolume, bytes: Uint8Array, at: number, depth?: num
 	return { bytes, at, depth: header.eh_depth, entries: header.eh_entries };
 }
 
-function parseLeaf(volume: ExtVolume, node: Node, from: number, to: number): Leaf {
+function parseLeaf(volume: ExtVolume, node: Node, from: number, to: number): ExtentList {
 	let end = 0;
 	const extents = Array.from({ length: node.entries }, (_, i) => {
 		const offset = ExtentHeader.size + i * Extent.size;
@@ -92,22 +86,7 @@ function parseLeaf(volume: ExtVolume, node: Node, from: number, to: number): Lea
 		}
 		checkBlocks(volume, block, length, node.at + offset);
 		end = extent.ee_block + length;
-		return { from: extent.ee_block, to: end, block: initialised ? block : undefined };
+		return { from: extent.ee_block, to: end, at: initialised ? block * volume.parameters.blockSize : undefined };
 	});
 	return { from, to, extents };
-}
-
-function findRun(leaf: Leaf, logical: number, most: number): Run {
-	let low = 0;
-	for (let high = leaf.extents.length; low < high; ) {
-		const middle = (low + high) >>> 1;
-		if ((leaf.extents[middle]?.to ?? 0) <= logical) low = middle + 1;
-		else high = middle;
-	}
-	const extent = leaf.extents[low];
-	if (extent === undefined) return { block: undefined, count: Math.min(leaf.to - logical, most) };
-	if (extent.from > logical)
-		return { block: undefined, count: Math.min(extent.from - logical, leaf.to - logical, most) };
-	const count = Math.min(extent.to - logical, most);
-	return { block: extent.block === undefined ? undefined : extent.block + (logical - extent.from), count };
 }

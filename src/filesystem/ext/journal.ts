@@ -1,7 +1,8 @@
 import { refused, unsupported } from "../../bytes/errors.js";
 import { readBytes } from "../../bytes/source.js";
 import { u32, u64, type Value, viewOf } from "../../bytes/struct.js";
-import { type BlockMap, type ExtVolume, readBlock } from "./blocks.js";
+import type { BlockMap } from "../mapped.js";
+import { type ExtVolume, readBlock } from "./blocks.js";
 import { mapOf } from "./contents.js";
 import { readInode } from "./inode.js";
 import { isSound, type JournalChecksums, journalChecksums } from "./journal-checksum.js";
@@ -79,10 +80,9 @@ async function openJournal(volume: ExtVolume): Promise<Journal> {
 	}
 	const inode = await readInode(volume, number, named);
 	const map = mapOf(volume, inode);
-	const { block } = await map(0, 1);
-	if (block === undefined) throw corrupt(name, inode.at, "the journal is empty");
-	const at = block * parameters.blockSize;
-	const bytes = await readBlock(volume, block, inode.at);
+	const { at } = await map(0, 1);
+	if (at === undefined) throw corrupt(name, inode.at, "the journal is empty");
+	const bytes = await readBytes(volume.metadata, at, parameters.blockSize);
 	const superblock = parseSuperblock(name, bytes, at);
 	const { s_maxlen, s_first, s_start, s_feature_incompat } = superblock;
 	const fast = s_feature_incompat & JournalIncompat.FAST_COMMIT ? fastCommitBlocks(superblock) : 0;
@@ -194,9 +194,9 @@ class Log {
 		}
 		const logical = this.#position;
 		this.#position = logical + 1 === end ? superblock.s_first : logical + 1;
-		const { block } = await map(logical, 1);
-		if (block === undefined) throw corrupt(volume.name, at, `block ${logical} of the journal is missing`);
-		return block;
+		const found = await map(logical, 1);
+		if (found.at === undefined) throw corrupt(volume.name, at, `block ${logical} of the journal is missing`);
+		return found.at / volume.parameters.blockSize;
 	}
 
 	#read(block: number): Promise<Uint8Array> {
@@ -250,9 +250,8 @@ class Log {
  */
 async function checkFastCommits({ volume, superblock, map, end }: Journal, sequence: number): Promise<void> {
 	if (!(superblock.s_feature_incompat & JournalIncompat.FAST_COMMIT)) return;
-	const { block } = await map(end, 1);
-	if (block === undefined) return;
-	const at = block * volume.parameters.blockSize;
+	const { at } = await map(end, 1);
+	if (at === undefined) return;
 	const head = FastCommitHead.parse(await readBytes(volume.metadata, at, FastCommitHead.size), 0, volume.name, at);
 	if (head.fc_tag !== FAST_COMMIT_HEAD_TAG || head.fc_tid !== sequence) return;
 	throw unsupported(`${volume.name}: this ext file system was not unmounted, and its journal holds fast commits`, {

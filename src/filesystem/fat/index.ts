@@ -1,12 +1,13 @@
 import { damaged, notFound } from "../../bytes/errors.js";
-import { type ByteSource, checkRange, isStore } from "../../bytes/source.js";
+import { type ByteSource, isStore } from "../../bytes/source.js";
 import type { FileStat, Filesystem, FilesystemFormat } from "../filesystem.js";
-import { type Entry, parseDirectory, readDirectory, type Span, spansOf } from "./directory.js";
+import { type BlockMap, findRun, mappedSource } from "../mapped.js";
+import { type Entry, parseDirectory, readDirectory } from "./directory.js";
 import { editFat } from "./edit.js";
-import { type Geometry, readGeometry } from "./geometry.js";
+import { clusterAt, type Geometry, readGeometry } from "./geometry.js";
 import { attribute } from "./layout.js";
 import { sameName } from "./names.js";
-import { AllocationTable } from "./table.js";
+import { AllocationTable, extentsOf } from "./table.js";
 
 /** FAT12, FAT16 and FAT32 with long names. Names are found whatever their case, by their short form as well. */
 export const fat: FilesystemFormat = {
@@ -79,7 +80,9 @@ function filesystem(
 					hint: "Repair a copy with fsck.vfat.",
 				});
 			}
-			return spansSource(volume, name, entry.size, spansOf(geometry, chain.runs, volume.name));
+			const list = extentsOf(chain.runs, (cluster) => clusterAt(geometry, cluster, volume.name));
+			const map: BlockMap = (logical, most) => findRun(list, geometry.clusterSize, logical, most);
+			return mappedSource(map, entry.size, geometry.clusterSize, volume, name);
 		},
 
 		free: async () => (await table.countFree()) * geometry.clusterSize,
@@ -105,44 +108,4 @@ function statOf(entry: Entry): FileStat {
 function hexGroups(volumeId: number): string {
 	const digits = volumeId.toString(16).toUpperCase().padStart(8, "0");
 	return `${digits.slice(0, 4)}-${digits.slice(4)}`;
-}
-
-/** The first `size` bytes of what lies in `spans`, one after the other. */
-function spansSource(volume: ByteSource, name: string, size: number, spans: readonly Span[]): ByteSource {
-	const starts: number[] = [];
-	let total = 0;
-	for (const span of spans) {
-		starts.push(total);
-		total += span.length;
-	}
-	const source = {
-		name,
-		size,
-		async read(at: number, into: Uint8Array) {
-			checkRange(source, at, into.length);
-			let done = 0;
-			for (let i = indexOfSpan(starts, at); done < into.length; i++) {
-				const span = spans[i];
-				const start = starts[i];
-				if (!span || start === undefined) throw damaged(`${name} ends early`, { file: name, offset: at + done });
-				const skip = at + done - start;
-				const length = Math.min(span.length - skip, into.length - done);
-				await volume.read(span.at + skip, into.subarray(done, done + length));
-				done += length;
-			}
-		},
-	};
-	return source;
-}
-
-/** The last index whose start is not beyond `at`. */
-function indexOfSpan(starts: readonly number[], at: number): number {
-	let low = 0;
-	let high = starts.length - 1;
-	while (low < high) {
-		const middle = Math.ceil((low + high) / 2);
-		if ((starts[middle] ?? 0) <= at) low = middle;
-		else high = middle - 1;
-	}
-	return low;
 }

@@ -1,6 +1,7 @@
 import { damaged, refused } from "../../bytes/errors.js";
 import { type ByteSource, isStore, readBytes } from "../../bytes/source.js";
 import { viewOf } from "../../bytes/struct.js";
+import type { ExtentList } from "../mapped.js";
 import type { Geometry } from "./geometry.js";
 
 /** Clusters that follow one another on the volume. */
@@ -33,6 +34,17 @@ interface Chunk {
 	readonly bytes: Uint8Array;
 	readonly view: DataView;
 	changed: boolean;
+}
+
+/** Runs of a chain as the extents of a file. */
+export function extentsOf(runs: readonly Run[], placeOf: (cluster: number) => number): ExtentList {
+	let from = 0;
+	const extents = runs.map(({ first, count }) => {
+		const extent = { from, to: from + count, at: placeOf(first) };
+		from = extent.to;
+		return extent;
+	});
+	return { from: 0, to: from, extents };
 }
 
 /**

@@ -1,11 +1,12 @@
 import { unsupported } from "../../bytes/errors.js";
-import { type ByteSource, checkRange, readBytes } from "../../bytes/source.js";
+import { type ByteSource, readBytes } from "../../bytes/source.js";
+import { mappedSource } from "../mapped.js";
 import { isSound } from "./checksum.js";
 import { mapOf } from "./extents.js";
 import type { Inode } from "./inode.js";
 import { Format, InodeFlag, LONGEST_LINK, SYMLINK_MAGIC, SymlinkHeader } from "./layout.js";
 import { corrupt } from "./superblock.js";
-import type { BlockMap, XfsVolume } from "./volume.js";
+import type { XfsVolume } from "./volume.js";
 
 /** The contents of a regular file, named `name`. Where each block is gets looked up when it is read. */
 export function contents(volume: XfsVolume, inode: Inode, name: string): ByteSource {
@@ -15,29 +16,7 @@ export function contents(volume: XfsVolume, inode: Inode, name: string): ByteSou
 			offset: inode.at,
 		});
 	}
-	return mappedSource(mapOf(volume, inode), inode.size, volume, name);
-}
-
-function mappedSource(map: BlockMap, size: number, volume: XfsVolume, name: string): ByteSource {
-	const { blockSize } = volume.parameters;
-	const source: ByteSource = {
-		name,
-		size,
-		async read(at, into) {
-			checkRange(source, at, into.length);
-			for (let done = 0; done < into.length; ) {
-				const logical = Math.floor((at + done) / blockSize);
-				const within = (at + done) % blockSize;
-				const run = await map(logical, Math.ceil((within + into.length - done) / blockSize));
-				const length = Math.min(run.count * blockSize - within, into.length - done);
-				const part = into.subarray(done, done + length);
-				if (run.at === undefined) part.fill(0);
-				else await volume.source.read(run.at + within, part);
-				done += length;
-			}
-		},
-	};
-	return source;
+	return mappedSource(mapOf(volume, inode), inode.size, volume.parameters.blockSize, volume.source, name);
 }
 
 /** The target of a symbolic link, exactly as stored. */

@@ -1,6 +1,7 @@
 import { refused } from "../../bytes/errors.js";
 import { u32, u64, viewOf } from "../../bytes/struct.js";
 import type { FileType } from "../filesystem.js";
+import type { BlockMap } from "../mapped.js";
 import { isSound } from "./checksum.js";
 import { decodeName } from "./contents.js";
 import { mapOf } from "./extents.js";
@@ -20,7 +21,7 @@ import {
 	ShortEntry,
 } from "./layout.js";
 import { corrupt } from "./superblock.js";
-import { type BlockMap, type MappedBlock, readMapped, type XfsVolume } from "./volume.js";
+import { type MappedBlock, readMapped, type XfsVolume } from "./volume.js";
 
 /** A name in a directory. */
 export interface Entry {

@@ -1,5 +1,6 @@
 import { readBytes } from "../../bytes/source.js";
 import { u64, viewOf } from "../../bytes/struct.js";
+import { type BlockMap, type Extent, type ExtentList, findRun } from "../mapped.js";
 import { isSound } from "./checksum.js";
 import type { Inode } from "./inode.js";
 import {
@@ -13,22 +14,7 @@ import {
 	Format,
 } from "./layout.js";
 import { corrupt } from "./superblock.js";
-import { type BlockMap, blockAt, type Run, type XfsVolume } from "./volume.js";
-
-interface Extent {
-	/** Logical blocks, the end excluded. */
-	readonly from: number;
-	readonly to: number;
-	/** Where it is on the volume, in bytes; `undefined` while it was never written. */
-	readonly at: number | undefined;
-}
-
-/** Extents, and the logical blocks that they answer for. */
-interface Leaf {
-	readonly from: number;
-	readonly to: number;
-	readonly extents: readonly Extent[];
-}
+import { blockAt, type XfsVolume } from "./volume.js";
 
 /** A node of the tree: keys and pointers, each as many as have room. */
 interface Node {
@@ -45,7 +31,7 @@ interface Node {
 export function mapOf(volume: XfsVolume, inode: Inode): BlockMap {
 	const { fork, fields, number, extents } = inode;
 	/** Reading goes on where it was: most lookups need the leaf of the one before. */
-	let recent: Leaf | undefined;
+	let recent: ExtentList | undefined;
 	if (fields.di_format === Format.EXTENTS) {
 		if (extents > BigInt(Math.floor(fork.bytes.length / ExtentRecord.size))) {
 			throw corrupt(volume.name, inode.at, `inode ${number} claims ${extents} extents, which do not fit`);
@@ -64,7 +50,7 @@ export function mapOf(volume: XfsVolume, inode: Inode): BlockMap {
 	};
 }
 
-async function findLeaf(volume: XfsVolume, { fork, number }: Inode, logical: number): Promise<Leaf> {
+async function findLeaf(volume: XfsVolume, { fork, number }: Inode, logical: number): Promise<ExtentList> {
 	const root = BmapRoot.parse(fork.bytes, 0, volume.name, fork.at);
 	let node: Node = { ...fork, level: root.bb_level, count: root.bb_numrecs, start: BmapRoot.size };
 	if (node.level === 0 || node.level > BMAP_DEEPEST) {
@@ -129,19 +115,4 @@ function parseExtents(volume: XfsVolume, bytes: Uint8Array, at: number, count: n
 		const place = blockAt(volume, block, length, at + offset);
 		return { from, to: end, at: unwritten ? undefined : place };
 	});
-}
-
-function findRun({ extents, to }: Leaf, blockSize: number, logical: number, most: number): Run {
-	let low = 0;
-	for (let high = extents.length; low < high; ) {
-		const middle = (low + high) >>> 1;
-		if ((extents[middle]?.to ?? 0) <= logical) low = middle + 1;
-		else high = middle;
-	}
-	const extent = extents[low];
-	if (extent === undefined || extent.from > logical) {
-		return { at: undefined, count: Math.min((extent?.from ?? to) - logical, to - logical, most) };
-	}
-	const count = Math.min(extent.to - logical, most);
-	return { at: extent.at === undefined ? undefined : extent.at + (logical - extent.from) * blockSize, count };
 }

@@ -1,12 +1,14 @@
 import { cached } from "../../bytes/cache.js";
-import { notFound } from "../../bytes/errors.js";
 import type { ByteSource } from "../../bytes/source.js";
-import type { DirectoryEntry, FileStat, Filesystem, FilesystemFormat } from "../filesystem.js";
+import { Directories } from "../directories.js";
+import type { DirectoryEntry, Filesystem, FilesystemFormat } from "../filesystem.js";
+import { rememberDirectories, walked } from "../walked.js";
 import { contents, decodeName, linkTarget } from "./contents.js";
-import { Directories } from "./directories.js";
+import { type Entry, readDirectory } from "./directory.js";
 import { type Inode, readInode } from "./inode.js";
 import { Superblock } from "./layout.js";
 import { readLog } from "./log.js";
+import { lookUp } from "./lookup.js";
 import { replayed } from "./replay.js";
 import { corrupt, readSuperblock } from "./superblock.js";
 import type { XfsVolume } from "./volume.js";
@@ -19,7 +21,7 @@ export const xfs: FilesystemFormat = {
 	id: "xfs",
 	async open(source) {
 		const volume = await openXfs(source);
-		return volume && new XfsFilesystem(volume);
+		return volume && filesystem(volume);
 	},
 };
 
@@ -45,92 +47,55 @@ async function openXfs(source: ByteSource): Promise<XfsVolume | undefined> {
 	};
 }
 
-const REMEMBERED_INODES = 256;
+function filesystem(volume: XfsVolume): Filesystem {
+	const { fields, caseless } = volume.parameters;
+	const end = fields.sb_fname.indexOf(0);
+	const directories = new Directories<Inode, Entry>({
+		read: (inode, path) => readDirectory(volume, inode, path),
+		...(caseless
+			? { key: (name) => name.replace(/[A-Z]/g, (letter) => letter.toLowerCase()) }
+			: { lookUp: (inode, name) => lookUp(volume, inode, name) }),
+	});
+	const inodeOf = rememberDirectories((number: number, referrer: number) => readInode(volume, number, referrer));
 
-class XfsFilesystem implements Filesystem {
-	readonly kind = "xfs";
-	readonly uuid: string;
-	readonly label: string;
-	readonly #volume: XfsVolume;
-	readonly #directories: Directories;
-	/** The inodes of directories: every path leads through the same few. */
-	readonly #walked = new Map<number, Inode>();
+	return {
+		kind: "xfs",
+		uuid: fields.sb_uuid,
+		label: decodeName(end < 0 ? fields.sb_fname : fields.sb_fname.subarray(0, end)),
 
-	constructor(volume: XfsVolume) {
-		const { sb_uuid, sb_fname } = volume.parameters.fields;
-		this.#volume = volume;
-		this.#directories = new Directories(volume);
-		this.uuid = sb_uuid;
-		const end = sb_fname.indexOf(0);
-		this.label = decodeName(end < 0 ? sb_fname : sb_fname.subarray(0, end));
-	}
+		...walked<Inode>(volume.name, {
+			root: () => inodeOf(fields.sb_rootino, Superblock.offsets.sb_rootino),
 
-	async stat(path: string): Promise<FileStat | undefined> {
-		const inode = await this.#find(path);
-		if (inode === undefined) return undefined;
-		const { fields, type, size, mtime } = inode;
-		return {
-			type,
-			size,
-			mode: fields.di_mode & 0o7777,
-			uid: fields.di_uid,
-			gid: fields.di_gid,
-			mtime,
-			...(type === "link" && { target: await linkTarget(this.#volume, inode) }),
-		};
-	}
+			async child(directory, name, path) {
+				const entry = await directories.find(directory, name, path);
+				return entry && inodeOf(entry.inode, entry.at);
+			},
 
-	async list(path: string): Promise<readonly DirectoryEntry[]> {
-		const inode = await this.#find(path);
-		if (inode?.type !== "directory") {
-			throw notFound(`${this.#named(path)} is not a directory`, { file: this.#named(path) });
-		}
-		const found: DirectoryEntry[] = [];
-		for (const { name, type, inode: number, at } of await this.#directories.list(inode, this.#named(path))) {
-			found.push({ name, type: type ?? (await readInode(this.#volume, number, at)).type });
-		}
-		return found;
-	}
+			async stat(inode) {
+				const { fields, type, size, mtime } = inode;
+				return {
+					type,
+					size,
+					mode: fields.di_mode & 0o7777,
+					uid: fields.di_uid,
+					gid: fields.di_gid,
+					mtime,
+					...(type === "link" && { target: await linkTarget(volume, inode) }),
+				};
+			},
 
-	async open(path: string): Promise<ByteSource> {
-		const inode = await this.#find(path);
-		if (inode?.type !== "file") {
-			throw notFound(`${this.#named(path)} is not a regular file`, { file: this.#named(path) });
-		}
-		return contents(this.#volume, inode, this.#named(path));
-	}
+			async list(directory, path) {
+				const found: DirectoryEntry[] = [];
+				for (const { name, type, inode, at } of await directories.list(directory, path)) {
+					found.push({ name, type: type ?? (await readInode(volume, inode, at)).type });
+				}
+				return found;
+			},
 
-	/** As the superblock counts, which is an estimate where the log had to be replayed; never more than there are. */
-	free(): Promise<number> {
-		const { sb_fdblocks, sb_dblocks, sb_blocksize } = this.#volume.parameters.fields;
-		return Promise.resolve(Math.min(sb_fdblocks, sb_dblocks) * sb_blocksize);
-	}
+			open: (inode, path) => contents(volume, inode, path),
+		}),
 
-	#named(path: string): string {
-		return `${this.#volume.name}:${path}`;
-	}
-
-	/** The inode at `path`; links are not followed. */
-	async #find(path: string): Promise<Inode | undefined> {
-		let inode = await this.#inode(this.#volume.parameters.fields.sb_rootino, Superblock.offsets.sb_rootino);
-		for (const name of path.split("/")) {
-			if (name === "") continue;
-			if (inode.type !== "directory") return undefined;
-			const entry = await this.#directories.find(inode, name, this.#named(path));
-			if (entry === undefined) return undefined;
-			inode = await this.#inode(entry.inode, entry.at);
-		}
-		return inode;
-	}
-
-	async #inode(number: number, referrer: number): Promise<Inode> {
-		const known = this.#walked.get(number);
-		if (known !== undefined) return known;
-		const inode = await readInode(this.#volume, number, referrer);
-		if (inode.type === "directory") {
-			if (this.#walked.size >= REMEMBERED_INODES) this.#walked.clear();
-			this.#walked.set(number, inode);
-		}
-		return inode;
-	}
+		/** As the superblock counts, which is an estimate where the log had to be replayed; never more than there are. */
+		free: () => Promise.resolve(Math.min(fields.sb_fdblocks, fields.sb_dblocks) * fields.sb_blocksize),
+	};
 }

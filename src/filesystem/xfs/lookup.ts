@@ -1,11 +1,12 @@
 import { viewOf } from "../../bytes/struct.js";
+import type { BlockMap } from "../mapped.js";
 import { isSound } from "./checksum.js";
 import { type Entry, readDataBlock } from "./directory.js";
 import { mapOf } from "./extents.js";
 import type { Inode } from "./inode.js";
 import { IndexEntry, IndexHeader, IndexHeaderCrc, IndexMagic, LEAF_AT } from "./layout.js";
 import { corrupt } from "./superblock.js";
-import { type BlockMap, readMapped, type XfsVolume } from "./volume.js";
+import { readMapped, type XfsVolume } from "./volume.js";
 
 /** More levels than the largest directory needs, and more leaves than share a hash. */
 const DEEPEST = 5;

@@ -1,4 +1,5 @@
 import type { ByteSource } from "../../bytes/source.js";
+import type { BlockMap } from "../mapped.js";
 import { corrupt, type XfsParameters } from "./superblock.js";
 
 /** A file system whose superblock has been read. */
@@ -13,17 +14,6 @@ export interface XfsVolume {
 	/** Whether the log changed something in a range: the checksum there is not the one of what is read. */
 	isNewer(at: number, length: number): boolean;
 }
-
-/** Blocks of a file that lie one after the other, or that are not there and read as zero. */
-export interface Run {
-	/** Where the first one is on the volume, in bytes; `undefined` for a hole. */
-	readonly at: number | undefined;
-	/** Number of blocks, at least 1. */
-	readonly count: number;
-}
-
-/** Finds the run that begins at block `logical` of a file; it may be shorter than `most` although the next one adjoins. */
-export type BlockMap = (logical: number, most: number) => Promise<Run>;
 
 /**
  * Where block number `block` is, in bytes: its upper bits number the allocation group, the lower sb_agblklog the block

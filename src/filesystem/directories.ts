@@ -1,33 +1,49 @@
-import { type Entry, readDirectory } from "./directory.js";
-import type { Inode } from "./inode.js";
-import { lookUp } from "./lookup.js";
-import type { XfsVolume } from "./volume.js";
-
 /** In bytes as stored; the names of a directory take about three times as much in memory. */
 const REMEMBERED = 8 << 20;
-/** In larger ones each name is looked up in their index. */
+/** In larger ones each name is looked up anew. */
 const LARGEST_REMEMBERED = REMEMBERED / 2;
 
-/** By name, or in lower case where names match whatever their case. */
-type Names = ReadonlyMap<string, Entry>;
+interface Directory {
+	readonly number: number;
+	/** In bytes as stored. */
+	readonly size: number;
+}
+
+interface Entry {
+	readonly name: string;
+}
+
+/** How a file system reads its directories; `path` is for messages. */
+export interface DirectoryReader<D extends Directory, E extends Entry> {
+	/** All entries, some at a time. */
+	read(directory: D, path: string): AsyncIterable<readonly E[]>;
+	/** What is the same for names that are; the name itself where this is missing. */
+	key?(name: string): string;
+	/** Finds a name through an index. */
+	lookUp?(directory: D, name: string): Promise<E | undefined>;
+}
+
+/** By key; the first of each. */
+type Names<E> = ReadonlyMap<string, E>;
 
 /** Finds names; the directories that were looked at last are remembered, as paths go through the same few. */
-export class Directories {
-	readonly #volume: XfsVolume;
-	/** By inode number, the least recently used first. */
-	readonly #recent = new Map<number, { readonly names: Promise<Names>; readonly size: number }>();
+export class Directories<D extends Directory, E extends Entry> {
+	readonly #reader: DirectoryReader<D, E>;
+	/** By number, the least recently used first. */
+	readonly #recent = new Map<number, { readonly names: Promise<Names<E>>; readonly size: number }>();
 	#size = 0;
 
-	constructor(volume: XfsVolume) {
-		this.#volume = volume;
+	constructor(reader: DirectoryReader<D, E>) {
+		this.#reader = reader;
 	}
 
 	/** The entry `name` of a directory; `path` is for messages. */
-	async find(directory: Inode, name: string, path: string): Promise<Entry | undefined> {
+	async find(directory: D, name: string, path: string): Promise<E | undefined> {
 		const key = this.#key(name);
 		if (directory.size <= LARGEST_REMEMBERED) return (await this.#remember(directory, path)).get(key);
-		if (!this.#volume.parameters.caseless && !name.includes("\ufffd")) return lookUp(this.#volume, directory, name);
-		for await (const entries of readDirectory(this.#volume, directory, path)) {
+		// A name that is not UTF-8 cannot be looked up as it is shown.
+		if (this.#reader.lookUp !== undefined && !name.includes("\ufffd")) return this.#reader.lookUp(directory, name);
+		for await (const entries of this.#reader.read(directory, path)) {
 			const found = entries.find((entry) => this.#key(entry.name) === key);
 			if (found !== undefined) return found;
 		}
@@ -35,17 +51,16 @@ export class Directories {
 	}
 
 	/** All entries of a directory; where a name occurs twice, the first one. */
-	async list(directory: Inode, path: string): Promise<Iterable<Entry>> {
+	async list(directory: D, path: string): Promise<Iterable<E>> {
 		const isLarge = directory.size > LARGEST_REMEMBERED;
 		return (await (isLarge ? this.#read(directory, path) : this.#remember(directory, path))).values();
 	}
 
 	#key(name: string): string {
-		if (!this.#volume.parameters.caseless) return name;
-		return name.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+		return this.#reader.key?.(name) ?? name;
 	}
 
-	#remember(directory: Inode, path: string): Promise<Names> {
+	#remember(directory: D, path: string): Promise<Names<E>> {
 		const { number, size } = directory;
 		const known = this.#recent.get(number);
 		if (known !== undefined) {
@@ -70,9 +85,9 @@ export class Directories {
 		this.#recent.delete(number);
 	}
 
-	async #read(directory: Inode, path: string): Promise<Names> {
-		const found = new Map<string, Entry>();
-		for await (const entries of readDirectory(this.#volume, directory, path)) {
+	async #read(directory: D, path: string): Promise<Names<E>> {
+		const found = new Map<string, E>();
+		for await (const entries of this.#reader.read(directory, path)) {
 			for (const entry of entries) {
 				const key = this.#key(entry.name);
 				if (!found.has(key)) found.set(key, entry);

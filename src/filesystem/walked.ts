@@ -1,0 +1,71 @@
+import { notFound } from "../bytes/errors.js";
+import type { ByteSource } from "../bytes/source.js";
+import type { DirectoryEntry, FileStat, Filesystem, FileType } from "./filesystem.js";
+
+/** What a file system knows of its files; `path` begins with the volume's name and is for messages. */
+export interface Nodes<N extends { readonly type: FileType }> {
+	root(): Promise<N> | N;
+	/** `undefined` where the directory has no such name. */
+	child(directory: N, name: string, path: string): Promise<N | undefined>;
+	stat(node: N, path: string): Promise<FileStat> | FileStat;
+	list(directory: N, path: string): Promise<readonly DirectoryEntry[]>;
+	open(file: N, path: string): Promise<ByteSource> | ByteSource;
+}
+
+/** What is at `path`, from the root down; links are not followed. */
+async function find<N extends { readonly type: FileType }>(
+	volume: string,
+	nodes: Pick<Nodes<N>, "root" | "child">,
+	path: string,
+): Promise<N | undefined> {
+	let node: N | undefined = await nodes.root();
+	for (const name of path.split("/")) {
+		if (name === "") continue;
+		if (node?.type !== "directory") return undefined;
+		node = await nodes.child(node, name, `${volume}:${path}`);
+	}
+	return node;
+}
+
+/** A file system's ways to its files, by their paths; `volume` is its name. */
+export function walked<N extends { readonly type: FileType }>(
+	volume: string,
+	nodes: Nodes<N>,
+): Pick<Filesystem, "stat" | "list" | "open"> {
+	const named = (path: string) => `${volume}:${path}`;
+	return {
+		async stat(path) {
+			const node = await find(volume, nodes, path);
+			return node && nodes.stat(node, named(path));
+		},
+		async list(path) {
+			const node = await find(volume, nodes, path);
+			if (node?.type !== "directory") throw notFound(`${named(path)} is not a directory`, { file: named(path) });
+			return nodes.list(node, named(path));
+		},
+		async open(path) {
+			const node = await find(volume, nodes, path);
+			if (node?.type !== "file") throw notFound(`${named(path)} is not a regular file`, { file: named(path) });
+			return nodes.open(node, named(path));
+		},
+	};
+}
+
+const REMEMBERED = 256;
+
+/** Reads what has a number; of directories, which every path leads through, the same few are kept. */
+export function rememberDirectories<N extends { readonly type: FileType }>(
+	read: (number: number, referrer: number) => Promise<N>,
+): (number: number, referrer: number) => Promise<N> {
+	const kept = new Map<number, N>();
+	return async (number, referrer) => {
+		const known = kept.get(number);
+		if (known !== undefined) return known;
+		const node = await read(number, referrer);
+		if (node.type === "directory") {
+			if (kept.size >= REMEMBERED) kept.clear();
+			kept.set(number, node);
+		}
+		return node;
+	};
+}
