@@ -10,7 +10,7 @@ import type { Filesystem } from "./filesystem/filesystem.js";
 import { openFilesystem, type Recognised, recogniseUnsupported } from "./filesystem/registry.js";
 import type { GuestTree } from "./filesystem/tree.js";
 import type { LinuxGuest } from "./guest/guest.js";
-import { assembleTree, findVolume } from "./guest/mounts.js";
+import { assembleTree, findVolume, namedByGuest } from "./guest/mounts.js";
 import { detectGuest } from "./guest/registry.js";
 import type { Hypervisor } from "./hypervisor/hypervisor.js";
 import { vmware } from "./hypervisor/vmware.js";
@@ -30,6 +30,7 @@ import {
 import { writeOva } from "./target/ova.js";
 import { layoutsFor } from "./target/registry.js";
 import type { Appliance, LayoutOptions, PlacedLayout } from "./target/target.js";
+import type { Keys } from "./volume/assembly.js";
 import { assembleVolumes, readVolumes } from "./volume/registry.js";
 import type { Volume } from "./volume/volume.js";
 
@@ -44,7 +45,12 @@ export interface Vm {
 	/** `undefined` where there is only a disk: it is inferred from the guest. */
 	readonly described: Machine | undefined;
 	readonly disks: readonly Disk[];
+	/** For volumes that are encrypted. */
+	readonly keys?: Keys;
 }
+
+/** What the disks of a VM are read with. */
+type Readable = Pick<Vm, "disks" | "keys">;
 
 /** A volume of one of the disks, or one that was assembled from such, and what is on it. */
 export interface FoundVolume {
@@ -78,8 +84,8 @@ export interface Judgement {
 }
 
 /** read its disks -> find volumes -> read file systems -> recognise the guest */
-export async function look(vm: Pick<Vm, "name" | "disks">): Promise<Contents> {
-	const { volumes, tree, failure } = await lookAtFiles(vm.disks);
+export async function look(vm: Readable & Pick<Vm, "name">): Promise<Contents> {
+	const { volumes, tree, failure } = await lookAtFiles(vm);
 	if (failure) throw failure;
 	const boot = vm.disks[0];
 	const diskHead = (length: number) => (boot ? readUpTo(boot, 0, length) : Promise.resolve(new Uint8Array()));
@@ -97,11 +103,11 @@ export interface Files {
 }
 
 /** The first half of {@link look}. */
-export async function lookAtFiles(disks: readonly Disk[]): Promise<Files> {
-	const volumes = await findVolumes(disks);
-	const readable = volumes.flatMap(({ volume, filesystem }) => (filesystem ? [{ volume, filesystem }] : []));
-	const { result: tree, problem: failure } = await attempt(() => assembleTree(readable));
-	const mounted = volumes.map((found) => Object.assign(found, { mount: tree && mountOf(found, tree) }));
+export async function lookAtFiles(vm: Readable): Promise<Files> {
+	const volumes = await findVolumes(vm);
+	const { result: tree, problem: failure } = await attempt(() => assembleTree(volumes));
+	const named = tree ? await namedByGuest(volumes, tree) : volumes;
+	const mounted = named.map((found) => Object.assign(found, { mount: tree && mountOf(found, tree) }));
 	return { volumes: mounted, tree, failure };
 }
 
@@ -114,7 +120,7 @@ function mountOf({ filesystem }: FoundVolume, { mounts }: GuestTree): string | u
 const isOn = (filesystem: Filesystem | undefined, mounted: Filesystem) =>
 	mounted === filesystem || (filesystem?.subvolume !== undefined && mounted.uuid === filesystem.uuid);
 
-async function findVolumes(disks: readonly Disk[]): Promise<FoundVolume[]> {
+async function findVolumes({ disks, keys }: Readable): Promise<FoundVolume[]> {
 	const partitions: Volume[] = [];
 	const diskOf = new Map<Volume, number>();
 	for (const [index, disk] of disks.entries()) {
@@ -123,7 +129,7 @@ async function findVolumes(disks: readonly Disk[]): Promise<FoundVolume[]> {
 			diskOf.set(volume, index);
 		}
 	}
-	const { volumes, used, problems } = await assembleVolumes(partitions);
+	const { volumes, used, problems } = await assembleVolumes(partitions, keys);
 	for (const volume of volumes) diskOf.set(volume, diskOf.get(volume.assembled?.from[0] ?? volume) ?? 0);
 	const found: FoundVolume[] = [];
 	for (const volume of [...partitions, ...volumes]) {
@@ -160,7 +166,7 @@ function nothingFound(name: string, volumes: readonly FoundVolume[]): AnyvisorEr
 	if (volumes.some(({ recognised }) => recognised?.name.startsWith("LUKS"))) {
 		return refused(`${name} is encrypted (${list})`, {
 			file: name,
-			hint: "Decrypt the guest where it runs, or work on a decrypted copy.",
+			hint: "Give its passphrase or key: --key-file <file>, or --key-fd <descriptor>.",
 		});
 	}
 	return unsupported(`No operating system that Anyvisor knows was found on ${name} (${list})`, {

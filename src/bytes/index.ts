@@ -1,5 +1,6 @@
 export { type CacheOptions, cached } from "./cache.js";
 export * from "./checksum/index.js";
+export * from "./cipher/index.js";
 export * from "./codec/index.js";
 export { AnyvisorError, type FailureDetails, type FailureKind } from "./errors.js";
 export { type DataExtent, type HoleAware, isHoleAware } from "./holes.js";

@@ -1,12 +1,11 @@
 import { Command } from "commander";
-import { options, withOptions } from "./options.js";
+import { options, vmOptions, withOptions } from "./options.js";
+import type { VmOptions } from "./vm.js";
 
-interface InspectOptions {
+interface InspectOptions extends VmOptions {
 	readonly json?: true;
 	readonly for: string;
 	readonly models: readonly string[];
-	readonly format?: string;
-	readonly allowExternal: readonly string[];
 }
 
 export function inspectCommand(): Command {
@@ -22,7 +21,7 @@ booting anything and without writing anything.
 		)
 		.argument("<vm>", "disk image, OVA, or descriptor beside its disks")
 		.option("--for <hypervisors>", "judge only these, separated by commas", "all");
-	return withOptions(command, options.json(), options.models(), options.format(), options.allowExternal()).action(run);
+	return withOptions(command, options.json(), options.models(), ...vmOptions()).action(run);
 }
 
 async function run(name: string, given: InspectOptions): Promise<void> {

@@ -13,6 +13,17 @@ export const options = {
 		new Option("--allow-external <name>", "let images refer to this file or URL outside of their folder; repeatable")
 			.default([], "none")
 			.argParser((name, previous: readonly string[]) => [...previous, name]),
+	keyFile: () =>
+		new Option("--key-file <file>", "open encrypted (LUKS) volumes with the bytes of this file; repeatable")
+			.default([], "none")
+			.argParser((name, previous: readonly string[]) => [...previous, name]),
+	keyFd: () =>
+		new Option("--key-fd <number>", "the same with the passphrase on this file descriptor, up to a newline; repeatable")
+			.default([], "none")
+			.argParser((value, previous: readonly number[]) => {
+				if (!/^\d{1,6}$/.test(value)) throw new InvalidArgumentError("It is the number of an open file descriptor.");
+				return [...previous, Number(value)];
+			}),
 	snapshot: () => new Option("--snapshot <name>", "read this snapshot inside of the image, by name or id"),
 	json: () => new Option("--json", "print one JSON document"),
 	progress: () =>
@@ -41,6 +52,14 @@ export function withOptions(command: Command, ...all: readonly Option[]): Comman
 	return command;
 }
 
+/** How a VM is opened, in every command that looks into one. */
+export const vmOptions = (): readonly Option[] => [
+	options.format(),
+	options.allowExternal(),
+	options.keyFile(),
+	options.keyFd(),
+];
+
 /** Options of the commands that prepare a guest and write it out. */
 export function withPreparingOptions(command: Command): Command {
 	return withOptions(
@@ -52,7 +71,6 @@ export function withPreparingOptions(command: Command): Command {
 		options.json(),
 		options.progress(),
 		options.models(),
-		options.format(),
-		options.allowExternal(),
+		...vmOptions(),
 	);
 }

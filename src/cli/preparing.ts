@@ -9,18 +9,16 @@ import { describeChanges } from "./changes.js";
 import { timeStamp } from "./context.js";
 import { type Progress, type ProgressMode, progress } from "./progress.js";
 import { painter, table, wantsColour } from "./terminal.js";
-import { openNamed } from "./vm.js";
+import { openNamed, type VmOptions } from "./vm.js";
 
 /** What {@link withPreparingOptions} gives. */
-export interface PreparingOptions {
+export interface PreparingOptions extends VmOptions {
 	readonly for: string;
 	readonly dryRun?: true;
 	readonly force?: true;
 	readonly json?: true;
 	readonly skip: readonly Rule[];
 	readonly models: readonly string[];
-	readonly format?: string;
-	readonly allowExternal: readonly string[];
 	readonly level?: number;
 	readonly progress: ProgressMode;
 }

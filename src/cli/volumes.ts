@@ -1,10 +1,9 @@
 import { Command } from "commander";
-import { options, withOptions } from "./options.js";
+import { options, vmOptions, withOptions } from "./options.js";
+import type { VmOptions } from "./vm.js";
 
-interface VolumesOptions {
+interface VolumesOptions extends VmOptions {
 	readonly json?: true;
-	readonly format?: string;
-	readonly allowExternal: readonly string[];
 }
 
 export function volumesCommand(): Command {
@@ -15,7 +14,7 @@ export function volumesCommand(): Command {
 guest's own fstab mounts it, and why it cannot be read where it cannot. The device is what fs --volume takes.`,
 		)
 		.argument("<vm>", "disk image, OVA, or descriptor beside its disks");
-	return withOptions(command, options.json(), options.format(), options.allowExternal()).action(run);
+	return withOptions(command, options.json(), ...vmOptions()).action(run);
 }
 
 async function run(name: string, given: VolumesOptions): Promise<void> {
@@ -26,7 +25,7 @@ async function run(name: string, given: VolumesOptions): Promise<void> {
 		import("./volumes-text.js"),
 	]);
 	await using vm = await openNamed(name, given);
-	const { volumes, failure } = await lookAtFiles(vm.disks);
+	const { volumes, failure } = await lookAtFiles(vm);
 	const devices = deviceNames(volumes);
 	const documents = volumes.map((found, i) => Object.assign(volumeDocument(found), { device: devices[i] ?? "" }));
 	process.stdout.write(given.json ? `${JSON.stringify(documents, undefined, 2)}\n` : volumesText(documents));

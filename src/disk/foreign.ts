@@ -68,7 +68,12 @@ const FOREIGN: readonly Foreign[] = [
 		magic: "MSWIM\0\0\0",
 		hint: "Apply it to a virtual disk first, and name that disk.",
 	},
-	{ what: "encrypted (LUKS)", magic: [0x4c, 0x55, 0x4b, 0x53, 0xba, 0xbe], hint: UNLOCK, kind: "refused" },
+	{
+		what: "encrypted (LUKS)",
+		magic: [0x4c, 0x55, 0x4b, 0x53, 0xba, 0xbe],
+		hint: "Where the guest itself opens it, read it as the raw disk that it is: --format raw, and --key-file <file>.",
+		kind: "refused",
+	},
 	{ what: "encrypted (BitLocker)", magic: "-FVE-FS-", at: 3, hint: UNLOCK, kind: "refused" },
 	{ what: "compressed with gzip", magic: [0x1f, 0x8b, 8], hint: DECOMPRESS },
 	{ what: "compressed with xz", magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0], hint: DECOMPRESS },

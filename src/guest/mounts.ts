@@ -4,12 +4,16 @@ import { GuestTree, type Mount } from "../filesystem/tree.js";
 import type { Volume } from "../volume/volume.js";
 import { attempt, isGuestsFault } from "./linux/attempt.js";
 import { readBootLoader } from "./linux/boot.js";
+import { parseCrypttab } from "./linux/crypttab.js";
 import { parseFstab } from "./linux/fstab.js";
 import { words } from "./linux/text.js";
 
+/** A volume that may hold no file system that can be read, such as swap. */
 export interface MountableVolume {
 	readonly volume: Volume;
-	readonly filesystem: Filesystem;
+	readonly filesystem?: Filesystem | undefined;
+	/** Absent: the file system's. */
+	readonly uuid?: string;
 }
 
 /** What Anyvisor looks into beside the root; anything else in an fstab is data. */
@@ -26,11 +30,12 @@ const rootSubvolumes = ["@", "root", "@rootfs", "@/.snapshots/1/snapshot"];
  * read, its error.
  */
 export async function assembleTree(volumes: readonly MountableVolume[]): Promise<GuestTree | undefined> {
-	const roots: { readonly root: MountableVolume; readonly filesystem: Filesystem; readonly tree: GuestTree }[] = [];
+	const roots: { readonly root: Filesystem; readonly filesystem: Filesystem; readonly tree: GuestTree }[] = [];
 	let failure: AnyvisorError | undefined;
-	for (const root of volumes) {
+	for (const { filesystem: root } of volumes) {
+		if (root === undefined) continue;
 		try {
-			for (const filesystem of await rootsOf(root.filesystem)) {
+			for (const filesystem of await rootsOf(root)) {
 				const alone = new GuestTree([{ mount: "/", filesystem }]);
 				if (await isRoot(alone)) roots.push({ root, filesystem, tree: await mountFstab(alone, filesystem, volumes) });
 			}
@@ -44,9 +49,9 @@ export async function assembleTree(volumes: readonly MountableVolume[]): Promise
 		const boot = await attempt([], () => readBootLoader(tree));
 		const cmdline = boot?.entries[boot.default]?.cmdline ?? "";
 		const spec = lastOf(cmdline, "root=");
-		if (spec === undefined || findVolume(spec, volumes) !== root) continue;
+		if (spec === undefined || findVolume(spec, await namedByGuest(volumes, tree))?.filesystem !== root) continue;
 		const flags = lastOf(cmdline, "rootflags=") ?? "";
-		if ((await attempt([], () => mountedWith(root.filesystem, flags))) === filesystem) return tree;
+		if ((await attempt([], () => mountedWith(root, flags))) === filesystem) return tree;
 	}
 	return roots[0]?.tree;
 }
@@ -83,7 +88,8 @@ async function isRoot(tree: GuestTree): Promise<boolean> {
 	);
 }
 
-async function mountFstab(alone: GuestTree, root: Filesystem, volumes: readonly MountableVolume[]) {
+async function mountFstab(alone: GuestTree, root: Filesystem, found: readonly MountableVolume[]) {
+	const volumes = await namedByGuest(found, alone);
 	// Unreadable, it is told by detectLinux.
 	const fstab = await attempt([], () => alone.readText("/etc/fstab"));
 	const mounts: Mount[] = [...alone.mounts];
@@ -91,16 +97,44 @@ async function mountFstab(alone: GuestTree, root: Filesystem, volumes: readonly 
 	for (const { spec, mount, options } of parseFstab(fstab ?? "")) {
 		const path = mount.length > 1 ? mount.replace(/\/+$/, "") : mount;
 		if (!wantedMounts.has(path)) continue;
-		const volume = findVolume(spec, volumes);
-		const filesystem = volume && (await attempt([], () => mountedWith(volume.filesystem, options)));
+		const whole = findVolume(spec, volumes)?.filesystem;
+		const filesystem = whole && (await attempt([], () => mountedWith(whole, options)));
 		if (filesystem === undefined || used.has(filesystem)) continue;
 		used.add(filesystem);
 		mounts.push({ mount: path, filesystem });
 	}
-	const esp = volumes.find(({ filesystem, volume }) => !used.has(filesystem) && espTypes.has(volume.type));
+	const [esp] = volumes.flatMap(({ filesystem, volume }) => {
+		return filesystem && !used.has(filesystem) && espTypes.has(volume.type) ? [filesystem] : [];
+	});
 	const taken = mounts.some(({ mount }) => mount === "/boot/efi" || mount === "/efi");
-	if (esp && !taken) mounts.push({ mount: "/boot/efi", filesystem: esp.filesystem });
+	if (esp && !taken) mounts.push({ mount: "/boot/efi", filesystem: esp });
 	return new GuestTree(mounts);
+}
+
+/**
+ * The volumes, of which those that were encrypted have the names as well that the guest itself gives them, in
+ * /etc/crypttab.
+ */
+export async function namedByGuest<V extends MountableVolume>(
+	volumes: readonly V[],
+	tree: GuestTree,
+): Promise<readonly V[]> {
+	if (!volumes.some(({ volume }) => volume.scheme === "luks")) return volumes;
+	const entries = parseCrypttab((await attempt([], () => tree.readText("/etc/crypttab"))) ?? "");
+	const names = new Map<Volume, string[]>();
+	for (const { name, device } of entries) {
+		const encrypted = findVolume(device, volumes)?.volume;
+		if (encrypted) names.set(encrypted, [...(names.get(encrypted) ?? []), `/dev/mapper/${name}`]);
+	}
+	return volumes.map((found) => {
+		const { volume } = found;
+		const [encrypted] = volume.assembled?.from ?? [];
+		const more = encrypted && names.get(encrypted);
+		if (volume.assembled === undefined || volume.scheme !== "luks" || more === undefined) return found;
+		// The guest's own come first: it is them that an operator knows.
+		const devices = [...more, ...volume.assembled.devices];
+		return { ...found, volume: { ...volume, assembled: { ...volume.assembled, devices } } };
+	});
 }
 
 /** The value of the last such parameter of a kernel command line. */
@@ -109,16 +143,8 @@ const lastOf = (cmdline: string, parameter: "root=" | "rootflags="): string | un
 		.findLast((word) => word.startsWith(parameter))
 		?.slice(parameter.length);
 
-/** A volume that may hold no file system that can be read, such as swap. */
-interface NamedVolume {
-	readonly volume: Volume;
-	readonly filesystem?: Filesystem | undefined;
-	/** Absent: the file system's. */
-	readonly uuid?: string;
-}
-
 /** The volume that a device of fstab or of `root=` means; `undefined` where that cannot be told. */
-export function findVolume<V extends NamedVolume>(device: string, volumes: readonly V[]): V | undefined {
+export function findVolume<V extends MountableVolume>(device: string, volumes: readonly V[]): V | undefined {
 	const spec = withoutQuotes(device);
 	const tag = /^(UUID|LABEL|PARTUUID|PARTLABEL)=(.*)$/i.exec(spec);
 	const link = /^\/dev\/disk\/by-(uuid|label|partuuid|partlabel)\/(.*)$/.exec(spec);
@@ -149,7 +175,7 @@ const unescapeDevlink = (name: string) =>
  * The name of an assembled volume, or `/dev/sda1` and its like: the letter or number counts the disks, the rest the
  * partitions.
  */
-function findByName<V extends NamedVolume>(device: string, volumes: readonly V[]): V | undefined {
+function findByName<V extends MountableVolume>(device: string, volumes: readonly V[]): V | undefined {
 	const named = volumes.find(({ volume }) => volume.assembled?.devices.includes(device));
 	if (named) return named;
 	const arrays = volumes.filter(({ volume }) => volume.scheme === "md");
@@ -166,7 +192,7 @@ function findByName<V extends NamedVolume>(device: string, volumes: readonly V[]
 }
 
 /** Volumes of one disk stand together, their numbers rising. */
-function byDisk<V extends NamedVolume>(volumes: readonly V[]): readonly (readonly V[])[] {
+function byDisk<V extends MountableVolume>(volumes: readonly V[]): readonly (readonly V[])[] {
 	const disks: V[][] = [];
 	for (const candidate of volumes) {
 		const last = disks.at(-1);

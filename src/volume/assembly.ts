@@ -10,11 +10,18 @@ export interface Assembled {
 	readonly problems: ReadonlyMap<Volume, AnyvisorError>;
 }
 
+/** What opens encrypted volumes: passphrases, and the contents of key files. */
+export type Keys = readonly Uint8Array[];
+
 /** Makes volumes of the volumes of all disks. Those that are not its own it leaves alone. */
 export interface VolumeAssembly {
 	readonly id: Volume["scheme"];
-	/** Does not throw for what is wrong with a part: the system may be on another one. */
-	assemble(volumes: readonly Volume[]): Promise<Assembled>;
+	/**
+	 * Does not throw for what is wrong with a part: the system may be on another one.
+	 *
+	 * @param keys passphrases and key files, for what is encrypted
+	 */
+	assemble(volumes: readonly Volume[], keys: Keys): Promise<Assembled>;
 }
 
 /** How many layers may lie on one another: LVM on RAID on RAID is 3. */
@@ -24,6 +31,7 @@ const DEEPEST = 8;
 export async function assembleAll(
 	assemblies: readonly VolumeAssembly[],
 	volumes: readonly Volume[],
+	keys: Keys,
 ): Promise<Omit<Assembled, "used"> & { readonly used: ReadonlySet<Volume> }> {
 	const made: Volume[] = [];
 	const used = new Set<Volume>();
@@ -32,7 +40,7 @@ export async function assembleAll(
 		const before = made.length;
 		for (const assembly of assemblies) {
 			const free = [...volumes, ...made].filter((volume) => !used.has(volume) && !problems.has(volume));
-			const assembled = await assembly.assemble(free);
+			const assembled = await assembly.assemble(free, keys);
 			made.push(...assembled.volumes);
 			for (const volume of assembled.used) used.add(volume);
 			for (const [volume, problem] of assembled.problems) problems.set(volume, problem);

@@ -1,6 +1,7 @@
 import type { ByteSource } from "../bytes/source.js";
-import { assembleAll, type VolumeAssembly } from "./assembly.js";
+import { assembleAll, type Keys, type VolumeAssembly } from "./assembly.js";
 import { gpt } from "./gpt.js";
+import { luks } from "./luks/index.js";
 import { lvm2 } from "./lvm2/index.js";
 import { mbr } from "./mbr.js";
 import { md } from "./md/index.js";
@@ -12,10 +13,11 @@ import { wholeDisk } from "./whole-disk.js";
 export const volumeSchemes: readonly VolumeScheme[] = [gpt, mbr, wholeDisk];
 
 /** In the order in which they take volumes: half of a mirror looks like a physical volume of its own. */
-export const volumeAssemblies: readonly VolumeAssembly[] = [md, lvm2];
+export const volumeAssemblies: readonly VolumeAssembly[] = [md, luks, lvm2];
 
 /** What can be assembled from the volumes of all disks, and from that in turn. */
-export const assembleVolumes = (volumes: readonly Volume[]) => assembleAll(volumeAssemblies, volumes);
+export const assembleVolumes = (volumes: readonly Volume[], keys: Keys = []) =>
+	assembleAll(volumeAssemblies, volumes, keys);
 
 /**
  * The volumes of a disk, in the order of their table. A disk without partitions is one volume with the number 0.

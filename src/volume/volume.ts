@@ -1,10 +1,10 @@
 import type { ByteSource } from "../bytes/source.js";
 
-/** A partition, an LVM logical volume, a RAID array, or a whole disk that carries a file system. */
+/** A partition, an LVM logical volume, a RAID array, an encrypted volume in the clear, or a whole disk that carries a file system. */
 export interface Volume {
 	/** Position on its disk as Linux numbers it: partition 1, 2, … 5 and up for logical ones; 0 for the whole disk. */
 	readonly number: number;
-	readonly scheme: "gpt" | "mbr" | "whole-disk" | "lvm2" | "md";
+	readonly scheme: "gpt" | "mbr" | "whole-disk" | "lvm2" | "md" | "luks";
 	/** Byte offset on the disk; 0 where it was assembled. */
 	readonly at: number;
 	readonly size: number;

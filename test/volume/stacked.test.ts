@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -6,8 +7,10 @@ import { editable } from "../../src/disk/overlay.js";
 import { openRaw } from "../../src/disk/raw/read.js";
 import { findVolume } from "../../src/guest/index.js";
 import { look } from "../../src/pipeline.js";
+import type { Keys } from "../../src/volume/index.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
 import { emptyImage, feed } from "./images.js";
+import { bytesIn, encrypted, pbkdf2, secret } from "./luks.js";
 import { Lvm, withoutLvm } from "./lvm.js";
 import { dataOf, writeMember } from "./md.js";
 
@@ -87,7 +90,7 @@ describe.skipIf(missing(...tools) || reason !== "")(`a system on volumes that li
 	});
 
 	/** Reads the guest, edits its root, and lets e2fsck judge what the volume then holds. */
-	async function judge(vm: ReturnType<typeof opened>) {
+	async function judge(vm: ReturnType<typeof opened> & { readonly keys?: Keys }) {
 		const contents = await look(vm);
 		expect(contents.tree.mounts.map(({ mount }) => mount)).toEqual(["/", "/var"]);
 		expect(await contents.tree.readText("/var/lib/dpkg/status")).toContain("Package: base");
@@ -162,6 +165,60 @@ describe.skipIf(missing(...tools) || reason !== "")(`a system on volumes that li
 		);
 		expect(first && second && Buffer.compare(first, second)).toBe(0);
 	});
+
+	it.skipIf(missing("cryptsetup"))(`a physical volume on an encrypted partition ${because("cryptsetup")}`, async () => {
+		const [pv = new Uint8Array()] = await group(32);
+		await writeFile(path.join(folder, "pv.img"), pv);
+		const file = await encrypted(path.join(folder, "pv.img"), path.join(folder, "encrypted.img"), ...pbkdf2);
+		const disk = await partitioned(await bytesIn(file), "disk.img");
+		await expect(look(opened([disk]))).rejects.toMatchObject({
+			kind: "refused",
+			hint: expect.stringContaining("--key"),
+		});
+		// e2fsck also judges what was written through the encryption.
+		const { volumes } = await judge({ ...opened([disk]), keys: [secret] });
+		expect(volumes.map(({ volume }) => volume.scheme)).toEqual(["gpt", "gpt", "luks", "lvm2", "lvm2"]);
+	});
+
+	it.skipIf(missing("cryptsetup"))(
+		`an encrypted root has the name of its crypttab ${because("cryptsetup")}`,
+		async () => {
+			const fstab = "/dev/mapper/secret / ext4 defaults 0 1\n/dev/mapper/more /var ext4 defaults 0 2\n";
+			for (const [name, tree] of [
+				["root", { "etc/os-release": "ID=debian\n", "etc/fstab": fstab, "usr/x": "" }],
+				["var", { "lib/x": "" }],
+			] as const) {
+				for (const [at, contents] of Object.entries(tree)) {
+					await mkdir(path.join(folder, "crypttab", name, path.dirname(at)), { recursive: true });
+					await writeFile(path.join(folder, "crypttab", name, at), contents);
+				}
+			}
+			const uuids = [randomUUID(), randomUUID()];
+			const crypttab = `# name device\nsecret UUID=${uuids[0]} none luks\nmore /dev/sda2 none\nswap /dev/sda9 /dev/urandom swap\n`;
+			await writeFile(path.join(folder, "crypttab", "root", "etc/crypttab"), crypttab);
+			const parts: Uint8Array[] = [];
+			for (const [i, name] of ["root", "var"].entries()) {
+				const image = await emptyImage(path.join(folder, `${name}.fs`), 4 * mebibyte);
+				await run("mke2fs", "-q", "-F", "-t", "ext4", "-d", path.join(folder, "crypttab", name), image);
+				parts.push(await bytesIn(await encrypted(image, `${image}.luks`, ...pbkdf2, "--uuid", uuids[i] ?? "")));
+			}
+			const size = parts[0]?.length ?? 0;
+			const file = await emptyImage(path.join(folder, "two.img"), 2 * size + 4 * mebibyte);
+			const table = `label: gpt\nstart=2048, size=${size / 512}\nstart=${2048 + size / 512}, size=${size / 512}\n`;
+			await feed(table, "sfdisk", "-q", file);
+			const disk = await bytesIn(file);
+			for (const [i, part] of parts.entries()) disk.set(part, mebibyte + i * size);
+			const { tree, volumes } = await look({ ...opened([disk]), keys: [secret] });
+			expect(tree.mounts.map(({ mount }) => mount)).toEqual(["/", "/var"]);
+			expect(volumes.map(({ volume, mount }) => [volume.assembled?.devices[0], mount])).toEqual([
+				[undefined, undefined],
+				[undefined, undefined],
+				["/dev/mapper/secret", "/"],
+				["/dev/mapper/more", "/var"],
+			]);
+			expect(findVolume(`/dev/mapper/luks-${uuids[1]}`, volumes)?.mount).toBe("/var");
+		},
+	);
 
 	it("a group that lacks a disk is told by it", async () => {
 		const [pv = new Uint8Array()] = await group(8, 32);

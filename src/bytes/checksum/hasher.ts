@@ -2,6 +2,9 @@ import { onNode } from "../platform.js";
 
 export type HashAlgorithm = "sha1" | "sha256" | "xxh64" | "blake2b-256";
 
+/** The hashes of {@link digester}. */
+export type DigestAlgorithm = "sha1" | "sha256" | "sha512";
+
 /** A hash of bytes that arrive piece by piece. */
 export interface Hasher {
 	/** Takes the next bytes; they may be reused once this returns. */
@@ -21,4 +24,22 @@ export async function hasher(algorithm: HashAlgorithm): Promise<Hasher> {
 export async function portableHasher(algorithm: "sha1" | "sha256"): Promise<Hasher> {
 	const { createSHA1, createSHA256 } = await import("hash-wasm");
 	return algorithm === "sha1" ? createSHA1() : createSHA256();
+}
+
+/** A function that hashes small pieces one by one, many of them. */
+export async function digester(algorithm: DigestAlgorithm): Promise<(...parts: readonly Uint8Array[]) => Uint8Array> {
+	return onNode ? (await import("./node.js")).openSslDigester(algorithm) : portableDigester(algorithm);
+}
+
+/** In WebAssembly; {@link digester} is the one to call. */
+export async function portableDigester(
+	algorithm: DigestAlgorithm,
+): Promise<(...parts: readonly Uint8Array[]) => Uint8Array> {
+	const { createSHA1, createSHA256, createSHA512 } = await import("hash-wasm");
+	const hash = await { sha1: createSHA1, sha256: createSHA256, sha512: createSHA512 }[algorithm]();
+	return (...parts) => {
+		hash.init();
+		for (const part of parts) hash.update(part);
+		return hash.digest("binary");
+	};
 }

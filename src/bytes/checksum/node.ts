@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Hasher } from "./hasher.js";
+import type { DigestAlgorithm, Hasher } from "./hasher.js";
 
 /** SHA by OpenSSL: several times the speed of WebAssembly where the processor has instructions for it. */
 export function openSslHasher(algorithm: "sha1" | "sha256"): Hasher {
@@ -11,3 +11,11 @@ export function openSslHasher(algorithm: "sha1" | "sha256"): Hasher {
 		digest: () => hash.digest("hex"),
 	};
 }
+
+export const openSslDigester =
+	(algorithm: DigestAlgorithm) =>
+	(...parts: readonly Uint8Array[]): Uint8Array => {
+		const hash = createHash(algorithm);
+		for (const part of parts) hash.update(part);
+		return hash.digest();
+	};

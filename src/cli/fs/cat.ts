@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { Command } from "commander";
-import { options, withOptions } from "../options.js";
+import { vmOptions, withOptions } from "../options.js";
 import { volumeOption } from "./entry.js";
 import type { ViewOptions } from "./view.js";
 
@@ -12,7 +12,7 @@ export function catCommand(): Command {
 		.description("Writes the contents of a file, links followed, byte for byte.")
 		.argument("<vm>", "disk image, OVA, or descriptor beside its disks")
 		.argument("<path>", "absolute path in the guest");
-	return withOptions(command, volumeOption(), options.format(), options.allowExternal()).action(run);
+	return withOptions(command, volumeOption(), ...vmOptions()).action(run);
 }
 
 async function run(name: string, path: string, given: ViewOptions): Promise<void> {

@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { options, withOptions } from "../options.js";
+import { options, vmOptions, withOptions } from "../options.js";
 import { volumeOption } from "./entry.js";
 import type { ViewOptions } from "./view.js";
 
@@ -21,7 +21,7 @@ out, and so are devices, pipes and sockets: the result names them.`,
 		.argument("<path...>", "absolute paths in the guest, then the folder to copy into")
 		.option("--links", "copy links as they are, wherever they lead")
 		.option("--no-sync", "do not wait until everything is on the disk");
-	return withOptions(command, volumeOption(), options.json(), options.format(), options.allowExternal()).action(run);
+	return withOptions(command, volumeOption(), options.json(), ...vmOptions()).action(run);
 }
 
 async function run(name: string, words: readonly string[], given: CopyOptions): Promise<void> {

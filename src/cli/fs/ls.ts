@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import type { FileStat } from "../../filesystem/filesystem.js";
 import type { GuestTree } from "../../filesystem/tree.js";
-import { options, withOptions } from "../options.js";
+import { options, vmOptions, withOptions } from "../options.js";
 import { fileDocument, modeText, volumeOption } from "./entry.js";
 import type { ViewOptions } from "./view.js";
 
@@ -19,7 +19,7 @@ export function lsCommand(): Command {
 		.argument("<vm>", "disk image, OVA, or descriptor beside its disks")
 		.argument("[path]", "absolute path in the guest", "/")
 		.option("-l, --long", "with type and rights, owner, group, size and time");
-	return withOptions(command, volumeOption(), options.json(), options.format(), options.allowExternal()).action(run);
+	return withOptions(command, volumeOption(), options.json(), ...vmOptions()).action(run);
 }
 
 async function run(name: string, path: string, given: ListOptions): Promise<void> {

@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { options, withOptions } from "../options.js";
+import { options, vmOptions, withOptions } from "../options.js";
 import { fileDocument, modeText, volumeOption } from "./entry.js";
 import type { ViewOptions } from "./view.js";
 
@@ -15,7 +15,7 @@ export function statCommand(): Command {
 		)
 		.argument("<vm>", "disk image, OVA, or descriptor beside its disks")
 		.argument("<path>", "absolute path in the guest");
-	return withOptions(command, volumeOption(), options.json(), options.format(), options.allowExternal()).action(run);
+	return withOptions(command, volumeOption(), options.json(), ...vmOptions()).action(run);
 }
 
 async function run(name: string, path: string, given: StatOptions): Promise<void> {

@@ -2,13 +2,11 @@ import { notFound, unsupported } from "../../bytes/errors.js";
 import { GuestTree } from "../../filesystem/tree.js";
 import { findVolume } from "../../guest/mounts.js";
 import { lookAtFiles, type MountedVolume } from "../../pipeline.js";
-import { openNamed } from "../vm.js";
+import { openNamed, type VmOptions } from "../vm.js";
 import { deviceNames } from "../volumes-text.js";
 
-export interface ViewOptions {
+export interface ViewOptions extends VmOptions {
 	readonly volume?: string;
-	readonly format?: string;
-	readonly allowExternal: readonly string[];
 }
 
 /** Files of a VM that a user named; its disks are closed with it. */
@@ -20,7 +18,7 @@ export interface View extends AsyncDisposable {
 export async function openView(name: string, options: ViewOptions): Promise<View> {
 	const vm = await openNamed(name, options);
 	try {
-		const { volumes, tree } = await lookAtFiles(vm.disks);
+		const { volumes, tree } = await lookAtFiles(vm);
 		return {
 			tree:
 				options.volume === undefined ? (tree ?? onlyVolume(name, volumes)) : oneVolume(name, options.volume, volumes),

@@ -1,7 +1,7 @@
 import type ext2fs from "ext2fs/lib/libext2fs.js";
 import { AnyvisorError } from "../../bytes/errors.js";
+import { inTurn } from "../../bytes/in-turn.js";
 import type { ByteStore } from "../../bytes/source.js";
-import { inTurn } from "../in-turn.js";
 import { withLargeHeap } from "./heap.js";
 
 /** Flags of {@link LibExt2fs.open}, as musl has them. */

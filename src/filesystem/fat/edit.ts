@@ -1,8 +1,8 @@
 import { AnyvisorError, damaged, notFound, refused } from "../../bytes/errors.js";
+import { inTurn } from "../../bytes/in-turn.js";
 import { type ByteStore, readBytes } from "../../bytes/source.js";
 import { claim } from "../claim.js";
 import type { Attributes, Editor } from "../filesystem.js";
-import { inTurn } from "../in-turn.js";
 import {
 	type Directory,
 	dateAndTime,
