@@ -168,9 +168,9 @@ for (const { command, args, id } of formats) {
 			);
 			const initramfs = await facts(microcode, gap, packed(), overlay);
 			expect(initramfs).toMatchObject({
-				modules: new Set(["sd_mod"]),
+				modules: new Map([["sd_mod", "sd-mod.ko"]]),
 				aliases: [["c:*", "three"]],
-				mergedUsr: true,
+				modulesDirectory: "usr/lib/modules/6.1.0",
 				generator: "unknown",
 			});
 			const start = microcode.length + gap.length;
@@ -245,7 +245,10 @@ describe("facts of an initramfs", () => {
 		expect(initramfs).toMatchObject({
 			path: "/boot/2",
 			before: ["/boot/0", "/boot/1"],
-			modules: new Set(["sd_mod", "late"]),
+			modules: new Map([
+				["sd_mod", "sd-mod.ko"],
+				["late", "late.ko.zst"],
+			]),
 		});
 		expect((await readInitramfs(files, "5.10"))?.modules.size).toBe(0);
 		expect(await readInitramfs([], "6.1.0")).toBeUndefined();
