@@ -82,7 +82,7 @@ export interface Initramfs {
 	readonly segments: readonly {
 		readonly at: number;
 		readonly length: number;
-		readonly compression: "none" | "gzip" | "zstd" | "xz" | "lz4-legacy" | "bzip2";
+		readonly compression: "none" | "gzip" | "bzip2" | "lzma" | "xz" | "lzop" | "lz4-legacy" | "zstd";
 		/** Only early microcode or ACPI tables. */
 		readonly early: boolean;
 	}[];

@@ -87,7 +87,8 @@ export async function overlayArchive(
 		files.push({ name: plain, contents });
 	}
 	files.push(...loaderIndexes(kernel.modules, inside, initramfs));
-	return joinedTo(initramfs, cpio(below(initramfs.modulesDirectory, files)));
+	const archive = cpio(below(initramfs.modulesDirectory, files));
+	return joinedTo(initramfs, archive, () => configuredFor(tree, kernel));
 }
 
 /** The files, and before them the folders that they lie in, from the one that holds all versions' modules on. */
@@ -110,33 +111,53 @@ async function readDecompressed(tree: GuestTree, path: string, limit: number): P
 /**
  * Makes `archive` one that the kernel accepts behind `initramfs`: a plain archive has to start at a multiple of 4, and
  * behind lz4 there must be another lz4 frame, at once or after at least four zero bytes. What comes out still fits when
- * something made for the same `initramfs` was appended before it.
+ * something made for the same `initramfs` was appended before it. It is compressed in the way that the kernel has shown
+ * that it knows, or that `configured` says.
  * https://github.com/torvalds/linux/blob/master/init/initramfs.c, unpack_to_rootfs
  * https://github.com/torvalds/linux/blob/master/lib/decompress_unlz4.c, unlz4
  */
 async function joinedTo(
 	{ size, segments }: Pick<Initramfs, "size" | "segments">,
 	archive: Uint8Array,
+	configured: () => Promise<"zstd" | "gzip" | undefined>,
 ): Promise<Uint8Array> {
 	const last = segments.at(-1);
 	const compression = last?.compression ?? "none";
 	switch (compression) {
-		case "none": {
-			const before = -size & 3;
-			return padded(before, archive, -before & 3);
-		}
 		case "lz4-legacy": {
 			const zeros = last ? size - last.at - last.length : 0;
 			return padded(zeros > 0 && zeros < 4 ? 4 : 0, await codec("lz4-legacy").encode(archive));
 		}
 		case "zstd":
-			return codec("zstd").encode(archive);
-		// The kernel's default, which distributions' kernels can read beside their own choice.
 		case "gzip":
+			return codec(compression).encode(archive);
 		case "xz":
 		case "bzip2":
-			return codec("gzip").encode(archive);
+		case "lzma":
+		case "lzop": {
+			const other = await configured();
+			if (other) return codec(other).encode(archive);
+			break;
+		}
+		case "none":
+			break;
 	}
+	const before = -size & 3;
+	return padded(before, archive, -before & 3);
+}
+
+const largestConfiguration = 4 * 2 ** 20;
+
+/** What the kernel was built to unpack, of what can be written here. */
+async function configuredFor(tree: GuestTree, { version, modulesDirectory }: LinuxKernel) {
+	for (const path of [`/boot/config-${version}`, `${modulesDirectory}/config`]) {
+		const configuration = await tree.readText(path, largestConfiguration);
+		if (configuration === undefined) continue;
+		const has = (option: string) => `\n${configuration}`.includes(`\n${option}=y`);
+		if (has("CONFIG_RD_ZSTD")) return "zstd";
+		if (has("CONFIG_RD_GZIP")) return "gzip";
+	}
+	return undefined;
 }
 
 function padded(before: number, bytes: Uint8Array, after = 0): Uint8Array {
