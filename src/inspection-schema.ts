@@ -12,7 +12,7 @@ const changeSchema = z.discriminatedUnion("action", [
 		...common,
 		action: z.literal("append-modules"),
 		kernel: z.string(),
-		modules: z.array(z.string()),
+		modules: z.array(z.strictObject({ name: z.string(), bytes: bytes.describe("of its file in the guest, bytes") })),
 		bytes,
 	}),
 	z.strictObject({ ...common, action: z.literal("write-file"), contents: z.string(), mode: z.int() }),

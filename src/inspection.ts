@@ -55,7 +55,7 @@ function guestDocument(guest: LinuxGuest): Inspection["guest"] {
 					size: kernel.initramfs.size,
 					generator: kernel.initramfs.generator,
 					compression: kernel.initramfs.segments.map(({ compression }) => compression),
-					modules: [...kernel.initramfs.modules].sort(),
+					modules: [...kernel.initramfs.modules.keys()].sort(),
 				}
 			: null,
 		problems: [...kernel.problems],

@@ -15,7 +15,7 @@ export function describeChanges(changes: readonly Change[], paint: Paint, width 
 function headline(change: Change): string {
 	switch (change.action) {
 		case "append-modules":
-			return `add ${change.modules.length} drivers (${humanBytes(change.bytes)} before compression) to`;
+			return `add ${change.modules.length} drivers (${humanBytes(change.bytes)}) to`;
 		case "write-file":
 			return "write";
 		case "replace-lines":
@@ -28,7 +28,7 @@ function headline(change: Change): string {
 function detailsOf(change: Change): string[] {
 	switch (change.action) {
 		case "append-modules":
-			return [change.modules.join(" ")];
+			return [change.modules.map(({ name, bytes }) => `${name} (${humanBytes(bytes)})`).join(", ")];
 		case "write-file":
 			return change.contents.trimEnd().split("\n");
 		case "replace-lines":

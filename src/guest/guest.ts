@@ -82,12 +82,17 @@ export interface Initramfs {
 	readonly segments: readonly {
 		readonly at: number;
 		readonly length: number;
-		readonly compression: "none" | "gzip" | "zstd" | "xz" | "lz4-legacy" | "bzip2";
+		readonly compression: "none" | "gzip" | "bzip2" | "lzma" | "xz" | "lzop" | "lz4-legacy" | "zstd";
 		/** Only early microcode or ACPI tables. */
 		readonly early: boolean;
 	}[];
-	/** Modules in it for this kernel version, normalised names. */
-	readonly modules: ReadonlySet<string>;
+	/**
+	 * Modules in it for this kernel version: normalised name to path, relative to {@link modulesDirectory} or, elsewhere,
+	 * from `/`.
+	 */
+	readonly modules: ReadonlyMap<string, string>;
+	/** Module name to the names of the modules it needs, as the index in it says. */
+	readonly dependencies: ModuleIndex["dependencies"];
 	/**
 	 * Aliases its loader will resolve: from the last `modules.alias.bin` of the chain, which kmod prefers, or else from the
 	 * last `modules.alias`. `undefined` when it carries no index (modules are then loaded by name, by a list in the
@@ -96,8 +101,11 @@ export interface Initramfs {
 	readonly aliases: readonly (readonly [pattern: string, module: string])[] | undefined;
 	/** Modules that a list in it loads without an event: `conf/modules`, `modules-load.d`, mkinitcpio's `MODULES`. */
 	readonly forced: ReadonlySet<string>;
-	/** `/lib` is a link to `/usr/lib` in it: entries below `lib/` would replace the link. */
-	readonly mergedUsr: boolean;
+	/**
+	 * Where the loader in it looks for this version's modules, without `/` before it. No part of it is a link: an entry
+	 * below `lib/` would replace the link that `lib` is in merged-/usr images.
+	 */
+	readonly modulesDirectory: string;
 }
 
 export interface BootLoader {

@@ -121,7 +121,8 @@ async function contentsOf(
 		case "append-modules": {
 			const kernel = guest.kernels.find(({ version }) => version === change.kernel);
 			if (!kernel?.initramfs) throw damaged(`The guest has no initramfs for kernel ${change.kernel}`, { file: path });
-			const contents = await overlayArchive(tree, kernel, kernel.initramfs, change.modules);
+			const modules = change.modules.map(({ name }) => name);
+			const contents = await overlayArchive(tree, kernel, kernel.initramfs, modules);
 			return { append: true, contents, mode: 0o600 };
 		}
 		case "write-file":

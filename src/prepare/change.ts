@@ -15,9 +15,12 @@ export interface AppendModules extends Common {
 	readonly action: "append-modules";
 	/** Kernel version. */
 	readonly kernel: string;
-	/** Module names, each after those it depends on. */
-	readonly modules: readonly string[];
-	/** Bytes of the module files and indexes, before compression. */
+	/**
+	 * Each after those it depends on, with the bytes of its file as it lies in the guest: 0 where it is in the initramfs
+	 * already, but in no index there.
+	 */
+	readonly modules: readonly { readonly name: string; readonly bytes: number }[];
+	/** Of all these files. */
 	readonly bytes: number;
 }
 

@@ -3,24 +3,31 @@ import { AnyvisorError, damaged, refused } from "../bytes/errors.js";
 import type { GuestTree } from "../filesystem/tree.js";
 import type { Initramfs, LinuxKernel } from "../guest/guest.js";
 import { type CpioEntry, cpio } from "./cpio.js";
-
-/** The loader's indexes: the stale ones of the base archive would hide the new modules. */
-const indexes = ["modules.dep.bin", "modules.alias.bin"] as const;
+import { loaderIndexes } from "./loader-indexes.js";
 
 /** Bytes; more than all modules of a distribution's kernel: a module directory that asks for more is not one. */
 const limit = 512 * 2 ** 20;
 
-/** The guest's files that the archive for `modules` will hold, and their size in bytes. */
-export async function overlayFiles(
+/** A module's file, as it lies in the guest. */
+export interface ModuleFile {
+	readonly name: string;
+	/** Relative to the modules directory. */
+	readonly path: string;
+	readonly bytes: number;
+}
+
+/** The guest's files for modules that an initramfs lacks; what is in it already needs none. */
+export async function moduleFiles(
 	tree: GuestTree,
 	kernel: LinuxKernel,
 	initramfs: Initramfs,
-	modules: Iterable<string>,
-) {
-	const all = new Set([...displaced(kernel, initramfs), ...modules]);
-	const paths = [...Array.from(all, (module) => modulePath(kernel, module)), ...indexes];
-	let bytes = 0;
-	for (const path of paths) {
+	modules: readonly string[],
+): Promise<readonly ModuleFile[]> {
+	const files: ModuleFile[] = [];
+	let total = 0;
+	for (const name of new Set(modules)) {
+		if (initramfs.modules.has(name)) continue;
+		const path = modulePath(kernel, name);
 		const file = `${kernel.modulesDirectory}/${path}`;
 		const stat = await tree.stat(file);
 		if (stat?.type !== "file") {
@@ -29,15 +36,15 @@ export async function overlayFiles(
 				hint: "Boot the guest once and run `depmod -a`, or reinstall its kernel package.",
 			});
 		}
-		bytes += stat.size;
+		total += stat.size;
+		if (total > limit) throw tooLarge(kernel);
+		files.push({ name, path, bytes: stat.size });
 	}
-	if (bytes > limit) {
-		throw refused(`The modules for ${kernel.version} take ${bytes} bytes, more than ${limit}`, {
-			file: kernel.modulesDirectory,
-		});
-	}
-	return { paths, bytes };
+	return files;
 }
+
+const tooLarge = ({ version, modulesDirectory }: LinuxKernel) =>
+	refused(`The modules for ${version} take more than ${limit} bytes`, { file: modulesDirectory });
 
 /** Path of a module relative to the modules directory, which it does not leave. */
 function modulePath(kernel: LinuxKernel, module: string): string {
@@ -56,18 +63,9 @@ function modulePath(kernel: LinuxKernel, module: string): string {
 }
 
 /**
- * Modules of the base that the guest's own indexes, once they are added, would no longer lead to: initramfs-tools and
- * mkinitcpio keep modules decompressed and thus under other names than the guest's disk does, mkinitcpio in one folder.
- */
-function displaced({ modules: { paths } }: LinuxKernel, { generator, modules }: Initramfs): string[] {
-	const there = [...modules].filter((module) => paths.has(module));
-	if (generator === "dracut") return [];
-	if (generator === "initramfs-tools") return there.filter((module) => !paths.get(module)?.endsWith(".ko"));
-	return there;
-}
-
-/**
- * The bytes that, appended to `initramfs`, add `modules` to it, ready for the kernel's unpacker.
+ * The bytes that, appended to `initramfs`, add `modules` to it, ready for the kernel's unpacker: the files that it lacks,
+ * decompressed, since the libraries to do that may be missing where the generator left no module compressed; and indexes
+ * of all that will be in it.
  *
  * Entries lie below the modules directory only: an entry for `lib` itself would make the unpacker replace the link that
  * merged-/usr images have there by an empty directory.
@@ -78,25 +76,33 @@ export async function overlayArchive(
 	initramfs: Initramfs,
 	modules: readonly string[],
 ): Promise<Uint8Array> {
-	const { paths } = await overlayFiles(tree, kernel, initramfs, modules);
-	const home = `${initramfs.mergedUsr ? "usr/" : ""}lib/modules`;
-	const folders = new Set([home]);
+	const inside = new Map(initramfs.modules);
 	const files: CpioEntry[] = [];
-	for (const path of paths) {
-		const name = `${home}/${kernel.version}/${path}`;
-		for (let end = name.indexOf("/", home.length); end > 0; end = name.indexOf("/", end + 1)) {
-			folders.add(name.slice(0, end));
-		}
-		files.push({ name, contents: await readDecompressed(tree, `${kernel.modulesDirectory}/${path}`) });
+	let left = limit;
+	for (const { name, path } of await moduleFiles(tree, kernel, initramfs, modules)) {
+		const contents = await readDecompressed(tree, `${kernel.modulesDirectory}/${path}`, left);
+		left -= contents.length;
+		const plain = path.replace(/(\.ko)\.\w+$/, "$1");
+		inside.set(name, plain);
+		files.push({ name: plain, contents });
 	}
-	return joinedTo(initramfs, cpio([...Array.from(folders, (name) => ({ name })), ...files]));
+	files.push(...loaderIndexes(kernel.modules, inside, initramfs));
+	const archive = cpio(below(initramfs.modulesDirectory, files));
+	return joinedTo(initramfs, archive, () => configuredFor(tree, kernel));
 }
 
-/**
- * A module's file as the kernel takes it, under whatever name: module loaders tell a compressed one by its first bytes,
- * and the libraries to decompress it may be missing where the generator, too, left none compressed.
- */
-async function readDecompressed(tree: GuestTree, path: string): Promise<Uint8Array> {
+/** The files, and before them the folders that they lie in, from the one that holds all versions' modules on. */
+function below(directory: string, files: readonly CpioEntry[]): CpioEntry[] {
+	const folders = new Set([directory.slice(0, directory.lastIndexOf("/"))]);
+	const named = files.map((file) => ({ ...file, name: `${directory}/${file.name}` }));
+	for (const { name } of named) {
+		for (let end = directory.length; end > 0; end = name.indexOf("/", end + 1)) folders.add(name.slice(0, end));
+	}
+	return [...Array.from(folders, (name) => ({ name })), ...named];
+}
+
+/** A module's file as the kernel takes it. */
+async function readDecompressed(tree: GuestTree, path: string, limit: number): Promise<Uint8Array> {
 	const bytes = await tree.readFile(path, limit);
 	const compression = recogniseCodec(bytes.subarray(0, 16));
 	return compression ? (await compression.decode(bytes, { limit, file: path, offset: 0 })).bytes : bytes;
@@ -105,33 +111,53 @@ async function readDecompressed(tree: GuestTree, path: string): Promise<Uint8Arr
 /**
  * Makes `archive` one that the kernel accepts behind `initramfs`: a plain archive has to start at a multiple of 4, and
  * behind lz4 there must be another lz4 frame, at once or after at least four zero bytes. What comes out still fits when
- * something made for the same `initramfs` was appended before it.
+ * something made for the same `initramfs` was appended before it. It is compressed in the way that the kernel has shown
+ * that it knows, or that `configured` says.
  * https://github.com/torvalds/linux/blob/master/init/initramfs.c, unpack_to_rootfs
  * https://github.com/torvalds/linux/blob/master/lib/decompress_unlz4.c, unlz4
  */
 async function joinedTo(
 	{ size, segments }: Pick<Initramfs, "size" | "segments">,
 	archive: Uint8Array,
+	configured: () => Promise<"zstd" | "gzip" | undefined>,
 ): Promise<Uint8Array> {
 	const last = segments.at(-1);
 	const compression = last?.compression ?? "none";
 	switch (compression) {
-		case "none": {
-			const before = -size & 3;
-			return padded(before, archive, -before & 3);
-		}
 		case "lz4-legacy": {
 			const zeros = last ? size - last.at - last.length : 0;
 			return padded(zeros > 0 && zeros < 4 ? 4 : 0, await codec("lz4-legacy").encode(archive));
 		}
 		case "zstd":
-			return codec("zstd").encode(archive);
-		// The kernel's default, which distributions' kernels can read beside their own choice.
 		case "gzip":
+			return codec(compression).encode(archive);
 		case "xz":
 		case "bzip2":
-			return codec("gzip").encode(archive);
+		case "lzma":
+		case "lzop": {
+			const other = await configured();
+			if (other) return codec(other).encode(archive);
+			break;
+		}
+		case "none":
+			break;
 	}
+	const before = -size & 3;
+	return padded(before, archive, -before & 3);
+}
+
+const largestConfiguration = 4 * 2 ** 20;
+
+/** What the kernel was built to unpack, of what can be written here. */
+async function configuredFor(tree: GuestTree, { version, modulesDirectory }: LinuxKernel) {
+	for (const path of [`/boot/config-${version}`, `${modulesDirectory}/config`]) {
+		const configuration = await tree.readText(path, largestConfiguration);
+		if (configuration === undefined) continue;
+		const has = (option: string) => `\n${configuration}`.includes(`\n${option}=y`);
+		if (has("CONFIG_RD_ZSTD")) return "zstd";
+		if (has("CONFIG_RD_GZIP")) return "gzip";
+	}
+	return undefined;
 }
 
 function padded(before: number, bytes: Uint8Array, after = 0): Uint8Array {

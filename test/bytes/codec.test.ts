@@ -20,9 +20,9 @@ const places: [string, () => void, CodecId[]][] = [
 	[
 		"Node with system libraries",
 		arrangedByDefault,
-		["deflate", "zlib", "gzip", "zstd", "xz", "lz4", "lz4-legacy", "bzip2"],
+		["deflate", "zlib", "gzip", "zstd", "xz", "lzma", "lzop", "lz4", "lz4-legacy", "bzip2"],
 	],
-	["Node without koffi", withoutKoffi, ["deflate", "zlib", "zstd", "xz"]],
+	["Node without koffi", withoutKoffi, ["deflate", "zlib", "zstd", "xz", "lzma"]],
 	["a browser", noNode, ["deflate", "zlib", "gzip"]],
 ];
 
@@ -83,6 +83,10 @@ const judges: [CodecId, string, string[], string[]][] = [
 	["lz4", "lz4", ["-c"], ["-dc"]],
 	["lz4", "lz4", ["-c", "-B4", "-BD", "-BX", "--no-frame-crc", "-9"], ["-dc"]],
 	["lz4-legacy", "lz4", ["-c", "-l"], ["-dc"]],
+	["lzma", "xz", ["-c", "--format=lzma"], ["-dc"]],
+	["lzma", "xz", ["-c", "--format=lzma", "--lzma1=dict=4KiB,lc=1,lp=3,pb=0"], ["-dc"]],
+	["lzop", "lzop", ["-c"], ["-dc"]],
+	["lzop", "lzop", ["-c", "-9", "--crc32"], ["-dc"]],
 	["bzip2", "bzip2", ["-c", "-1"], ["-dc"]],
 	["bzip2", "bzip2", ["-c", "-9"], ["-dc"]],
 	["zlib", "python3", ["-c", PYTHON, "compress", "15"], ["-c", PYTHON, "decompress", "15"]],
@@ -216,6 +220,17 @@ describe.each(places)("in %s", (_, arrange, ids) => {
 		}
 	});
 
+	test.skipIf(!ids.includes("lzma") || missing("xz"))(
+		`lzma forgets what no match can reach ${because("xz")}`,
+		async () => {
+			const content = sample(4 << 20);
+			for (const dictionary of ["64KiB", "1MiB"]) {
+				const packed = pipe("xz", ["-c", "--format=lzma", `--lzma1=preset=0,dict=${dictionary}`], content);
+				expect(same((await drain(codecs.codec("lzma"), packed, 0)).bytes, content)).toBe(true);
+			}
+		},
+	);
+
 	test("a stream that is left early lets go", async () => {
 		for (const id of (["gzip", "zstd", "lz4-legacy"] as const).filter((each) => ids.includes(each))) {
 			const codec = codecs.codec(id);
@@ -231,7 +246,7 @@ describe.each(places)("in %s", (_, arrange, ids) => {
 	test("the report names an implementation for every codec", async () => {
 		const report = await codecs.codecReport();
 		expect(report.map(({ codec }) => codec).sort()).toEqual(
-			["bzip2", "deflate", "gzip", "lz4", "lz4-legacy", "xz", "zlib", "zstd"].sort(),
+			["bzip2", "deflate", "gzip", "lz4", "lz4-legacy", "lzma", "lzop", "xz", "zlib", "zstd"].sort(),
 		);
 		for (const { implementation } of report) expect(implementation).not.toBe("");
 		// Or the arrangement did not hold.
@@ -323,6 +338,8 @@ describe("on this system", async () => {
 			["lz4-legacy", await codec("lz4-legacy").encode(garbage)],
 			["xz", Uint8Array.of(0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 0, 1)],
 			["bzip2", Buffer.from("BZh91AY&SY")],
+			["lzma", Uint8Array.of(0x5d, 0, 0, 0x80, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0)],
+			["lzop", Uint8Array.of(0x89, 0x4c, 0x5a, 0x4f, 0, 0x0d, 0x0a, 0x1a, 0x0a, 0x10, 0x40, 0x20, 0xa0, 9, 0x40, 1)],
 			["lz4", Uint8Array.of(4, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82, 0)],
 		];
 		for (const [id, bytes] of packed) {

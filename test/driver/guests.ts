@@ -109,9 +109,10 @@ function initramfs(plan: Plan, index: ModuleIndex): Initramfs {
 		before: [],
 		generator: "initramfs-tools",
 		segments: [],
-		modules: new Set(requirements(wanted, index).order),
+		modules: new Map(requirements(wanted, index).order.map((name) => [name, `kernel/${name}.ko`])),
+		dependencies: index.dependencies,
 		aliases: "aliases" in plan ? plan.aliases : index.aliases,
 		forced: new Set(plan.forced),
-		mergedUsr: true,
+		modulesDirectory: "usr/lib/modules/6.1-test",
 	};
 }

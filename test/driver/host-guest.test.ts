@@ -43,7 +43,7 @@ describe.skipIf(skip)(`Debian's kernel 6.1 and the initramfs that Debian makes f
 		const modules = await hostModules();
 		const made = (names: readonly string[]) => (real: Initramfs) => ({
 			...real,
-			modules: new Set(closure(names, modules).order),
+			modules: new Map(closure(names, modules).order.map((name) => [name, `kernel/${name}.ko`])),
 		});
 
 		const before = await debian(made(home));

@@ -114,13 +114,17 @@ describe("a Debian guest", () => {
 				image: "/boot/vmlinuz-6.1.0-18-amd64",
 				modulesDirectory: "/usr/lib/modules/6.1.0-18-amd64",
 				cmdline: "",
-				initramfs: { path: "/boot/initrd.img-6.1.0-18-amd64", modules: new Set(["ext4"]), mergedUsr: false },
+				initramfs: {
+					path: "/boot/initrd.img-6.1.0-18-amd64",
+					modules: new Map([["ext4", "ext4.ko"]]),
+					modulesDirectory: "lib/modules/6.1.0-18-amd64",
+				},
 				problems: [],
 			},
 			{
 				version: "6.1.0-9-amd64",
 				cmdline: "root=UUID=aaaa ro quiet",
-				initramfs: { path: "/boot/initrd.img-6.1.0-9-amd64", modules: new Set() },
+				initramfs: { path: "/boot/initrd.img-6.1.0-9-amd64", modules: new Map() },
 			},
 		]);
 	});
@@ -174,7 +178,7 @@ describe("kernels and what they boot with", () => {
 			"/boot/initramfs-linux.img": initramfs("6.6.1-arch1-1", "ahci"),
 			"/etc/mkinitcpio.conf": "",
 		};
-		const expected = { path: "/boot/initramfs-linux.img", modules: new Set(["ahci"]) };
+		const expected = { path: "/boot/initramfs-linux.img", modules: new Map([["ahci", "ahci.ko"]]) };
 		expect(await detect(arch)).toMatchObject({
 			generators: ["mkinitcpio"],
 			kernels: [{ image: "/boot/vmlinuz-linux", initramfs: { ...expected, before: [] } }],

@@ -57,8 +57,8 @@ describe.skipIf(skip)(`initramfs of this machine ${hostKernelReason}${because(..
 		const names = (await run("lsinitramfs", file)).trim().split("\n");
 		const initramfs = await facts(file, version);
 		const modules = names.filter((name) => name.includes(`/${version}/`) && isModuleFile(name)).map(moduleName);
-		expect(initramfs.modules).toEqual(new Set(modules));
-		expect(initramfs.modules).toContain("vmw_pvscsi");
+		expect(new Set(initramfs.modules.keys())).toEqual(new Set(modules));
+		expect([...initramfs.modules.keys()]).toContain("vmw_pvscsi");
 		// Beside ours, what the hooks of this machine's packages (mdadm, for one) ask for.
 		const lines = (await readFile(path.join(unpacked, "conf/modules"), "utf8")).split("\n");
 		const listed = new Set(lines.flatMap((line) => /^[^#\s]+/.exec(line)?.[0].replaceAll("-", "_") ?? []));
@@ -66,7 +66,7 @@ describe.skipIf(skip)(`initramfs of this machine ${hostKernelReason}${because(..
 		expect(initramfs).toMatchObject({
 			generator: "initramfs-tools",
 			forced: listed,
-			mergedUsr: true,
+			modulesDirectory: `usr/lib/modules/${version}`,
 			size: (await stat(file)).size,
 			segments: [{ at: 0, length: (await stat(file)).size, compression: id, early: false }],
 		});
@@ -82,7 +82,8 @@ describe.skipIf(skip)(`initramfs of this machine ${hostKernelReason}${because(..
 			const same = contents && (await readFile(path.join(unpacked, name))).equals(contents);
 			expect({ name, same }).toEqual({ name, same: true });
 		}
-		expect([...rootfs.filesBelow("/")].length).toBe(listed.length);
+		const files = [...rootfs.filesBelow("/")].filter((name) => rootfs.findLink(name)?.type === "file");
+		expect(files.sort()).toEqual(listed.sort());
 		const index = new Uint8Array(await readFile(path.join(unpacked, `usr/lib/modules/${version}/modules.alias.bin`)));
 		expect((await facts(gzipped, version)).aliases).toEqual(aliasPairs(readKmodIndex(index, "judge")));
 		expect(listed).not.toContain(cpioTrailer);

@@ -177,7 +177,7 @@ describe.skipIf(missing(...tools))(`edits of a guest ${because(...tools)}`, () =
 			action: "append-modules",
 			path: "/boot/initrd.img",
 			kernel: "6.1",
-			modules: ["nvme"],
+			modules: [{ name: "nvme", bytes: 1 }],
 			bytes: 1,
 			why,
 		};

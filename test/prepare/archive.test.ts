@@ -1,12 +1,12 @@
 import { execFileSync } from "node:child_process";
-import { copyFile, mkdir, readFile, symlink } from "node:fs/promises";
+import { copyFile, mkdir, readFile, rename, symlink } from "node:fs/promises";
 import path from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { closure } from "../../src/driver/closure.js";
 import type { GuestTree } from "../../src/filesystem/tree.js";
 import type { Initramfs, LinuxKernel } from "../../src/guest/guest.js";
 import { cpio } from "../../src/prepare/cpio.js";
-import { overlayArchive, overlayFiles } from "../../src/prepare/overlay-archive.js";
+import { moduleFiles, overlayArchive } from "../../src/prepare/overlay-archive.js";
 import { hostKernel, hostKernelReason } from "../guest/support/host.js";
 import { type Contents, memoryTree } from "../guest/support/memory.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
@@ -14,7 +14,6 @@ import { type Compression, compress, compressions, compressorNames, concat, init
 
 const version = hostKernel ?? "";
 const directory = `/usr/lib/modules/${version}`;
-const indexes = ["modules.dep.bin", "modules.alias.bin"];
 
 /** Another program lists or unpacks an archive. */
 const cpioTool = (archive: Uint8Array, ...args: readonly string[]) =>
@@ -110,13 +109,29 @@ describe.skipIf(hostKernel === undefined || missing(...tools))(
 			return new Uint8Array(execFileSync(command, ["-d", "-c", "-q"], { input: bytes, maxBuffer: 1 << 27 }));
 		}
 
+		/** The indexes in `root` say what depmod, run on the modules in there, says. */
+		async function expectAsDepmod(root: string) {
+			const read = async (name: string) =>
+				(await readFile(path.join(root, directory, name), "utf8"))
+					.split("\n")
+					.filter((line) => line !== "" && !line.startsWith("#"))
+					.map((line) => (line.startsWith("alias ") ? line.replaceAll("-", "_") : line))
+					.sort();
+			const names = ["modules.dep", "modules.alias", "modules.softdep"];
+			const ours = await Promise.all(names.map(read));
+			await run("depmod", "-b", root, version);
+			const theirs = await Promise.all(names.map(read));
+			expect(ours[0]?.map(sortedWords)).toEqual(theirs[0]?.map(sortedWords));
+			expect(ours.slice(1)).toEqual(theirs.slice(1));
+		}
+		const sortedWords = (line: string) => line.split(" ").sort().join(" ");
+
 		it.each(compressions)("behind %s: other tools unpack it, and modprobe finds the drivers", async (compression) => {
 			const first = compress(compression, base);
 			const before: Initramfs = { ...(await initramfsOf(first, version)), generator: "initramfs-tools" };
 			const overlay = await overlayArchive(tree, kernel, before, added);
-			const own =
-				({ xz: "gzip", bzip2: "gzip" } as Partial<Record<Compression, Compression>>)[compression] ?? compression;
-			const archive = decompress(own, overlay);
+			const shown = ["none", "gzip", "zstd", "lz4-legacy"].includes(compression);
+			const archive = decompress(shown ? compression : "none", overlay);
 
 			const names = cpioTool(archive, "-it").trimEnd().split("\n");
 			expect(names.filter((name) => !name.startsWith("usr/lib/modules"))).toEqual([]);
@@ -137,10 +152,12 @@ describe.skipIf(hostKernel === undefined || missing(...tools))(
 				expect((await readFile(line.split(" ")[1] ?? "")).subarray(0, 4).toString("latin1")).toBe("\x7fELF");
 			}
 
+			await expectAsDepmod(root);
+
 			const after = await initramfsOf(concat(first, overlay), version);
-			expect(after.modules).toEqual(new Set([...before.modules, ...added]));
+			expect([...after.modules.keys()].sort()).toEqual([...before.modules.keys(), ...added].sort());
 			expect(after.aliases?.some(([, module]) => module === "vmw_pvscsi")).toBe(true);
-			expect(after.mergedUsr).toBe(true);
+			expect(after.modulesDirectory).toBe(before.modulesDirectory);
 		});
 
 		it.each([1, 2, 3, 4, 512])("fits behind %i zero bytes, also twice", async (zeros) => {
@@ -150,7 +167,20 @@ describe.skipIf(hostKernel === undefined || missing(...tools))(
 				const overlay = await overlayArchive(tree, kernel, before, ["vmw_pvscsi"]);
 				const after = await initramfsOf(concat(first, overlay, overlay), version);
 				expect(after.segments.length).toBe(3);
-				expect(after.modules).toContain("vmw_pvscsi");
+				expect([...after.modules.keys()]).toContain("vmw_pvscsi");
+			}
+		});
+
+		it("compresses behind what cannot be written here where the kernel's configuration says how", async () => {
+			const before = await initramfsOf(compress("xz", base), version);
+			for (const [configuration, expected] of [
+				["CONFIG_RD_XZ=y\nCONFIG_RD_GZIP=y\n", "gzip"],
+				["CONFIG_RD_ZSTD=y\n", "zstd"],
+				["# CONFIG_RD_GZIP is not set\n", "none"],
+			] as const) {
+				const configured = memoryTree({ ...files, [`/boot/config-${version}`]: configuration });
+				const overlay = await overlayArchive(configured, kernel, before, ["vmw_pvscsi"]);
+				expect(cpioTool(decompress(expected, overlay), "-it")).toContain("vmw_pvscsi.ko");
 			}
 		});
 
@@ -162,59 +192,90 @@ describe.skipIf(hostKernel === undefined || missing(...tools))(
 			expect(names.every((name) => name.startsWith("lib/modules"))).toBe(true);
 		});
 
-		it("modules that are compressed on disk go in as the kernel takes them, named as the index names them", async () => {
-			// Debian's kmod, which judges here, knows no .ko.gz.
-			const endings = { ".xz": "xz", ".zst": "zstd" } as const;
-			for (const [ending, compression] of Object.entries(endings)) {
-				const packed: Record<string, Contents> = {};
-				for (const [name, contents] of Object.entries(files)) {
-					if (name.endsWith(".ko")) packed[name + ending] = compress(compression, contents as Uint8Array);
-					else if (name.endsWith("/modules.dep")) {
-						packed[name] = new TextDecoder().decode(contents as Uint8Array).replaceAll(/\.ko\b/g, `.ko${ending}`);
-					} else packed[name] = contents;
-				}
-				const packedTree = memoryTree(packed);
-				const packedKernel = await kernelIn(packedTree, version, directory);
+		/** A guest that keeps its modules compressed. */
+		async function packedGuest(ending: string, compression: Compression) {
+			const packed: Record<string, Contents> = {};
+			for (const [name, contents] of Object.entries(files)) {
+				if (name.endsWith(".ko")) packed[name + ending] = compress(compression, contents as Uint8Array);
+				else if (name.endsWith("/modules.dep")) {
+					packed[name] = new TextDecoder().decode(contents as Uint8Array).replaceAll(/\.ko\b/g, `.ko${ending}`);
+				} else packed[name] = contents;
+			}
+			const packedTree = memoryTree(packed);
+			return { tree: packedTree, kernel: await kernelIn(packedTree, version, directory) };
+		}
+
+		it.each([
+			[".xz", "xz"],
+			[".zst", "zstd"],
+			[".gz", "gzip"],
+		] as const)(
+			"modules that are compressed on disk (%s) go in as every loader takes them",
+			async (ending, compression) => {
+				const guest = await packedGuest(ending, compression);
 				const plain = await initramfsOf(base, version);
-
-				// initramfs-tools has decompressed what is in the base, so that the guest's index would miss it there.
-				const debian: Initramfs = { ...plain, generator: "initramfs-tools" };
-				const archive = await overlayArchive(packedTree, packedKernel, debian, ["vmw_pvscsi"]);
-				const names = cpioTool(archive, "-it").match(/\/sd_mod\.ko.*|\/vmw_pvscsi\.ko.*/g) ?? [];
-				expect(names.sort()).toEqual([`/sd_mod.ko${ending}`, `/vmw_pvscsi.ko${ending}`]);
-
-				// dracut keeps them as they are.
-				const fedora = await overlayArchive(packedTree, packedKernel, { ...plain, generator: "dracut" }, [
-					"vmw_pvscsi",
+				const archive = await overlayArchive(guest.tree, guest.kernel, plain, added);
+				expect((cpioTool(archive, "-it").match(/[^/\n]+\.ko.*/g) ?? []).length).toBe(added.length);
+				expect(await moduleFiles(guest.tree, guest.kernel, plain, ["vmw_pvscsi"])).toEqual([
+					expect.objectContaining({ path: expect.stringMatching(`vmw_pvscsi.ko${ending}$`) as string }),
 				]);
-				expect(cpioTool(fedora, "-it")).not.toContain("sd_mod");
 
 				const root = path.join(folder, `packed${ending}`);
 				await mkdir(root);
+				cpioTool(base, "-idum", "-D", root);
 				cpioTool(archive, "-idum", "-D", root);
-				const module = path.join(root, directory, `${kernel.modules.paths.get("vmw_pvscsi")}${ending}`);
-				expect(await run("modinfo", "-F", "description", module)).toMatch(/PVSCSI/);
-				const original = files[`${directory}/${kernel.modules.paths.get("vmw_pvscsi")}`] as Uint8Array;
-				expect((await readFile(module)).equals(original)).toBe(true);
-			}
+				const loads = await run("modprobe", "-d", root, "-S", version, "--show-depends", pvscsi);
+				const inside = path.join(directory, kernel.modules.paths.get("vmw_pvscsi") ?? "");
+				expect(loads).toContain(`${inside.replace("/usr", root)} `);
+				expect((await readFile(path.join(root, inside))).equals(files[inside] as Uint8Array)).toBe(true);
+				await expectAsDepmod(root);
+			},
+		);
+
+		it("what the base has under another name, in another folder or compressed, is found there still", async () => {
+			const root = path.join(folder, "moved");
+			await mkdir(root);
+			cpioTool(base, "-idum", "-D", root);
+			const home = path.join(root, directory, "kernel");
+			// mkinitcpio puts all into one folder; its modules may stay compressed.
+			const names = (await run("find", home, "-name", "*.ko")).trim().split("\n");
+			for (const name of names) await rename(name, path.join(home, path.basename(name)));
+			await run("xz", "--check=crc32", path.join(home, "sd_mod.ko"));
+			await run("depmod", "-b", root, version);
+			const find = "find usr lib | cpio -o -H newc --quiet";
+			const moved = new Uint8Array(execFileSync("sh", ["-c", find], { cwd: root, maxBuffer: 1 << 27 }));
+			const initramfs = await initramfsOf(moved, version);
+			expect(initramfs.modules.get("sd_mod")).toBe("kernel/sd_mod.ko.xz");
+			cpioTool(await overlayArchive(tree, kernel, initramfs, added), "-idum", "-D", root);
+			const ask = (alias: string) => run("modprobe", "-d", root, "-S", version, "--show-depends", alias);
+			expect(await ask("scsi:t-0x00")).toContain("/kernel/sd_mod.ko.xz ");
+			expect(await ask(pvscsi)).toContain("vmw_pvscsi.ko");
+			await expectAsDepmod(root);
 		});
 
-		it("keeps all that mkinitcpio moved into one folder", async () => {
+		it("keeps what the base says of a module that the guest no longer has", async () => {
 			const plain = await initramfsOf(base, version);
-			const moved = await overlayFiles(tree, kernel, { ...plain, generator: "mkinitcpio" }, ["vmw_pvscsi"]);
-			expect(moved.paths).toEqual(
-				expect.arrayContaining([...plain.modules].map((module) => kernel.modules.paths.get(module))),
-			);
-			expect(moved.paths.slice(-2)).toEqual(indexes);
+			const paths = new Map(kernel.modules.paths);
+			const dependencies = new Map(kernel.modules.dependencies);
+			for (const map of [paths, dependencies]) map.delete("sd_mod");
+			const aliases = kernel.modules.aliases.filter(([, module]) => module !== "sd_mod");
+			const without = { ...kernel, modules: { ...kernel.modules, paths, dependencies, aliases } };
+			const root = path.join(folder, "orphan");
+			await mkdir(root);
+			cpioTool(base, "-idum", "-D", root);
+			cpioTool(await overlayArchive(tree, without, plain, added), "-idum", "-D", root);
+			const loads = await run("modprobe", "-d", root, "-S", version, "--show-depends", "scsi:t-0x00");
+			expect(loads).toMatch(/scsi_mod\.ko[^]*sd_mod\.ko/);
 		});
 
-		it("refuses a guest without depmod's indexes, naming the file and the remedy", async () => {
-			const { [`${directory}/modules.alias.bin`]: _, ...rest } = files;
+		it("refuses a guest that lacks a module's file, naming it and the remedy", async () => {
+			const file = `${directory}/${kernel.modules.paths.get("vmw_pvscsi")}`;
+			const { [file]: _, ...rest } = files;
 			await expect(
-				overlayFiles(memoryTree(rest), kernel, await initramfsOf(base, version), ["vmw_pvscsi"]),
+				moduleFiles(memoryTree(rest), kernel, await initramfsOf(base, version), ["vmw_pvscsi"]),
 			).rejects.toMatchObject({
 				kind: "not-found",
-				file: `${directory}/modules.alias.bin`,
+				file,
 				hint: expect.stringContaining("depmod") as string,
 			});
 		});
@@ -224,7 +285,7 @@ describe.skipIf(hostKernel === undefined || missing(...tools))(
 			async (escape) => {
 				const hostile = { ...kernel, modules: { ...kernel.modules, paths: new Map([["evil", escape]]) } };
 				const plain = await initramfsOf(base, version);
-				await expect(overlayFiles(tree, hostile, plain, ["evil"])).rejects.toMatchObject({ kind: "damaged" });
+				await expect(moduleFiles(tree, hostile, plain, ["evil"])).rejects.toMatchObject({ kind: "damaged" });
 			},
 		);
 

@@ -31,10 +31,11 @@ describe.skipIf(hostKernel === undefined)(`after a kernel update ${hostKernelRea
 			before: [],
 			generator,
 			segments: [],
-			modules: new Set(closure(home, kernel.modules).order),
+			modules: new Map(closure(home, kernel.modules).order.map((name) => [name, `kernel/${name}.ko`])),
+			dependencies: new Map(),
 			aliases: kernel.modules.aliases,
 			forced: new Set(),
-			mergedUsr: true,
+			modulesDirectory: `usr${directory}`,
 		};
 		const guest = guestWith({ fstab, kernels: [{ ...kernel, initramfs }], generators: [generator] });
 		wanted = guest.kernels.flatMap((one) => modulesToAdd(guest, one, hypervisors));

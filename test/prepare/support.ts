@@ -14,6 +14,8 @@ const compressors: Record<Exclude<Compression, "none">, readonly [string, ...str
 	xz: ["xz", "--check=crc32", "-c"],
 	"lz4-legacy": ["lz4", "-l", "-q", "-c"],
 	bzip2: ["bzip2", "-c"],
+	lzma: ["xz", "--format=lzma", "-c"],
+	lzop: ["lzop", "-c"],
 };
 export const compressions = ["none", ...(Object.keys(compressors) as (keyof typeof compressors)[])] as const;
 export const compressorNames = Object.values(compressors).map(([name]) => name);

@@ -1,6 +1,6 @@
 import type { ByteSource } from "../source.js";
 
-export type CodecId = "deflate" | "zlib" | "gzip" | "zstd" | "xz" | "lz4" | "lz4-legacy" | "bzip2";
+export type CodecId = "deflate" | "zlib" | "gzip" | "zstd" | "xz" | "lzma" | "lzop" | "lz4" | "lz4-legacy" | "bzip2";
 
 export interface Decoded {
 	readonly bytes: Uint8Array;

@@ -5,6 +5,8 @@ import type { RegisteredCodec } from "./engine.js";
 import { gzip } from "./gzip.js";
 import { lz4 } from "./lz4.js";
 import { lz4Legacy } from "./lz4-legacy.js";
+import { lzma } from "./lzma.js";
+import { lzop } from "./lzop.js";
 import { xz } from "./xz.js";
 import { zlib } from "./zlib.js";
 import { zstd } from "./zstd.js";
@@ -20,6 +22,8 @@ const codecs = {
 	lz4,
 	"lz4-legacy": lz4Legacy,
 	bzip2,
+	lzop,
+	lzma,
 } satisfies Record<CodecId, RegisteredCodec>;
 
 /** The codec of a format. Those that Anyvisor writes have `encode`, and their types say so. */

@@ -9,6 +9,6 @@ export const xz = decoderOf(
 	"xz",
 	(head) => HEADER_MAGIC.every((byte, i) => head[i] === byte),
 	async () =>
-		(onNode ? await (await import("./node/xz.js")).liblzmaEngine() : undefined) ??
+		(onNode ? await (await import("./node/xz.js")).liblzmaEngine("xz") : undefined) ??
 		(await import("./portable/xz.js")).xzEngine,
 );

@@ -1,7 +1,7 @@
 import { codec } from "../../bytes/codec/index.js";
+import { decodeLzo1x } from "../../bytes/codec/lzo1x.js";
 import { unsupported } from "../../bytes/errors.js";
 import { viewOf } from "../../bytes/struct.js";
-import { decodeLzo1x } from "./lzo.js";
 import { corrupt } from "./superblock.js";
 
 /** By their numbers, from 1: https://btrfs.readthedocs.io/en/latest/dev/On-disk-format.html#extent-data-6c */

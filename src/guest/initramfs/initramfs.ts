@@ -1,7 +1,14 @@
 import type { ByteSource } from "../../bytes/source.js";
 import type { Generator, Initramfs } from "../guest.js";
 import { readKmodIndex } from "../linux/kmod-index.js";
-import { aliasPairs, isModuleFile, moduleName, parseAliases } from "../linux/modules.js";
+import {
+	aliasPairs,
+	dependencyLines,
+	isModuleFile,
+	moduleName,
+	parseAliases,
+	parseDependencies,
+} from "../linux/modules.js";
 import { lines, words } from "../linux/text.js";
 import { Rootfs } from "./rootfs.js";
 import { type Segment, unpackInitramfs } from "./unpack.js";
@@ -21,11 +28,18 @@ export async function readInitramfs(
 	if (!last) return undefined;
 
 	// kmod looks below /lib, its newest releases below /usr/lib; where these differ, either may be used.
-	const directories = [`lib/modules/${version}`, `usr/lib/modules/${version}`];
-	const modules = new Set<string>();
+	const merged = rootfs.findLink("lib")?.type === "link" && rootfs.find("lib") === rootfs.find("usr/lib");
+	const directories = (merged ? ["usr/lib"] : ["lib", "usr/lib"]).map((parent) => `${parent}/modules/${version}`);
+	const modulesDirectory = directories.find((directory) => rootfs.find(directory)) ?? directories[0] ?? "";
+	const modules = new Map<string, string>();
 	for (const directory of directories) {
-		for (const name of rootfs.filesBelow(directory)) if (isModuleFile(name)) modules.add(moduleName(name));
+		for (const path of rootfs.filesBelow(directory)) {
+			const name = moduleName(path);
+			if (!isModuleFile(path) || modules.has(name)) continue;
+			modules.set(name, directory === modulesDirectory ? path : `/${directory}/${path}`);
+		}
 	}
+	const place = { directories, file: last.source.name };
 	return {
 		path: last.path,
 		size: last.source.size,
@@ -33,9 +47,11 @@ export async function readInitramfs(
 		generator: generatorOf(rootfs),
 		segments,
 		modules,
-		aliases: aliasesIn(rootfs, directories, last.source.name),
+		dependencies: parseDependencies(indexIn(rootfs, place, "modules.dep", dependencyLines, (text) => text) ?? "")
+			.dependencies,
+		aliases: indexIn(rootfs, place, "modules.alias", aliasPairs, parseAliases),
 		forced: new Set(forcedModules(rootfs)),
-		mergedUsr: rootfs.findLink("lib")?.type === "link" && rootfs.find("lib") === rootfs.find("usr/lib"),
+		modulesDirectory,
 	};
 }
 
@@ -43,24 +59,26 @@ const wantedPaths = new Set(["conf/modules", "config", "buildconfig"]);
 
 function isWanted(name: string): boolean {
 	const path = name.replace(/^(\.?\/)+/, "");
-	return (
-		wantedPaths.has(path) ||
-		path.endsWith("/modules.alias") ||
-		path.endsWith("/modules.alias.bin") ||
-		path.includes("/modules-load.d/")
-	);
+	return wantedPaths.has(path) || /\/modules\.(alias|dep)(\.bin)?$/.test(path) || path.includes("/modules-load.d/");
 }
 
-function aliasesIn(rootfs: Rootfs, directories: readonly string[], file: string): Initramfs["aliases"] {
+/** An index of the modules in it, as kmod finds it: the first binary one, or else the first text. */
+function indexIn<T>(
+	rootfs: Rootfs,
+	{ directories, file }: { readonly directories: readonly string[]; readonly file: string },
+	name: string,
+	fromBinary: (entries: ReturnType<typeof readKmodIndex>) => T,
+	fromText: (text: string) => T,
+): T | undefined {
 	for (const directory of directories) {
-		const binary = rootfs.find(`${directory}/modules.alias.bin`);
-		if (binary?.type === "file") {
-			return aliasPairs(readKmodIndex(binary.contents ?? new Uint8Array(), `${file}:${directory}/modules.alias.bin`));
-		}
+		const path = `${directory}/${name}.bin`;
+		const binary = rootfs.find(path);
+		if (binary?.type === "file")
+			return fromBinary(readKmodIndex(binary.contents ?? new Uint8Array(), `${file}:${path}`));
 	}
 	for (const directory of directories) {
-		const text = rootfs.text(`${directory}/modules.alias`);
-		if (text !== undefined) return parseAliases(text);
+		const text = rootfs.text(`${directory}/${name}`);
+		if (text !== undefined) return fromText(text);
 	}
 	return undefined;
 }

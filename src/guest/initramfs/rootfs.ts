@@ -17,6 +17,9 @@ export type Node = FileNode | DirectoryNode | LinkNode | { readonly type: "other
 
 const maximumLinks = 40;
 
+/** The kernel's PATH_MAX: what lies deeper, behind links, nothing opens. */
+const longestPath = 4096;
+
 /**
  * The file system that the kernel's unpacker fills: later archives overwrite earlier ones, an entry of another type
  * replaces what has its name (a directory only while empty), names lead through links, and an entry whose directory
@@ -89,14 +92,16 @@ export class Rootfs {
 		return found?.type === "file" ? new TextDecoder().decode(found.contents) : undefined;
 	}
 
-	/** Names of all files below `path`, links not followed. */
+	/** Paths of all files below `path`, relative to it; links count as the files that they lead to. */
 	*filesBelow(path: string): Generator<string> {
-		const pending = [this.find(path)];
-		for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
-			if (node.type !== "directory") continue;
+		const pending = [{ node: this.find(path), at: "" }];
+		for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+			const { node, at } = next;
+			if (node?.type !== "directory" || at.length > longestPath) continue;
 			for (const [name, child] of node.children) {
-				if (child.type === "file") yield name;
-				else if (child.type === "directory") pending.push(child);
+				if (child.type === "directory") pending.push({ node: child, at: `${at}${name}/` });
+				else if (child.type === "file") yield at + name;
+				else if (child.type === "link" && this.find(`${path}/${at}${name}`)?.type === "file") yield at + name;
 			}
 		}
 	}

@@ -1,5 +1,5 @@
-import { codec, recogniseCodec } from "../../bytes/codec/index.js";
-import { damaged, refused, unsupported } from "../../bytes/errors.js";
+import { codec } from "../../bytes/codec/index.js";
+import { damaged, refused } from "../../bytes/errors.js";
 import { type ByteSource, readUpTo } from "../../bytes/source.js";
 import { viewOf } from "../../bytes/struct.js";
 import type { Initramfs } from "../guest.js";
@@ -22,14 +22,20 @@ const limits = {
 };
 
 type Compression = Exclude<Segment["compression"], "none">;
-const compressions: readonly string[] = ["gzip", "zstd", "xz", "lz4-legacy", "bzip2"] satisfies Compression[];
-const isCompression = (id: string): id is Compression => compressions.includes(id);
 
-/** The first two bytes by which the kernel knows what Anyvisor has no decoder for. */
-const undecodable = new Map([
-	["5d00", "lzma"],
-	["894c", "lzo"],
-]);
+/**
+ * The two bytes by which the kernel knows a compression.
+ * https://github.com/torvalds/linux/blob/master/lib/decompress.c, compressed_formats
+ */
+const magics: Readonly<Record<number, Compression>> = {
+	0x1f8b: "gzip",
+	0x425a: "bzip2",
+	0x5d00: "lzma",
+	0xfd37: "xz",
+	0x894c: "lzop",
+	0x0221: "lz4-legacy",
+	0x28b5: "zstd",
+};
 
 /**
  * Unpacks an initramfs into `rootfs`, archive after archive, by the kernel's own rules (`unpack_to_rootfs` in
@@ -80,7 +86,7 @@ export async function unpackInitramfs(
 			at += reader.at;
 			continue;
 		}
-		const compression = recogniseCompression(await readUpTo(source, at, 16), file, at);
+		const compression = recogniseCompression(await readUpTo(source, at, 2), file, at);
 		const decoded: AsyncGenerator<Uint8Array, number> = codec(compression).stream(source, at);
 		let end: number | undefined;
 		const counted = {
@@ -133,11 +139,9 @@ async function checkAfterLz4(source: ByteSource, at: number): Promise<void> {
 const isEarly = (name: string) => name.startsWith("kernel/") || name === "early_cpio";
 
 function recogniseCompression(head: Uint8Array, file: string, offset: number): Compression {
-	const id = recogniseCodec(head)?.id;
-	if (id !== undefined && isCompression(id)) return id;
-	const name = undecodable.get(Array.from(head.subarray(0, 2), (byte) => byte.toString(16).padStart(2, "0")).join(""));
-	if (name !== undefined)
-		throw unsupported(`${file}: the archive at byte ${offset} is compressed with ${name}`, { file, offset });
+	const [first = 0, second = 0] = head;
+	const compression = magics[first * 256 + second];
+	if (compression !== undefined) return compression;
 	throw damaged(`${file}: no archive that a kernel can unpack begins at byte ${offset}`, { file, offset });
 }
 

@@ -5,16 +5,17 @@ import { struct, u32, viewOf } from "../../bytes/struct.js";
  * The `.bin` files that depmod writes: a radix tree from keys to values, integers in network order.
  * https://github.com/kmod-project/kmod/blob/master/libkmod/libkmod-index.c
  */
-const Header = struct("kmod index header", "big", { magic: u32, version: u32, root: u32 });
+export const Header = struct("kmod index header", "big", { magic: u32, version: u32, root: u32 });
 
-const magic = 0xb007f457;
+export const indexMagic = 0xb007f457;
+export const indexVersion = 0x0002_0001;
 /** The upper half of the version; kmod reads any lower half. */
 const majorVersion = 2;
 
 /** A node's offset says in its top bits what follows there, in this order. */
-const hasPrefix = 0x8000_0000;
-const hasChildren = 0x2000_0000;
-const hasValues = 0x4000_0000;
+export const hasPrefix = 0x8000_0000;
+export const hasChildren = 0x2000_0000;
+export const hasValues = 0x4000_0000;
 const offsetMask = 0x0fff_ffff;
 
 const hint = "Run depmod in the guest to write its module indexes anew.";
@@ -32,7 +33,7 @@ export interface IndexEntry {
  */
 export function readKmodIndex(bytes: Uint8Array, file: string): readonly IndexEntry[] {
 	const header = Header.parse(bytes, 0, file);
-	if (header.magic !== magic || header.version >>> 16 !== majorVersion) {
+	if (header.magic !== indexMagic || header.version >>> 16 !== majorVersion) {
 		throw damaged(`${file} is not a module index of version ${majorVersion}`, { file, offset: 0, hint });
 	}
 	const view = viewOf(bytes);

@@ -65,7 +65,7 @@ export function parseAliases(text: string): Alias[] {
 }
 
 /** modules.dep: lines of `PATH: PATH PATH …`. */
-function parseDependencies(text: string) {
+export function parseDependencies(text: string) {
 	const paths = new Map<string, string>();
 	const dependencies = new Map<string, readonly string[]>();
 	for (const line of lines(text)) {
@@ -80,7 +80,8 @@ function parseDependencies(text: string) {
 }
 
 /** modules.dep.bin has the lines of modules.dep as values. */
-const dependencyLines = (entries: ReturnType<typeof readKmodIndex>) => entries.map(({ value }) => value).join("\n");
+export const dependencyLines = (entries: ReturnType<typeof readKmodIndex>) =>
+	entries.map(({ value }) => value).join("\n");
 
 /** modules.builtin.modinfo: `module.key=value`, each ended by NUL. */
 function builtinAliases(text: string): Alias[] {

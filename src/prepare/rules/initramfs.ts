@@ -1,6 +1,6 @@
 import { modulesToAdd } from "../../driver/modules-to-add.js";
 import type { AppendModules } from "../change.js";
-import { overlayFiles } from "../overlay-archive.js";
+import { moduleFiles } from "../overlay-archive.js";
 import type { Planning } from "../planning.js";
 
 /** Every installed kernel gets the drivers of every target, so that falling back to an older kernel works as well. */
@@ -10,14 +10,15 @@ export async function planInitramfs({ guest, tree, targets }: Planning): Promise
 		if (!kernel.initramfs) continue;
 		const modules = modulesToAdd(guest, kernel, targets);
 		if (modules.length === 0) continue;
-		const { bytes } = await overlayFiles(tree, kernel, kernel.initramfs, modules);
+		const files = await moduleFiles(tree, kernel, kernel.initramfs, modules);
+		const sizes = new Map(files.map(({ name, bytes }) => [name, bytes]));
 		changes.push({
 			rule: "initramfs",
 			action: "append-modules",
 			path: kernel.initramfs.path,
 			kernel: kernel.version,
-			modules,
-			bytes,
+			modules: modules.map((name) => ({ name, bytes: sizes.get(name) ?? 0 })),
+			bytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
 			why: `The initramfs of ${kernel.version} lacks drivers that ${whom(targets)} to find the root disk.`,
 		});
 	}

@@ -32,15 +32,22 @@ const MEMORY_LIMIT = 256 << 20;
 const INPUT_PIECE = 128 << 10;
 const OUTPUT_PIECE = 1 << 20;
 
+type Format = "xz" | "lzma";
+
 /** liblzma of this system, on libuv's threads; undefined where there is none. */
-export async function liblzmaEngine(): Promise<Engine | undefined> {
+export async function liblzmaEngine(format: Format): Promise<Engine | undefined> {
 	const library = await systemLibrary("liblzma.so.5", "liblzma.5.dylib", "liblzma.dll");
-	return library === undefined ? undefined : bind(library);
+	return library === undefined ? undefined : bind(library, format);
 }
 
-function bind(library: NativeLibrary): Engine {
+function bind(library: NativeLibrary, format: Format): Engine {
 	const version = library.func("const char *lzma_version_string()");
-	const start = library.func("int lzma_stream_decoder(void *strm, uint64_t memlimit, uint32_t flags)");
+	const starts: Record<Format, (state: Uint8Array) => unknown> = {
+		xz: (state) =>
+			library.func("int lzma_stream_decoder(void *strm, uint64_t memlimit, uint32_t flags)")(state, MEMORY_LIMIT, 0),
+		lzma: (state) => library.func("int lzma_alone_decoder(void *strm, uint64_t memlimit)")(state, MEMORY_LIMIT),
+	};
+	const start = starts[format];
 	const code = library.func("int lzma_code(void *strm, int action)");
 	const end = library.func("void lzma_end(void *strm)");
 
@@ -49,11 +56,11 @@ function bind(library: NativeLibrary): Engine {
 		async *stream(source, at) {
 			const place = { file: source.name, offset: at };
 			const state = LzmaStream.build({});
-			if (start(state, MEMORY_LIMIT, 0) !== LZMA_OK) throw new RangeError("liblzma is out of memory");
+			if (start(state) !== LZMA_OK) throw new RangeError("liblzma is out of memory");
 			try {
 				for (let next = at; ; ) {
 					const piece = await readUpTo(source, next, INPUT_PIECE);
-					if (piece.length === 0) throw truncated("xz", place);
+					if (piece.length === 0) throw truncated(format, place);
 					next += piece.length;
 					point(state, LzmaStream.offsets.next_in, library.address(piece), piece.length);
 					for (;;) {
@@ -63,7 +70,7 @@ function bind(library: NativeLibrary): Engine {
 						const { avail_out, total_in } = LzmaStream.parse(state);
 						if (avail_out < bytes.length) yield bytes.subarray(0, bytes.length - avail_out);
 						if (result === LZMA_STREAM_END) return at + total_in;
-						if (result !== LZMA_OK && result !== LZMA_BUF_ERROR) throw failure(result, place);
+						if (result !== LZMA_OK && result !== LZMA_BUF_ERROR) throw failure(result, format, place);
 						if (avail_out > 0) break;
 					}
 				}
@@ -81,13 +88,16 @@ function point(state: Uint8Array, at: number, address: bigint, length: number): 
 	view.setBigUint64(at + 8, BigInt(length), true);
 }
 
-function failure(result: number, place: Place): Error {
+function failure(result: number, format: Format, place: Place): Error {
 	const { file, offset } = place;
 	if (result === LZMA_MEMLIMIT_ERROR) {
-		return refused(`${file}: the xz data at byte ${offset} needs more than ${MEMORY_LIMIT} bytes of memory`, place);
+		return refused(
+			`${file}: the ${format} data at byte ${offset} needs more than ${MEMORY_LIMIT} bytes of memory`,
+			place,
+		);
 	}
 	if (result === LZMA_OPTIONS_ERROR) {
-		return unsupported(`${file}: the xz data at byte ${offset} uses a filter that liblzma does not know`, place);
+		return unsupported(`${file}: the ${format} data at byte ${offset} uses a filter that liblzma does not know`, place);
 	}
-	return broken("xz", place, "it is corrupt");
+	return broken(format, place, "it is corrupt");
 }
