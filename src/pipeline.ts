@@ -24,6 +24,7 @@ import {
 	type Change,
 	type EditorOf,
 	ExternalEditing,
+	namesThatChange,
 	plan,
 	type Rule,
 } from "./prepare/index.js";
@@ -91,7 +92,8 @@ export async function look(vm: Readable & Pick<Vm, "name">): Promise<Contents> {
 	const diskHead = (length: number) => (boot ? readUpTo(boot, 0, length) : Promise.resolve(new Uint8Array()));
 	const guest = await detectGuest(tree, { volumes, diskHead });
 	if (!tree || !guest) throw nothingFound(vm.name, volumes);
-	return { tree, guest, volumes };
+	const problems = [...guest.problems, ...namesThatChange({ guest, stableName: (name) => stableName(name, volumes) })];
+	return { tree, guest: { ...guest, problems }, volumes };
 }
 
 export interface Files {

@@ -181,12 +181,17 @@ function findByName<V extends MountableVolume>(device: string, volumes: readonly
 	const arrays = volumes.filter(({ volume }) => volume.scheme === "md");
 	// An array has the number that was free, or that a file in the initramfs gives it: a lone one is meant.
 	if (/^\/dev\/md\d+$/.test(device)) return arrays.length === 1 ? arrays[0] : undefined;
+	const disks = byDisk(volumes.filter(({ volume }) => volume.assembled === undefined));
+	// What a disk calls itself, and where it is plugged in, says nothing about its place among others.
+	const [, port, part] = /^\/dev\/disk\/by-(?:path|id)\/(?!dm-|lvm-|md-)(.+?)(?:-part(\d+))?$/.exec(device) ?? [];
+	if (port !== undefined) {
+		return disks.length === 1 ? disks[0]?.find(({ volume }) => volume.number === Number(part ?? 0)) : undefined;
+	}
 	const [, letter, partition] = /^\/dev\/(?:s|v|xv|h)d([a-z])(\d*)$/.exec(device) ?? [];
 	const [, ordinal, nvmePartition] = /^\/dev\/(?:nvme|mmcblk)(\d+)(?:n1)?(?:p(\d+))?$/.exec(device) ?? [];
 	const disk = letter === undefined ? Number(ordinal) : letter.charCodeAt(0) - "a".charCodeAt(0);
 	const number = Number((letter === undefined ? nvmePartition : partition) || 0);
 	if (Number.isNaN(disk)) return undefined;
-	const disks = byDisk(volumes.filter(({ volume }) => volume.assembled === undefined));
 	// A lone disk is the one that is meant, whatever its letter was when a second one stood before it.
 	return (disks.length === 1 ? disks[0] : disks[disk])?.find(({ volume }) => volume.number === number);
 }

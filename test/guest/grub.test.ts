@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { readBootLoader } from "../../src/guest/linux/boot.js";
-import { parseBlsEntry, readBlsEntries } from "../../src/guest/linux/grub/bls.js";
+import { parseEntryFile } from "../../src/guest/linux/grub/bls.js";
 import { parseGrubEnvironment } from "../../src/guest/linux/grub/environment.js";
 import { readGrubMenu } from "../../src/guest/linux/grub/menu.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
@@ -14,8 +14,17 @@ import { memoryTree } from "./support/memory.js";
 const goldenFolder = fileURLToPath(new URL("golden/", import.meta.url));
 const golden = (name: string) => readFile(path.join(goldenFolder, `${name}.grub.cfg`), "utf8");
 
-const menu = (config: string, env: Readonly<Record<string, string>> = {}) =>
-	readGrubMenu(config, new Map(Object.entries(env)), []);
+/** The menu of a configuration beside which there is a grubenv, if any, and nothing else. */
+function menu(config: string, env: Readonly<Record<string, string>> = {}) {
+	const block = Object.entries(env).map(([name, value]) => `${name}=${value}\n`);
+	const there = (file: string) => file === "/boot/grub/grubenv" && block.length > 0;
+	const stat = { type: "file", size: 1024, mode: 0o644, uid: 0, gid: 0, mtime: 0 } as const;
+	const files = {
+		read: (file: string) => (there(file) ? block.join("") : undefined),
+		stat: (file: string) => (there(file) ? stat : undefined),
+	};
+	return readGrubMenu(config, { prefix: "/boot/grub", files, blsEntries: [] });
+}
 const chosen = (config: string, env: Readonly<Record<string, string>> = {}) => {
 	const { entries, default: index } = menu(config, env);
 	return entries[index]?.title;
@@ -143,8 +152,137 @@ grub_class fedora
 			default: 0,
 			entries: [{ title: "Arch", initrds: ["/ucode.img", "/initramfs-linux.img"], cmdline: "root=LABEL=a rw" }],
 		});
-		expect(parseBlsEntry("x", "# note\nlinux\nefi /a.efi\n")).toMatchObject({ title: "x", linux: "" });
-		expect(await readBlsEntries(memoryTree({ "/boot/loader/entries/win.conf": "efi /w.efi" }))).toEqual([]);
+		expect(parseEntryFile("# note\nlinux\nefi /a.efi\n")).toEqual(new Map([["efi", ["/a.efi"]]]));
+		const other = await readBootLoader(memoryTree({ "/boot/loader/entries/win.conf": "efi /w.efi" }));
+		expect(other.entries).toEqual([]);
+	});
+});
+
+describe("blscfg", () => {
+	const bls = (config: string, entries: Readonly<Record<string, string>>, env = "") =>
+		readBootLoader(
+			memoryTree({
+				"/boot/grub2/grub.cfg": config,
+				"/boot/grub2/grubenv": env,
+				...Object.fromEntries(Object.entries(entries).map(([id, text]) => [`/boot/loader/entries/${id}.conf`, text])),
+			}),
+		);
+	const entry = (version: string) => `title ${version}\nlinux /vmlinuz-${version}\noptions $kernelopts $tuned\n`;
+
+	it("sorts entries as rpm would packages of their names", async () => {
+		const ids = [
+			"m-5.14.0-70.el9.x86_64",
+			"m-0-rescue",
+			"m-5.14.0-70.13.1.el9_0.x86_64+debug",
+			"m-5.14.0-70.13.1.el9_0.x86_64",
+			"m-5.14.0-427.el9.x86_64",
+			"m-5.14.0~rc7-1.el9.x86_64",
+			"m-custom-5.14.0-500.el9.x86_64",
+		];
+		const { entries } = await bls("blscfg", Object.fromEntries(ids.map((id) => [id, entry(id)])));
+		// "m-custom" is another package, and the name counts before the version.
+		expect(entries.map(({ title }) => title)).toEqual([
+			"m-custom-5.14.0-500.el9.x86_64",
+			"m-5.14.0-427.el9.x86_64",
+			"m-5.14.0-70.13.1.el9_0.x86_64+debug",
+			"m-5.14.0-70.13.1.el9_0.x86_64",
+			"m-5.14.0-70.el9.x86_64",
+			"m-5.14.0~rc7-1.el9.x86_64",
+			"m-0-rescue",
+		]);
+	});
+
+	it("takes options from grubenv, and from the configuration where there are none", async () => {
+		const config = 'load_env\nif [ -z "$kernelopts" ]; then set kernelopts="root=fallback"; fi\nblscfg\n';
+		const cmdlines = async (...args: Parameters<typeof bls>) =>
+			(await bls(...args)).entries.map(({ cmdline }) => cmdline);
+		expect(await cmdlines(config, { a: entry("1") }, "kernelopts=root=/dev/sda1 ro\n")).toEqual(["root=/dev/sda1 ro"]);
+		expect(await cmdlines(config, { a: entry("1") })).toEqual(["root=fallback"]);
+		const bare = { a: "title a\nlinux /a\n" };
+		expect(await cmdlines(`set default_kernelopts="root=x quiet"\n${config}`, bare)).toEqual(["root=x quiet"]);
+	});
+
+	it("loads early initrds from beside the others, and lists the default first where it is told so", async () => {
+		const config = "set default=b; set early_initrd='ucode.img'; blscfg default; blscfg non-default";
+		const { entries } = await bls(config, {
+			a: "title A\nlinux /k/a\n",
+			b: "title B\nlinux /k/b\ninitrd /i/b.img\ninitrd $none\n",
+		});
+		expect(entries).toMatchObject([
+			{ title: "B", initrds: ["/i/ucode.img", "/i/b.img"] },
+			{ title: "A", initrds: ["/k/ucode.img"] },
+		]);
+	});
+});
+
+describe("configurations of several files", () => {
+	it("are followed from the ESP to where the menu is", async () => {
+		const boot = await readBootLoader(
+			memoryTree({
+				"/efi/EFI/fedora/grub.cfg":
+					"search --no-floppy --root-dev-only --fs-uuid --set=dev 1-2\nset prefix=($dev)/boot/loader-files\nexport $prefix\nconfigfile $prefix/grub.cfg\nmenuentry no { linux /no }\n",
+				"/boot/loader-files/grub.cfg":
+					"load_env\nset default=$saved_entry\nmenuentry a { linux /boot/a }\nmenuentry b { linux /boot/b }\n",
+				"/boot/loader-files/grubenv": "# GRUB Environment Block\nsaved_entry=b\n####",
+			}),
+		);
+		expect(boot).toMatchObject({ config: "/efi/EFI/fedora/grub.cfg", default: 1 });
+		expect(boot.entries.map(({ title }) => title)).toEqual(["a", "b"]);
+	});
+
+	it("take in what they source, and ask for files", async () => {
+		const config = `set default=1
+if [ -f \${config_directory}/custom.cfg ]; then source \${config_directory}/custom.cfg; fi
+if [ -s /boot/empty -o -d /boot/vmlinuz -o ! -e /boot/vmlinuz ]; then menuentry no { linux /no }; fi
+menuentry own { linux /boot/vmlinuz }
+`;
+		const boot = await readBootLoader(
+			memoryTree({
+				"/boot/grub/grub.cfg": config,
+				"/boot/grub/custom.cfg": "menuentry one { linux /boot/one }\nmenuentry two { linux /boot/two }\n",
+				"/boot/vmlinuz": "kernel",
+				"/boot/empty": "",
+			}),
+		);
+		expect(boot.entries.map(({ title }) => title)).toEqual(["one", "two", "own"]);
+		expect(boot.default).toBe(1);
+	});
+
+	it("are Photon's, whose kernel is named by a file of its own", async () => {
+		const boot = await readBootLoader(
+			memoryTree({
+				"/boot/grub2/grub.cfg": await golden("photon-5"),
+				"/boot/photon.cfg":
+					"# GRUB Environment Block\nphoton_cmdline=init=/lib/systemd/systemd ro loglevel=3 quiet\nphoton_linux=vmlinuz-6.1.10-11.ph5\nphoton_initrd=initrd.img-6.1.10-11.ph5\n",
+				"/boot/systemd.cfg": "# GRUB Environment Block\nsystemd_cmdline=net.ifnames=0\n",
+				"/boot/vmlinuz-6.1.10-11.ph5": "kernel",
+				"/boot/initrd.img-6.1.10-11.ph5": "initrd",
+			}),
+		);
+		expect(boot).toMatchObject({
+			default: 0,
+			entries: [
+				{
+					title: "Photon",
+					kernel: "/boot/vmlinuz-6.1.10-11.ph5",
+					initrds: ["/boot/initrd.img-6.1.10-11.ph5"],
+					cmdline:
+						"root=PARTUUID=8d5fe8f3-7c5c-4c4b-9f0e-8a2f4f6a1d11 init=/lib/systemd/systemd ro loglevel=3 quiet net.ifnames=0",
+				},
+			],
+		});
+	});
+
+	it.each([
+		["source themselves", "source /boot/grub/grub.cfg\nsource /boot/grub/grub.cfg\nmenuentry a { linux /a }\n"],
+		["replace themselves", "menuentry a { linux /a }\nconfigfile /boot/grub/grub.cfg\n"],
+		["never end asking", `menuentry a { linux /a }\n${"x=${x}a; if [ -f /f$x ]; then y; fi\n".repeat(1000)}`],
+	])("end where they %s", async (_, config) => {
+		const tree = memoryTree({ "/boot/grub/grub.cfg": config });
+		const start = process.cpuUsage();
+		const boot = await readBootLoader(tree);
+		expect(process.cpuUsage(start).user / 1e6).toBeLessThan(2);
+		expect(boot.entries[0]?.title).toBe("a");
 	});
 });
 
@@ -154,7 +292,7 @@ describe("GRUB's language", () => {
 		["set r=x; menuentry a { linux /k root=$r ${r}y '$r' \"$r\" \\$r }", { cmdline: "root=x xy $r x $r" }],
 		['set o="ro  quiet"; menuentry a { linux /k $o "$o" $none "" }', { cmdline: 'ro quiet "ro  quiet" ' }],
 		["menuentry a { linux /k \\\n  ro # not this\n initrd /i1 /i2 }", { cmdline: "ro", initrds: ["/i1", "/i2"] }],
-		["menuentry a { linux ($root)/k\n}", { kernel: "()/k" }],
+		["menuentry a { linux ($root)/k\n}", { kernel: "(hd0,1)/k" }],
 		["menuentry --class x --id=y 'The $title' { linux /k; }", { title: "The $title" }],
 		['menuentry $"Translated" { linuxefi /k }', { title: "Translated" }],
 		["menuentry 'It'\\''s' { linux /k }", { title: "It's" }],

@@ -177,6 +177,10 @@ describe("finding a volume by its name", () => {
 		["/dev/hdc1", first],
 		["/dev/nvme0n1p2", second],
 		["/dev/mmcblk0p2", second],
+		["/dev/disk/by-path/pci-0000:00:10.0-scsi-0:0:0:0-part2", second],
+		["/dev/disk/by-id/ata-VBOX_HARDDISK_VB1-2-part5", third],
+		["/dev/disk/by-id/ata-VBOX_HARDDISK_VB1-2", undefined],
+		["/dev/disk/by-id/dm-name-vg-part2", undefined],
 		["UUID=", undefined],
 		["LABEL=none", undefined],
 		["/dev/sda3", undefined],
@@ -211,5 +215,6 @@ describe("finding a volume by its name", () => {
 		expect(findVolume("/dev/nvme1n1p1", volumes)).toBe(other);
 		expect(findVolume("/dev/sdc", volumes)).toBe(whole);
 		expect(findVolume("/dev/sdd1", volumes)).toBeUndefined();
+		expect(findVolume("/dev/disk/by-path/pci-0000:00:10.0-scsi-0:0:1:0-part1", volumes)).toBeUndefined();
 	});
 });

@@ -1,4 +1,6 @@
 import { execFileSync } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
+import path from "node:path";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { GuestTree } from "../../src/filesystem/tree.js";
@@ -10,14 +12,19 @@ import { type Change, type Planning, plan, type ReplaceLines, type Rule } from "
 import { joinLines, splitLines } from "../../src/prepare/lines.js";
 import { planDropIns } from "../../src/prepare/rules/drop-in.js";
 import { planEspFallback } from "../../src/prepare/rules/esp-fallback.js";
-import { planCommandLine, planFstab } from "../../src/prepare/rules/stable-names.js";
+import { namesThatChange, planCommandLine, planFstab } from "../../src/prepare/rules/stable-names.js";
 import { guest as driverGuest } from "../driver/guests.js";
 import { type Contents, memoryFilesystem, memoryTree } from "../guest/support/memory.js";
-import { because, missing } from "../support/tools.js";
+import { because, missing, run, temporaryFolder } from "../support/tools.js";
 import { guestWith } from "./support.js";
 
 /** Devices that hold a file system; swap, for one, does not. */
-const known: Readonly<Record<string, string>> = { "/dev/sda1": "UUID=1111-AAAA", "/dev/nvme0n1p2": "UUID=2222-bbbb" };
+const known: Readonly<Record<string, string>> = {
+	"/dev/sda1": "UUID=1111-AAAA",
+	"/dev/nvme0n1p2": "UUID=2222-bbbb",
+	"/dev/disk/by-path/pci-0000:00:10.0-scsi-0:0:0:0-part1": "UUID=1111-AAAA",
+	"/dev/vdb1": "PARTUUID=33",
+};
 
 function planning(facts: Partial<LinuxGuest>, files: Readonly<Record<string, Contents>>): Planning {
 	return {
@@ -146,6 +153,48 @@ describe("fstab", () => {
 	});
 });
 
+describe("crypttab", () => {
+	it("names what it opens by UUID, and what has a new key each time by its partition", async () => {
+		const before =
+			"# data /dev/sda1\ndata /dev/sda1 none luks\nold\t/dev/sda9 none\nswap /dev/sda1 /dev/urandom swap\nswap2 /dev/vdb1 /dev/urandom swap\nx UUID=1 none\n";
+		const [change] = await planFstab(planning({}, { "/etc/crypttab": before }));
+		expect(decode(changed(encode(before), change?.lines ?? []))).toBe(
+			before.replace("\ndata /dev/sda1", "\ndata UUID=1111-AAAA").replace("/dev/vdb1", "PARTUUID=33"),
+		);
+	});
+});
+
+describe("names that change", () => {
+	it("are told where it is not known what they mean", () => {
+		const fstab = parseFstab(
+			"/dev/sda1 / ext4\n/dev/sdb1 /data ext4\n/dev/disk/by-id/ata-X-part2 /x ext4\n/dev/disk/by-id/dm-name-vg-a /y ext4\n/dev/disk/by-path/pci-0:1 /cd iso9660\n",
+		);
+		const entries = [{ title: "", kernel: "", initrds: [], cmdline: "root=/dev/sda1 resume=/dev/sda7" }];
+		const told = namesThatChange({
+			guest: guestWith({ fstab, boot: { kind: "grub2", config: "", entries, default: 0 } }),
+			stableName: (name) => known[name],
+		});
+		expect(told.map((sentence) => /\S*(\/dev\/[^ ,]+)/.exec(sentence)?.[0])).toEqual([
+			"/dev/sdb1",
+			"/dev/disk/by-id/ata-X-part2",
+			"resume=/dev/sda7",
+		]);
+	});
+});
+
+describe("GRUB's map of disks", () => {
+	it("no longer says under which name the disk is", async () => {
+		const before =
+			"# map\n(hd0)\t/dev/sda\n(hd1) /dev/disk/by-id/ata-QEMU_HARDDISK_1\n(fd0) /dev/fd0\n(hd2) /dev/md0\n";
+		const after =
+			"# map\n# (hd0)\t/dev/sda\n# (hd1) /dev/disk/by-id/ata-QEMU_HARDDISK_1\n(fd0) /dev/fd0\n(hd2) /dev/md0\n";
+		const at = (text: string) => planFstab(planning({}, { "/boot/grub/device.map": text }));
+		const [change] = await at(before);
+		expect(decode(changed(encode(before), change?.lines ?? []))).toBe(after);
+		expect(await at(after)).toEqual([]);
+	});
+});
+
 describe("kernel command lines", () => {
 	it("name the root by UUID wherever boot loaders and their generators look", async () => {
 		const cases: readonly (readonly [path: string, before: string, after: string])[] = [
@@ -171,6 +220,18 @@ describe("kernel command lines", () => {
 			],
 			["/boot/loader/entries/a.conf", "options root='/dev/sda1' ro\n", "options root='UUID=1111-AAAA' ro\n"],
 			["/etc/kernel/cmdline", "root=/dev/sda1", "root=UUID=1111-AAAA"],
+			[
+				"/boot/extlinux/extlinux.conf",
+				"LABEL l0\n\tLINUX /boot/vmlinuz\n\tAPPEND initrd=/boot/initrd root=/dev/sda1 ro\n",
+				"LABEL l0\n\tLINUX /boot/vmlinuz\n\tAPPEND initrd=/boot/initrd root=UUID=1111-AAAA ro\n",
+			],
+			["/etc/update-extlinux.conf", "root=/dev/sda1\n", "root=UUID=1111-AAAA\n"],
+			["/etc/zipl.conf", '\tparameters = "root=/dev/sda1"\n', '\tparameters = "root=UUID=1111-AAAA"\n'],
+			[
+				"/boot/grub/custom.cfg",
+				"linux /v root=/dev/disk/by-path/pci-0000:00:10.0-scsi-0:0:0:0-part1 ro\n",
+				"linux /v root=UUID=1111-AAAA ro\n",
+			],
 		];
 		for (const [path, before, after] of cases) {
 			const once = await menuAfter(path, before);
@@ -178,6 +239,31 @@ describe("kernel command lines", () => {
 			expect(decode(once.bytes)).toBe(after);
 			expect((await menuAfter(path, once.bytes)).changes).toEqual([]);
 		}
+	});
+
+	it.skipIf(missing("grub-editenv"))(
+		`in GRUB's environment block leave it as long as it was ${because("grub-editenv")}`,
+		async () => {
+			const file = path.join(await temporaryFolder(), "grubenv");
+			await run("grub-editenv", file, "create");
+			await run("grub-editenv", file, "set", "saved_entry=0", "kernelopts=root=/dev/sda1 ro resume=/dev/nvme0n1p2");
+			const { bytes, changes } = await menuAfter("/boot/grub2/grubenv", await readFile(file));
+			expect(changes).toHaveLength(1);
+			expect(bytes.length).toBe(1024);
+			await writeFile(file, bytes);
+			expect((await run("grub-editenv", file, "list")).trim().split("\n")).toEqual([
+				"saved_entry=0",
+				"kernelopts=root=UUID=1111-AAAA ro resume=UUID=2222-bbbb",
+			]);
+			await run("grub-editenv", file, "set", "more=1");
+			expect((await menuAfter("/boot/grub2/grubenv", bytes)).changes).toEqual([]);
+		},
+	);
+
+	it("that fill GRUB's environment block are refused rather than cut", async () => {
+		const line = "kernelopts=root=/dev/sda1 ";
+		const full = `# GRUB Environment Block\n${line}${"x".repeat(1024 - 25 - line.length - 1 - 3)}\n###`;
+		await expect(menuAfter("/boot/grub2/grubenv", full)).rejects.toMatchObject({ kind: "refused" });
 	});
 
 	it("is left alone where it names anything else", async () => {

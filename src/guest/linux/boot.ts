@@ -1,25 +1,45 @@
 import type { GuestTree } from "../../filesystem/tree.js";
 import type { BootEntry, BootLoader } from "../guest.js";
-import { readBlsEntries } from "./grub/bls.js";
-import { parseGrubEnvironment } from "./grub/environment.js";
+import { type BlsEntry, readBlsEntries } from "./grub/bls.js";
+import { AskedFiles, largestConfig } from "./grub/files.js";
 import { type Menu, type MenuEntry, readGrubMenu } from "./grub/menu.js";
+import { locateFile } from "./loader-path.js";
 
-const largestConfig = 4 * 2 ** 20;
+/** A configuration may lead on to others this often, each of which asks for files anew. */
+const mostRuns = 10;
 
 /** The boot loader's menu, with paths as the guest has them. */
 export async function readBootLoader(tree: GuestTree): Promise<BootLoader> {
 	const blsEntries = await readBlsEntries(tree);
+	const files = new AskedFiles(tree);
+	const runAnew = async (config: string, prefix: string): Promise<Menu> => {
+		let menu = readGrubMenu(config, { prefix, files, blsEntries });
+		for (let runs = 1; runs < mostRuns && (await files.fetch()); runs++) {
+			menu = readGrubMenu(config, { prefix, files, blsEntries });
+		}
+		return menu;
+	};
+
 	let config = "";
 	for (const path of await configPaths(tree)) {
 		const text = await tree.readText(path, largestConfig);
 		if (text === undefined) continue;
 		config ||= path;
-		const menu = readGrubMenu(text, await readEnvironment(tree, path), blsEntries);
-		// The one on an ESP often only leads on to the real one.
+		const menu = await runAnew(text, path.replace(/\/[^/]*$/, ""));
 		if (menu.entries.length > 0) return { kind: "grub2", config: path, ...(await inGuest(tree, menu)) };
 	}
-	const menu = readGrubMenu("blscfg", new Map(), blsEntries);
+	const entries = blsEntries.flatMap(entryOf);
+	const menu = { entries, default: entries.length > 0 ? 0 : -1 };
 	return { kind: config === "" ? "unknown" : "grub2", config, ...(await inGuest(tree, menu)) };
+}
+
+/** An entry file as the Boot Loader Specification has it, which knows no variables. */
+function entryOf({ id, values }: BlsEntry): MenuEntry[] {
+	const [kernel] = values.get("linux") ?? [];
+	if (kernel === undefined) return [];
+	const title = values.get("title")?.[0] ?? id;
+	const cmdline = (values.get("options") ?? []).join(" ");
+	return [{ title, kernel, initrds: values.get("initrd") ?? [], cmdline }];
 }
 
 async function configPaths(tree: GuestTree): Promise<readonly string[]> {
@@ -28,15 +48,6 @@ async function configPaths(tree: GuestTree): Promise<readonly string[]> {
 		for (const { name } of await tree.listIfExists(folder)) paths.push(`${folder}/${name}/grub.cfg`);
 	}
 	return paths;
-}
-
-async function readEnvironment(tree: GuestTree, config: string): Promise<ReadonlyMap<string, string>> {
-	const beside = config.replace(/[^/]*$/, "grubenv");
-	for (const path of [beside, "/boot/grub2/grubenv", "/boot/grub/grubenv"]) {
-		const text = await tree.readText(path);
-		if (text !== undefined) return parseGrubEnvironment(text);
-	}
-	return new Map();
 }
 
 async function inGuest(tree: GuestTree, menu: Menu): Promise<Pick<BootLoader, "entries" | "default">> {
@@ -49,22 +60,4 @@ async function locate(tree: GuestTree, { title, kernel, initrds, cmdline }: Menu
 	const found: string[] = [];
 	for (const path of [kernel, ...initrds]) found.push(await locateFile(tree, path));
 	return { title, kernel: found[0] ?? kernel, initrds: found.slice(1), cmdline };
-}
-
-/**
- * The loader's paths start at the file system it reads: the root, the boot partition (which the guest has at /boot), or
- * a btrfs volume whose first directories are subvolumes.
- */
-async function locateFile(tree: GuestTree, loaderPath: string): Promise<string> {
-	const path = `/${loaderPath.replace(/^\([^)]*\)/, "").replace(/^\/+/, "")}`;
-	const bootIsMounted = tree.mounts.some(({ mount }) => mount === "/boot");
-	const inBoot = `/boot${path}`;
-	const belowSubvolume = path.replace(/^\/[^/]+/, "");
-	const whole = bootIsMounted ? [inBoot, path] : [path, inBoot];
-	const candidates = belowSubvolume === "" ? whole : [...whole, belowSubvolume, `/boot${belowSubvolume}`];
-	for (const candidate of candidates) {
-		if ((await tree.stat(candidate))?.type !== "file") continue;
-		return (await tree.resolve(candidate))?.guestPath ?? candidate;
-	}
-	return candidates[0] ?? path;
 }

@@ -1,31 +1,71 @@
+import { refused } from "../../bytes/errors.js";
 import type { GuestTree } from "../../filesystem/tree.js";
+import type { FstabEntry } from "../../guest/guest.js";
 import type { ReplaceLines } from "../change.js";
 import { splitLines } from "../lines.js";
 import type { Planning } from "../planning.js";
+import { commandLineFiles } from "./command-lines.js";
 
-/** A partition named by its controller: the name changes with the hypervisor. */
-const device = "/dev/(?:sd[a-z]+|vd[a-z]+|xvd[a-z]+|hd[a-z]+|nvme\\d+n\\d+p|mmcblk\\d+p)\\d+";
+/** A partition named by its controller, or by what its disk calls itself: the name changes with the hypervisor. */
+const device =
+	"/dev/(?:(?:sd[a-z]+|vd[a-z]+|xvd[a-z]+|hd[a-z]+|nvme\\d+n\\d+p|mmcblk\\d+p)\\d+|disk/by-(?:path|id)/(?!dm-|md-|lvm-)[\\w.:+@#-]+)";
 const wholeDevice = new RegExp(`^${device}$`);
 /** Group 3 is the device; it may have quotes of its own inside those of a shell. */
 const rootArgument = new RegExp(`(?<![^\\s"'=])(root|resume)=(\\\\?["']?)(${device})(?![^\\s"'\\\\])`, "g");
 
 /** Bytes. */
 const largestFile = 16 * 2 ** 20;
-/** Far more menu entries than a guest has. */
-const mostFiles = 1000;
 
-/** fstab mounts by UUID. */
-export async function planFstab({ guest, tree, stableName }: Planning): Promise<ReplaceLines[]> {
-	const path = "/etc/fstab";
+/** fstab mounts, and crypttab opens, by UUID; GRUB's map of disks no longer names any. */
+export async function planFstab(planning: Planning): Promise<ReplaceLines[]> {
+	const { guest, tree, stableName } = planning;
 	const entries = new Map(guest.fstab.map((entry) => [entry.line, entry]));
-	const lines = await changedLines(tree, path, (text, line) => {
-		const spec = entries.get(line)?.spec ?? "";
-		const stable = wholeDevice.test(spec) ? stableName(spec) : undefined;
-		return stable === undefined ? text : text.replace(spec, () => stable);
-	});
-	if (lines.length === 0) return [];
+	const files = {
+		"/etc/fstab": (text: string, line: number) => {
+			const { spec } = changing(entries.get(line)) ?? {};
+			const stable = spec === undefined ? undefined : stableName(spec);
+			return spec === undefined || stable === undefined ? text : text.replace(spec, () => stable);
+		},
+		"/etc/crypttab": (text: string) => {
+			const [, before = "", spec = "", key = ""] = crypttabLine.exec(text) ?? [];
+			const stable = wholeDevice.test(spec) ? stableName(spec) : undefined;
+			// What is encrypted with a random key at each boot has no UUID that stays.
+			if (stable === undefined || (/^\/dev\/u?random$/.test(key) && !stable.startsWith("PARTUUID="))) return text;
+			return before + stable + text.slice(before.length + spec.length);
+		},
+	};
 	const why = "Device names such as /dev/sda1 differ from hypervisor to hypervisor; the UUID stays.";
-	return [{ rule: "fstab", action: "replace-lines", path, lines, why }];
+	const changes: ReplaceLines[] = [];
+	for (const [path, change] of Object.entries(files)) {
+		const lines = await changedLines(tree, path, change);
+		if (lines.length > 0) changes.push({ rule: "fstab", action: "replace-lines", path, lines, why });
+	}
+	return [...changes, ...(await planDeviceMap(planning))];
+}
+
+/** Name, device and key file. https://man7.org/linux/man-pages/man5/crypttab.5.html */
+const crypttabLine = /^(\s*[^#\s]\S*\s+)(\S+)(?:\s+(\S+))?/;
+
+/** An entry whose device has a name that changes; discs in a drive are none of the disks. */
+function changing(entry: FstabEntry | undefined): FstabEntry | undefined {
+	const disc = entry !== undefined && /^(iso9660|udf|udf,iso9660)$/.test(entry.type);
+	return entry && !disc && wholeDevice.test(entry.spec) ? entry : undefined;
+}
+
+/** Names that change with the hypervisor and that stay as they are, since it cannot be told what they mean. */
+export function namesThatChange({ guest, stableName }: Pick<Planning, "guest" | "stableName">): string[] {
+	const unknown = "which changes from hypervisor to hypervisor, and which volume it means cannot be told";
+	const mounts = guest.fstab.flatMap((entry) => {
+		const { spec, mount } = changing(entry) ?? {};
+		return spec === undefined || stableName(spec) !== undefined
+			? []
+			: [`/etc/fstab has ${mount} on ${spec}, ${unknown}`];
+	});
+	const cmdline = guest.boot.entries[guest.boot.default]?.cmdline ?? "";
+	const arguments_ = Array.from(cmdline.matchAll(rootArgument), ([, key, , name]) => ({ key, name: name ?? "" }))
+		.filter(({ name }) => stableName(name) === undefined)
+		.map(({ key, name }) => `The kernel is told ${key}=${name}, ${unknown}`);
+	return [...mounts, ...arguments_];
 }
 
 /**
@@ -38,11 +78,7 @@ export async function planCommandLine(planning: Planning): Promise<ReplaceLines[
 	const why =
 		"The kernel is told its root by a device name that differs from hypervisor to hypervisor; the UUID stays.";
 	const changes: ReplaceLines[] = [];
-	const seen = new Set<string>();
-	for (const named of [...(await menus(planning)), ...(await defaults(tree))]) {
-		const path = (await tree.resolve(named))?.guestPath;
-		if (path === undefined || seen.has(path)) continue;
-		seen.add(path);
+	for (const path of await commandLineFiles(planning)) {
 		const lines = await changedLines(tree, path, (text) =>
 			/^\s*#/.test(text) ? text : stableCommandLine(text, stableName),
 		);
@@ -51,26 +87,19 @@ export async function planCommandLine(planning: Planning): Promise<ReplaceLines[
 	return changes;
 }
 
-/** What boot loaders read. */
-async function menus({ guest: { boot, esp }, tree }: Planning): Promise<string[]> {
-	// The loader of each firmware may have a menu of its own.
-	const beside = (esp?.loaders ?? []).map((loader) => loader.replace(/[^/]*$/, "grub.cfg"));
-	const folders = ["/boot/loader/entries", ...(esp ? [`${esp.mount}/loader/entries`] : [])];
-	const entries = await Promise.all(folders.map((folder) => filesIn(tree, folder, ".conf")));
-	const config = boot.config === "" ? [] : [boot.config];
-	return [...config, "/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", ...beside, ...entries.flat()];
-}
+const mappedDisk = /^\s*\(hd\d+\)\s+\/dev\/(?:(?:s|v|xv|h)d[a-z]+|nvme\d+n\d+|mmcblk\d+|disk\/by-(?:path|id)\/\S+)\s*$/;
 
-/** What grub-mkconfig and kernel-install write menus from. */
-const defaults = async (tree: GuestTree) => [
-	"/etc/default/grub",
-	...(await filesIn(tree, "/etc/default/grub.d", ".cfg")),
-	"/etc/kernel/cmdline",
-];
-
-async function filesIn(tree: GuestTree, folder: string, end: string): Promise<string[]> {
-	const names = (await tree.listIfExists(folder)).map(({ name }) => name).filter((name) => name.endsWith(end));
-	return names.slice(0, mostFiles).map((name) => `${folder}/${name}`);
+/** grub-install takes a map of disk names for the truth; without an entry it looks for the disk itself. */
+async function planDeviceMap({ tree }: Planning): Promise<ReplaceLines[]> {
+	const changes: ReplaceLines[] = [];
+	for (const path of ["/boot/grub/device.map", "/boot/grub2/device.map"]) {
+		if (((await tree.resolve(path))?.guestPath ?? path) !== path) continue;
+		const lines = await changedLines(tree, path, (text) => (mappedDisk.test(text) ? `# ${text}` : text));
+		const why =
+			"The next grub-install would look for the disk under a name that differs from hypervisor to hypervisor; without this entry it finds the disk by itself.";
+		if (lines.length > 0) changes.push({ rule: "fstab", action: "replace-lines", path, lines, why });
+	}
+	return changes;
 }
 
 function stableCommandLine(text: string, stableName: Planning["stableName"]): string {
@@ -89,9 +118,27 @@ async function changedLines(
 	change: (text: string, line: number) => string,
 ): Promise<ReplaceLines["lines"]> {
 	if ((await tree.stat(path))?.type !== "file") return [];
-	return splitLines(await tree.readFile(path, largestFile)).flatMap((raw, i) => {
+	const all = splitLines(await tree.readFile(path, largestFile));
+	const changed = all.flatMap((raw, i) => {
 		const from = raw.replace(/\r$/, "");
 		const to = change(from, i + 1);
 		return to === from ? [] : [{ line: i + 1, from, to }];
 	});
+	return changed.length > 0 && path.endsWith("/grubenv") ? [...changed, padding(path, all, changed)] : changed;
+}
+
+/**
+ * GRUB writes its environment block in place and never makes it longer: what is added to a line is taken from the `#`
+ * that fill its end. https://www.gnu.org/software/grub/manual/grub/html_node/Environment-block.html
+ */
+function padding(path: string, all: readonly string[], changed: ReplaceLines["lines"]) {
+	const from = all.at(-1) ?? "";
+	const added = changed.reduce((sum, line) => sum + line.to.length - line.from.length, 0);
+	if (!/^#*$/.test(from) || added > from.length) {
+		throw refused(`${path} has no room for ${added} more bytes`, {
+			file: path,
+			hint: "Shorten the kernel's options in the guest with grub2-editenv, or leave this change out with --skip cmdline.",
+		});
+	}
+	return { line: all.length, from, to: "#".repeat(from.length - added) };
 }

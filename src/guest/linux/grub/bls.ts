@@ -6,29 +6,35 @@ import { compareVersions } from "../version.js";
 export interface BlsEntry {
 	/** File name without `.conf`: what GRUB's `default` calls it. */
 	readonly id: string;
-	readonly title: string;
-	readonly linux: string;
-	readonly initrds: readonly string[];
-	readonly options: readonly string[];
+	/** Values of each key, in order. */
+	readonly values: ReadonlyMap<string, readonly string[]>;
 }
 
 const folder = "/boot/loader/entries";
 const mostEntries = 1000;
 /** Bytes. */
-const largestEntry = 64 * 1024;
+const largestEntry = 16 * 1024;
 
-/** Entries of this guest that boot Linux, newest first, as GRUB's blscfg sorts them. */
+/** Entries of this guest, as GRUB's blscfg sorts them. */
 export async function readBlsEntries(tree: GuestTree): Promise<readonly BlsEntry[]> {
-	const names = (await tree.listIfExists(folder)).map(({ name }) => name).filter((name) => name.endsWith(".conf"));
-	const entries: BlsEntry[] = [];
-	for (const name of names.sort(compareVersions).reverse().slice(0, mostEntries)) {
-		const text = await tree.readText(`${folder}/${name}`, largestEntry);
-		if (text !== undefined) entries.push(parseBlsEntry(name.slice(0, -".conf".length), text));
-	}
-	return entries.filter(({ linux }) => linux !== "");
+	const entries = await readEntryFiles(tree, folder);
+	return entries.sort((one, other) => compareAsPackages(other.id, one.id));
 }
 
-export function parseBlsEntry(id: string, text: string): BlsEntry {
+/** The entry files of a folder, in no particular order. */
+async function readEntryFiles(tree: GuestTree, path: string): Promise<BlsEntry[]> {
+	const entries: BlsEntry[] = [];
+	for (const { name } of await tree.listIfExists(path)) {
+		if (!/^[^.].*\.conf$/i.test(name) || entries.length >= mostEntries) continue;
+		const stat = await tree.stat(`${path}/${name}`);
+		if (stat?.type !== "file" || stat.size > largestEntry) continue;
+		const text = (await tree.readText(`${path}/${name}`, largestEntry)) ?? "";
+		entries.push({ id: name.slice(0, -".conf".length), values: parseEntryFile(text) });
+	}
+	return entries;
+}
+
+export function parseEntryFile(text: string): ReadonlyMap<string, readonly string[]> {
 	const values = new Map<string, string[]>();
 	for (const line of lines(text)) {
 		const [, key, value] = /^([A-Za-z0-9_-]+)[ \t]+(\S.*)$/.exec(line.trim()) ?? [];
@@ -37,12 +43,27 @@ export function parseBlsEntry(id: string, text: string): BlsEntry {
 		if (list) list.push(value);
 		else values.set(key, [value]);
 	}
-	const last = (key: string) => values.get(key)?.at(-1) ?? "";
-	return {
-		id,
-		title: last("title") || id,
-		linux: last("linux"),
-		initrds: values.get("initrd") ?? [],
-		options: values.get("options") ?? [],
-	};
+	return values;
+}
+
+/**
+ * blscfg takes an entry's name for that of a package, `name-version-release`, and compares part by part.
+ * https://github.com/rhboot/grub2/blob/fedora-41/grub-core/commands/blscfg.c
+ */
+function compareAsPackages(one: string, other: string): number {
+	const left = splitPackage(one);
+	const right = splitPackage(other);
+	for (const [i, part] of left.entries()) {
+		const order = compareVersions(part, right[i] ?? "");
+		if (order !== 0) return order;
+	}
+	return 0;
+}
+
+/** Where there are fewer parts the last ones are missing. */
+function splitPackage(id: string): readonly [name: string, version: string, release: string] {
+	const [, name, version, release] = /^(.*)-([^-]*)-([^-]*)$/s.exec(id) ?? [];
+	if (name !== undefined) return [name, version ?? "", release ?? ""];
+	const [, first, second] = /^(.*)-([^-]*)$/s.exec(id) ?? [];
+	return first === undefined ? [id, "", ""] : [first, second ?? "", ""];
 }
