@@ -66,6 +66,50 @@ const kernelSchema = z.strictObject({
 	problems: z.array(z.string()),
 });
 
+const networkSchema = z.strictObject({
+	by: z.string(),
+	file: z.string(),
+	interface: z.string().describe("interface name, a pattern of names, MAC, or *"),
+	method: z.string(),
+	addresses: z.array(z.string()).describe("static ones, as the file has them"),
+	mac: z.string().optional().describe("MAC that the card must have as well"),
+	renamedTo: z.string().optional().describe("name that the file itself gives to the card it matches"),
+});
+
+const namingSchema = z
+	.strictObject({
+		udev: z.int().nullable().describe("version of systemd's udev; null where there is none, or where it is not known"),
+		scheme: z.string().nullable().describe("systemd's naming scheme, such as v252 or rhel-9.0"),
+		by: z.enum(["links", "slots", "rules", "kernel"]),
+		disabledBy: z.string().optional().describe("what turns predictable names off"),
+		links: z
+			.array(
+				z.strictObject({
+					file: z.string(),
+					match: z.record(z.string(), z.array(z.string())),
+					namePolicy: z.array(z.string()),
+					name: z.string().optional(),
+				}),
+			)
+			.describe(".link files in the order in which the first that matches counts"),
+		rules: z.array(
+			z.strictObject({
+				file: z.string(),
+				name: z.string(),
+				mac: z.string().optional(),
+				kernel: z.string().optional(),
+				conditional: z.boolean().describe("it also asks for what is not known here"),
+			}),
+		),
+		generator: z.boolean().describe("udev notes the name of every new MAC in its rules"),
+		biosdevname: z.boolean(),
+		cloudInit: z
+			.strictObject({ networkDisabled: z.boolean(), datasources: z.array(z.string()) })
+			.optional()
+			.describe("it writes a network configuration at the first boot of what it takes for a new machine"),
+	})
+	.describe("how udev names network interfaces");
+
 /** What `anyvisor inspect --json` prints. */
 export const inspectionSchema = z.strictObject({
 	source: z.strictObject({ name: z.string(), size: bytes, kind: z.string() }),
@@ -107,7 +151,8 @@ export const inspectionSchema = z.strictObject({
 		bootLoader: z.string(),
 		kernels: z.array(kernelSchema),
 		generators: z.array(z.string()),
-		network: z.array(z.strictObject({ by: z.string(), file: z.string(), interface: z.string(), method: z.string() })),
+		network: z.array(networkSchema),
+		naming: namingSchema,
 		problems: z.array(z.string()),
 	}),
 	verdicts: z.array(verdictSchema.extend({ changes: z.array(changeSchema) })),

@@ -42,7 +42,7 @@ export const volumeDocument = ({
 });
 
 function guestDocument(guest: LinuxGuest): Inspection["guest"] {
-	const { system, id, version, name, arch, firmware, generators, network, problems } = guest;
+	const { system, id, version, name, arch, firmware, generators, network, naming, problems } = guest;
 	const kernel = (kernel: LinuxKernel) => ({
 		version: kernel.version,
 		image: kernel.image,
@@ -64,7 +64,8 @@ function guestDocument(guest: LinuxGuest): Inspection["guest"] {
 		...{ system, id, version, name, arch, firmware: [...firmware], bootLoader: guest.boot.kind },
 		kernels: guest.kernels.map(kernel),
 		generators: [...generators],
-		network: network.map((fact) => ({ by: fact.by, file: fact.file, interface: fact.interface, method: fact.method })),
+		network: structuredClone(network) as Inspection["guest"]["network"],
+		naming: structuredClone(naming) as Inspection["guest"]["naming"],
 		problems: [...problems],
 	};
 }

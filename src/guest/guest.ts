@@ -20,6 +20,7 @@ export interface LinuxGuest {
 	readonly boot: BootLoader;
 	readonly fstab: readonly FstabEntry[];
 	readonly network: readonly NetworkFact[];
+	readonly naming: InterfaceNaming;
 	/** Generators whose configuration is installed, so that drop-ins can be left for the next kernel update. */
 	readonly generators: readonly Generator[];
 	readonly esp?: Esp;
@@ -134,10 +135,70 @@ export interface FstabEntry {
 	readonly line: number;
 }
 
+/** What one file says about one network interface. */
 export interface NetworkFact {
-	readonly by: "ifupdown" | "netplan" | "NetworkManager" | "systemd-networkd" | "ifcfg";
+	readonly by: "ifupdown" | "netplan" | "NetworkManager" | "systemd-networkd" | "ifcfg" | "wicked";
 	readonly file: string;
-	/** Interface name, MAC, or `*`. */
+	/** Interface name, a pattern of names, MAC, or `*`. */
 	readonly interface: string;
 	readonly method: "dhcp" | "static" | "unknown";
+	/** Static addresses as the file has them, with their prefix length where it says one. */
+	readonly addresses: readonly string[];
+	/** MAC that the card must have as well, lower case, where {@link interface} is a name. */
+	readonly mac?: string;
+	/** Name that the file itself gives to the card it matches: netplan's `set-name`, DEVICE beside HWADDR in ifcfg files. */
+	readonly renamedTo?: string;
+}
+
+/** How the guest's udev names network interfaces. */
+export interface InterfaceNaming {
+	/** systemd's version as udev has it; null where there is none, or where it is not known. */
+	readonly udev: number | null;
+	/** systemd's naming scheme: `v252`, `rhel-9.0`, …; null where it is not known. */
+	readonly scheme: string | null;
+	/**
+	 * `links`: udev heeds `.link` files. `slots`: a rule of systemd 197 to 208, which eudev has too, names by place. `rules`:
+	 * only {@link rules} give names. `kernel`: there is no udev. Where nothing names a card it is called `eth0` and so on.
+	 */
+	readonly by: "links" | "slots" | "rules" | "kernel";
+	/** What turns predictable names off: `net.ifnames=0`, or a file that is masked. */
+	readonly disabledBy?: string;
+	/** In the order in which udev looks for the first that matches. */
+	readonly links: readonly LinkFile[];
+	/** Rules in /etc/udev/rules.d that give names. */
+	readonly rules: readonly NameRule[];
+	/** udev notes the name of every new MAC in its rules: `75-persistent-net-generator.rules`. */
+	readonly generator: boolean;
+	/** The program is there; it renames nothing in a virtual machine. */
+	readonly biosdevname: boolean;
+	readonly cloudInit?: CloudInit;
+}
+
+/** A `.link` file. */
+export interface LinkFile {
+	readonly file: string;
+	/** Its `[Match]` section: each key with what one of is to match; `!` before the first inverts. */
+	readonly match: Readonly<Record<string, readonly string[]>>;
+	readonly namePolicy: readonly string[];
+	readonly name?: string;
+}
+
+/** A udev rule with `NAME=`. */
+export interface NameRule {
+	readonly file: string;
+	readonly name: string;
+	/** Lower case. */
+	readonly mac?: string;
+	/** Pattern of the kernel's own name. */
+	readonly kernel?: string;
+	/** It also asks for what is not known here. */
+	readonly conditional: boolean;
+}
+
+/** cloud-init writes a network configuration at the first boot of what it takes for a new machine. */
+export interface CloudInit {
+	/** It leaves the network alone. */
+	readonly networkDisabled: boolean;
+	/** As configured, in the order they are tried; empty where the defaults stand. */
+	readonly datasources: readonly string[];
 }

@@ -94,6 +94,7 @@ export function guest(plan: Plan): LinuxGuest & { readonly kernels: readonly [Li
 		boot: { kind: "grub2", config: "/boot/grub/grub.cfg", entries: [], default: -1 },
 		fstab: [{ spec: "UUID=1", mount: "/", type: "ext4", options: "defaults", line: 1 }],
 		network: [],
+		naming: { udev: 252, scheme: "v252", by: "links", links: [], rules: [], generator: false, biosdevname: false },
 		generators: [],
 		problems: [],
 		...plan.guest,

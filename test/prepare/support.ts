@@ -63,6 +63,7 @@ export function guestWith(facts: Partial<LinuxGuest>): LinuxGuest {
 		boot: { kind: "grub2", config: "", entries: [], default: -1 },
 		fstab: [],
 		network: [],
+		naming: { udev: 252, scheme: "v252", by: "links", links: [], rules: [], generator: false, biosdevname: false },
 		generators: [],
 		problems: [],
 		...facts,

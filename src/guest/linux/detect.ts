@@ -6,6 +6,7 @@ import { readBootLoader } from "./boot.js";
 import { type BootContext, findEsp, findFirmware } from "./firmware.js";
 import { parseFstab } from "./fstab.js";
 import { readKernels } from "./kernels.js";
+import { readNaming } from "./network/naming.js";
 import { readNetwork } from "./network/network.js";
 import { parseAssignments } from "./text.js";
 
@@ -27,18 +28,22 @@ export async function detectLinux(tree: GuestTree, context: BootContext): Promis
 	const kernels = (await attempt(problems, () => readKernels(tree, boot, problems))) ?? [];
 	const esp = await attempt(problems, () => findEsp(tree, arch));
 	const bootImage = boot.entries[boot.default]?.kernel;
+	const defaultKernel = kernels.find(({ image }) => image === bootImage) ?? kernels[0];
+	const id = os.get("ID") || "linux";
+	const version = os.get("VERSION_ID") ?? "";
 	return {
 		system: "linux",
-		id: os.get("ID") || "linux",
-		version: os.get("VERSION_ID") ?? "",
+		id,
+		version,
 		name: os.get("PRETTY_NAME") || os.get("NAME") || "Linux",
 		arch,
 		firmware: await findFirmware(context, esp),
 		kernels,
-		defaultKernel: (kernels.find(({ image }) => image === bootImage) ?? kernels[0])?.version ?? "",
+		defaultKernel: defaultKernel?.version ?? "",
 		boot,
 		fstab: parseFstab((await attempt(problems, () => tree.readText("/etc/fstab"))) ?? ""),
 		network: await readNetwork(tree, problems),
+		naming: await readNaming(tree, { id, version, cmdline: defaultKernel?.cmdline ?? "" }, problems),
 		generators: (await attempt(problems, () => findGenerators(tree))) ?? [],
 		...(esp && { esp }),
 		problems,

@@ -1,34 +1,35 @@
+import { macAddress } from "./names.js";
 import type { Configured } from "./network.js";
+import { isMapping, member, parseYaml, strings } from "./yaml.js";
 
 /** https://netplan.readthedocs.io/en/stable/netplan-yaml/. What is no such YAML configures nothing. */
 export async function parseNetplan(text: string): Promise<readonly Configured[]> {
-	// Few guests have netplan: the others do not wait for a YAML parser.
-	const { parse } = await import("yaml");
-	let document: unknown;
-	try {
-		document = parse(text, { logLevel: "error" });
-	} catch {
-		// Broken YAML, which netplan would not apply either.
-		return [];
-	}
-	const ethernets = member(member(document, "network"), "ethernets");
+	const ethernets = member(member(await parseYaml(text), "network"), "ethernets");
 	if (!isMapping(ethernets)) return [];
-	return Object.entries(ethernets).map(([id, definition]) => {
-		const match = member(definition, "match");
-		const name = [member(match, "name"), member(match, "macaddress")].find((value) => typeof value === "string");
-		const addresses = member(definition, "addresses");
-		const method =
-			member(definition, "dhcp4") === true
-				? "dhcp"
-				: Array.isArray(addresses) && addresses.length > 0
-					? "static"
-					: "unknown";
-		return { interface: match === undefined ? id : (name?.toLowerCase() ?? "*"), method };
-	});
+	return Object.entries(ethernets).map(([id, definition]) => configured(id, definition));
 }
 
-const isMapping = (value: unknown): value is Readonly<Record<string, unknown>> =>
-	typeof value === "object" && value !== null && !Array.isArray(value);
+function configured(id: string, definition: unknown): Configured {
+	const match = member(definition, "match");
+	const name = member(match, "name");
+	const mac = macAddress(strings(member(match, "macaddress"))[0]);
+	const setName = member(definition, "set-name");
+	const list = member(definition, "addresses");
+	const addresses = (Array.isArray(list) ? list : []).flatMap((entry) =>
+		isMapping(entry) ? Object.keys(entry).slice(0, 1) : strings(entry),
+	);
+	const dhcp = (key: string) => isTrue(member(definition, key));
+	let method: Configured["method"] = dhcp("dhcp6") ? "dhcp" : "unknown";
+	if (dhcp("dhcp4")) method = "dhcp";
+	else if (addresses.length > 0) method = "static";
+	return {
+		interface: match === undefined ? id : typeof name === "string" ? name : (mac ?? "*"),
+		method,
+		addresses,
+		...(mac !== undefined && typeof name === "string" && { mac }),
+		...(typeof setName === "string" && match !== undefined && { renamedTo: setName }),
+	};
+}
 
-const member = (value: unknown, key: string) =>
-	isMapping(value) && Object.hasOwn(value, key) ? value[key] : undefined;
+/** netplan takes what YAML 1.1 takes. */
+const isTrue = (value: unknown) => value === true || (typeof value === "string" && /^(?:true|on|yes|y)$/i.test(value));

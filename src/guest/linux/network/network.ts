@@ -1,54 +1,124 @@
 import type { GuestTree } from "../../../filesystem/tree.js";
 import type { NetworkFact } from "../../guest.js";
 import { attempt } from "../attempt.js";
-import { parseIfcfg } from "./ifcfg.js";
+import { parseIfcfg, parseSuseIfcfg } from "./ifcfg.js";
 import { parseInterfaces } from "./ifupdown.js";
+import { fits } from "./names.js";
 import { parseNetplan } from "./netplan.js";
 import { parseKeyfile } from "./network-manager.js";
 import { parseNetworkdUnit } from "./systemd-networkd.js";
+import { parseWicked } from "./wicked.js";
 
 /** What one file says; the file and who reads it are added here. */
-export type Configured = Pick<NetworkFact, "interface" | "method">;
+export type Configured = Omit<NetworkFact, "by" | "file">;
 
 interface Place {
 	readonly by: NetworkFact["by"];
-	readonly folder: string;
+	/** Of files with the same name, the one in the first folder counts. */
+	readonly folders: readonly string[];
 	/** File names that are read there. */
 	readonly files: RegExp;
-	readonly parse: (text: string) => readonly Configured[] | Promise<readonly Configured[]>;
+	readonly parse: (text: string, file: string) => readonly Configured[] | Promise<readonly Configured[]>;
 }
 
 const places: readonly Place[] = [
-	{ by: "ifupdown", folder: "/etc/network", files: /^interfaces$/, parse: parseInterfaces },
-	{ by: "ifupdown", folder: "/etc/network/interfaces.d", files: /^[\w.-]*\w$/, parse: parseInterfaces },
-	{ by: "netplan", folder: "/etc/netplan", files: /\.yaml$/, parse: parseNetplan },
+	{
+		by: "netplan",
+		folders: ["/etc/netplan", "/usr/lib/netplan", "/lib/netplan"],
+		files: /\.yaml$/,
+		parse: parseNetplan,
+	},
 	{
 		by: "NetworkManager",
-		folder: "/etc/NetworkManager/system-connections",
+		folders: ["/etc/NetworkManager/system-connections", "/usr/lib/NetworkManager/system-connections"],
 		files: /^[^.].*[^~]$/,
 		parse: parseKeyfile,
 	},
-	{ by: "systemd-networkd", folder: "/etc/systemd/network", files: /\.network$/, parse: parseNetworkdUnit },
-	...["/etc/sysconfig/network-scripts", "/etc/sysconfig/network"].map(
-		(folder): Place => ({ by: "ifcfg", folder, files: /^ifcfg-(?!lo$)[^~]+$/, parse: parseIfcfg }),
-	),
+	{
+		by: "systemd-networkd",
+		folders: ["/etc", "/usr/local/lib", "/usr/lib", "/lib"].map((top) => `${top}/systemd/network`),
+		files: /\.network$/,
+		parse: parseNetworkdUnit,
+	},
+	{ by: "ifcfg", folders: ["/etc/sysconfig/network-scripts"], files: /^ifcfg-(?!lo$)[^~]+$/, parse: parseIfcfg },
+	{ by: "ifcfg", folders: ["/etc/sysconfig/network"], files: /^ifcfg-(?!lo$)[^~]+$/, parse: parseSuseIfcfg },
+	{ by: "wicked", folders: ["/etc/wicked/ifconfig"], files: /\.xml$/, parse: parseWicked },
 ];
 
 const mostFiles = 1000;
+/** `source` lines that differ. */
+const mostSources = 100;
 /** Bytes; a real one has a few hundred. */
 const largestFile = 128 * 1024;
 
 /** How the guest configures its network interfaces, loopback left out: one fact for each interface in each file. */
 export async function readNetwork(tree: GuestTree, problems: string[]): Promise<readonly NetworkFact[]> {
-	const facts: NetworkFact[] = [];
-	for (const { by, folder, files, parse } of places) {
-		const entries = (await attempt(problems, () => tree.listIfExists(folder))) ?? [];
-		const names = entries.map(({ name }) => name).filter((name) => files.test(name));
-		for (const name of names.sort().slice(0, mostFiles)) {
-			const file = `${folder}/${name}`;
-			const text = (await attempt(problems, () => tree.readText(file, largestFile))) ?? "";
-			for (const configured of await parse(text)) facts.push({ by, file, ...configured });
+	const facts = await readIfupdown(tree, problems);
+	for (const { by, folders, files, parse } of places) {
+		for (const file of await filesIn(tree, folders, files, problems)) {
+			const text = await attempt(problems, () => tree.readText(file, largestFile));
+			// One that is empty, or leads to /dev/null, is masked.
+			if (!text) continue;
+			for (const configured of await parse(text, file)) facts.push({ by, file, ...configured });
 		}
 	}
 	return facts;
+}
+
+/** Paths of the files that count, in the order of their names; those in later folders are hidden. */
+export async function filesIn(
+	tree: GuestTree,
+	folders: readonly string[],
+	files: RegExp,
+	problems: string[],
+): Promise<readonly string[]> {
+	const found = new Map<string, string>();
+	const seen = new Set<string | undefined>();
+	for (const folder of folders) {
+		// /lib is most often /usr/lib.
+		const place = (await attempt(problems, () => tree.resolve(folder)))?.guestPath;
+		if (place === undefined || seen.has(place)) continue;
+		seen.add(place);
+		const entries = (await attempt(problems, () => tree.listIfExists(folder))) ?? [];
+		for (const { name } of entries.filter((entry) => files.test(entry.name)).slice(0, mostFiles)) {
+			if (!found.has(name)) found.set(name, `${folder}/${name}`);
+		}
+	}
+	return [...found].sort(([one], [other]) => (one < other ? -1 : 1)).map(([, path]) => path);
+}
+
+/** /etc/network/interfaces and what it asks to be read in its place; each file, and each request, once. */
+async function readIfupdown(tree: GuestTree, problems: string[]): Promise<NetworkFact[]> {
+	const facts: NetworkFact[] = [];
+	const files = new Set(["/etc/network/interfaces"]);
+	const sources = new Set<string>();
+	// A set goes on with what is added to it on the way.
+	for (const file of files) {
+		const text = await attempt(problems, () => tree.readText(file, largestFile));
+		if (text === undefined) continue;
+		const parsed = parseInterfaces(text);
+		for (const configured of parsed.configured) facts.push({ by: "ifupdown", file, ...configured });
+		for (const source of parsed.sources) {
+			if (sources.has(source) || sources.size >= mostSources) continue;
+			sources.add(source);
+			for (const path of await expand(tree, source, problems)) if (files.size < mostFiles) files.add(path);
+		}
+	}
+	return facts;
+}
+
+/** The files that a `source` line names: a pattern in its last part, or a folder with a slash at the end. */
+async function expand(tree: GuestTree, source: string, problems: string[]): Promise<string[]> {
+	const absolute = source.startsWith("/") ? source : `/etc/network/${source}`;
+	const slash = absolute.lastIndexOf("/");
+	const folder = absolute.slice(0, slash) || "/";
+	const pattern = absolute.slice(slash + 1);
+	const entries = (await attempt(problems, () => tree.listIfExists(folder))) ?? [];
+	const wanted = (name: string) =>
+		pattern === "" ? /^[a-zA-Z0-9_-]+$/.test(name) : !name.startsWith(".") && fits(pattern, name) === true;
+	return entries
+		.map(({ name }) => name)
+		.filter(wanted)
+		.sort()
+		.map((name) => `${folder}/${name}`);
 }
