@@ -1,6 +1,7 @@
 import { cached } from "../../bytes/cache.js";
 import { notFound } from "../../bytes/errors.js";
 import { type ByteSource, isStore } from "../../bytes/source.js";
+import type { ExtendedAttributes } from "../extended-attributes.js";
 import type { DirectoryEntry, Editor, FileStat, Filesystem, FilesystemFormat } from "../filesystem.js";
 import type { ExtVolume } from "./blocks.js";
 import { contents, decodeName, linkTarget } from "./contents.js";
@@ -11,6 +12,7 @@ import { readJournal } from "./journal.js";
 import { Incompat, ROOT_INODE, SUPERBLOCK_AT } from "./layout.js";
 import { replayed } from "./replayed.js";
 import { corrupt, freeBytes, kindOf, readSuperblock } from "./superblock.js";
+import { extendedAttributes } from "./xattr.js";
 
 /**
  * ext2, ext3 and ext4, for reading: https://docs.kernel.org/filesystems/ext4/. A file system that was not unmounted is
@@ -94,6 +96,12 @@ class ExtFilesystem implements Filesystem {
 			throw notFound(`${this.#named(path)} is not a regular file`, { file: this.#named(path) });
 		}
 		return contents(this.#volume, inode, this.#named(path));
+	}
+
+	async extendedAttributes(path: string): Promise<ExtendedAttributes> {
+		const inode = await this.#find(path);
+		if (inode === undefined) throw notFound(`${this.#named(path)} does not exist`, { file: this.#named(path) });
+		return extendedAttributes(this.#volume, inode, this.#named(path));
 	}
 
 	free(): Promise<number> {

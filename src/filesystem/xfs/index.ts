@@ -1,6 +1,7 @@
 import { cached } from "../../bytes/cache.js";
 import { notFound } from "../../bytes/errors.js";
 import type { ByteSource } from "../../bytes/source.js";
+import type { ExtendedAttributes } from "../extended-attributes.js";
 import type { DirectoryEntry, FileStat, Filesystem, FilesystemFormat } from "../filesystem.js";
 import { contents, decodeName, linkTarget } from "./contents.js";
 import { Directories } from "./directories.js";
@@ -10,6 +11,7 @@ import { readLog } from "./log.js";
 import { replayed } from "./replay.js";
 import { corrupt, readSuperblock } from "./superblock.js";
 import type { XfsVolume } from "./volume.js";
+import { extendedAttributes } from "./xattr.js";
 
 /**
  * XFS, versions 4 and 5, for reading. A file system that was not unmounted is read as it would be after its log had been
@@ -98,6 +100,12 @@ class XfsFilesystem implements Filesystem {
 			throw notFound(`${this.#named(path)} is not a regular file`, { file: this.#named(path) });
 		}
 		return contents(this.#volume, inode, this.#named(path));
+	}
+
+	async extendedAttributes(path: string): Promise<ExtendedAttributes> {
+		const inode = await this.#find(path);
+		if (inode === undefined) throw notFound(`${this.#named(path)} does not exist`, { file: this.#named(path) });
+		return extendedAttributes(this.#volume, inode, this.#named(path));
 	}
 
 	/** As the superblock counts, which is an estimate where the log had to be replayed; never more than there are. */
