@@ -1,4 +1,5 @@
 import type { ByteSource } from "../bytes/source.js";
+import type { ExtendedAttributes } from "./extended-attributes.js";
 
 export type FileType = "file" | "directory" | "link" | "other";
 
@@ -37,6 +38,8 @@ export interface Filesystem {
 	list(path: string): Promise<readonly DirectoryEntry[]>;
 	/** The contents of a regular file. Nothing is read before it is asked for. */
 	open(path: string): Promise<ByteSource>;
+	/** The extended attributes of a file, a directory or a link itself; `not-found` where nothing has that name. */
+	extendedAttributes?(path: string): Promise<ExtendedAttributes>;
 	/** Free bytes, for refusing an edit that cannot fit before anything is written. */
 	free?(): Promise<number>;
 	/**

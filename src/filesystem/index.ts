@@ -1,3 +1,4 @@
+export type { ExtendedAttributes } from "./extended-attributes.js";
 export type {
 	Attributes,
 	DirectoryEntry,

@@ -1,5 +1,6 @@
 import { AnyvisorError, damaged, notFound, refused } from "../bytes/errors.js";
 import { type ByteSource, readBytes } from "../bytes/source.js";
+import type { ExtendedAttributes } from "./extended-attributes.js";
 import type { DirectoryEntry, FileStat, Filesystem } from "./filesystem.js";
 
 export interface Mount {
@@ -52,6 +53,14 @@ export class GuestTree {
 	/** What is at `path`, the last link not followed. */
 	async lstat(path: string): Promise<FileStat | undefined> {
 		return (await this.#walk(path, false))?.stat;
+	}
+
+	/** The extended attributes of what is at `path`, the last link not followed; none where its file system has none. */
+	async extendedAttributes(path: string): Promise<ExtendedAttributes> {
+		const found = await this.#walk(path, false);
+		if (!found?.stat) throw notFound(`There is no ${path} in this guest`, { file: path });
+		const { filesystem, path: inside } = found.place;
+		return (await filesystem.extendedAttributes?.(inside)) ?? new Map<string, Uint8Array>();
 	}
 
 	/** Where `path` is, links followed; `undefined` where nothing is. */

@@ -1,5 +1,6 @@
 import { notFound } from "../bytes/errors.js";
 import type { ByteSource } from "../bytes/source.js";
+import type { ExtendedAttributes } from "./extended-attributes.js";
 import type { DirectoryEntry, FileStat, Filesystem, FileType } from "./filesystem.js";
 
 /** What a file system knows of its files; `path` begins with the volume's name and is for messages. */
@@ -10,6 +11,7 @@ export interface Nodes<N extends { readonly type: FileType }> {
 	stat(node: N, path: string): Promise<FileStat> | FileStat;
 	list(directory: N, path: string): Promise<readonly DirectoryEntry[]>;
 	open(file: N, path: string): Promise<ByteSource> | ByteSource;
+	extendedAttributes?(node: N, path: string): Promise<ExtendedAttributes>;
 }
 
 /** What is at `path`, from the root down; links are not followed. */
@@ -31,8 +33,9 @@ async function find<N extends { readonly type: FileType }>(
 export function walked<N extends { readonly type: FileType }>(
 	volume: string,
 	nodes: Nodes<N>,
-): Pick<Filesystem, "stat" | "list" | "open"> {
+): Pick<Filesystem, "stat" | "list" | "open" | "extendedAttributes"> {
 	const named = (path: string) => `${volume}:${path}`;
+	const extendedAttributes = nodes.extendedAttributes?.bind(nodes);
 	return {
 		async stat(path) {
 			const node = await find(volume, nodes, path);
@@ -48,6 +51,13 @@ export function walked<N extends { readonly type: FileType }>(
 			if (node?.type !== "file") throw notFound(`${named(path)} is not a regular file`, { file: named(path) });
 			return nodes.open(node, named(path));
 		},
+		...(extendedAttributes && {
+			async extendedAttributes(path: string) {
+				const node = await find(volume, nodes, path);
+				if (node === undefined) throw notFound(`${named(path)} does not exist`, { file: named(path) });
+				return extendedAttributes(node, named(path));
+			},
+		}),
 	};
 }
 

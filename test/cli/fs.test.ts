@@ -86,6 +86,7 @@ describe.skipIf(missing("mke2fs", "debugfs", "mkfifo"))(`fs ${because("mke2fs", 
 			resolved: "/etc/text",
 			filesystem: "ext4",
 			mount: "/",
+			attributes: {},
 		});
 		expect(await ok("fs", "stat", image, "/etc/absolute")).toMatch(/leads to +nothing/);
 	});

@@ -11,7 +11,8 @@ export function statCommand(): Command {
 	const command = new Command("stat")
 		.summary("say what a file of a VM is, and where it lies")
 		.description(
-			"Tells a file's type, size, owner, rights and time, what a link leads to, and which file system has it.",
+			`Tells a file's type, size, owner, rights and time, what a link leads to, and which file system has it; with --json its
+extended attributes too, their values in Base64.`,
 		)
 		.argument("<vm>", "disk image, OVA, or descriptor beside its disks")
 		.argument("<path>", "absolute path in the guest");
@@ -38,7 +39,10 @@ async function run(name: string, path: string, given: StatOptions): Promise<void
 		mount: place?.mount ?? null,
 	};
 	if (given.json) {
-		process.stdout.write(`${JSON.stringify(document, undefined, 2)}\n`);
+		const attributes = await view.tree.extendedAttributes(path);
+		const encoded = [...attributes].map(([key, value]) => [key, Buffer.from(value).toString("base64")]);
+		const whole = { ...document, attributes: Object.fromEntries(encoded) as Record<string, string> };
+		process.stdout.write(`${JSON.stringify(whole, undefined, 2)}\n`);
 		return;
 	}
 	const { target, resolved, filesystem, mount, uid, gid, size, mtime } = document;

@@ -1,5 +1,6 @@
 import { notFound } from "../../bytes/errors.js";
 import type { ByteSource } from "../../bytes/source.js";
+import type { ExtendedAttributes } from "../extended-attributes.js";
 import type { DirectoryEntry, FileStat, Filesystem, FilesystemFormat } from "../filesystem.js";
 import { contents, linkTarget } from "./contents.js";
 import { decodeName, type Entry, findName, listNames } from "./directory.js";
@@ -9,6 +10,7 @@ import { KeyType, ObjectId } from "./layout.js";
 import { defaultSubvolume, leadsTo, readSubvolume, type Subvolume } from "./subvolume.js";
 import { corrupt, readSuperblock } from "./superblock.js";
 import { BtrfsVolume } from "./volume.js";
+import { extendedAttributes } from "./xattr.js";
 
 /** Btrfs on one device, for reading: https://btrfs.readthedocs.io/en/latest/dev/On-disk-format.html */
 export const btrfs: FilesystemFormat = {
@@ -109,6 +111,12 @@ class BtrfsFilesystem implements Filesystem {
 			throw notFound(`${this.#named(path)} is not a regular file`, { file: this.#named(path) });
 		}
 		return contents(this.#all.extents, found, this.#named(path));
+	}
+
+	async extendedAttributes(path: string): Promise<ExtendedAttributes> {
+		const found = await this.#find(path);
+		if (found === undefined) throw notFound(`${this.#named(path)} does not exist`, { file: this.#named(path) });
+		return found.type === "empty" ? new Map() : extendedAttributes(this.#volume, found, this.#named(path));
 	}
 
 	/** As the superblock counts; copies of metadata and what is set aside for them make it less. */

@@ -122,6 +122,7 @@ export const HIGHEST_LEVEL = 7;
 
 export const KeyType = {
 	INODE_ITEM: 1,
+	XATTR_ITEM: 24,
 	DIR_ITEM: 84,
 	DIR_INDEX: 96,
 	EXTENT_DATA: 108,

@@ -12,6 +12,7 @@ import { readJournal } from "./journal.js";
 import { Incompat, ROOT_INODE, SUPERBLOCK_AT } from "./layout.js";
 import { replayed } from "./replayed.js";
 import { corrupt, freeBytes, kindOf, readSuperblock } from "./superblock.js";
+import { extendedAttributes } from "./xattr.js";
 
 /**
  * ext2, ext3 and ext4, for reading: https://docs.kernel.org/filesystems/ext4/. A file system that was not unmounted is
@@ -82,6 +83,8 @@ function filesystem(volume: ExtVolume, edit: (() => Promise<Editor>) | undefined
 			},
 
 			open: (inode, path) => contents(volume, inode, path),
+
+			extendedAttributes: (inode, path) => extendedAttributes(volume, inode, path),
 		}),
 
 		free: () => Promise.resolve(freeBytes(volume.parameters)),

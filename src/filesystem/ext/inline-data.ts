@@ -1,13 +1,11 @@
-import { viewOf } from "../../bytes/struct.js";
 import type { Inode } from "./inode.js";
-import { ATTRIBUTES_MAGIC, AttributeEntry, Inode as InodeLayout } from "./layout.js";
+import { Inode as InodeLayout } from "./layout.js";
 import { corrupt } from "./superblock.js";
+import { entriesOf, inodeArea } from "./xattr-area.js";
 
 /** The attribute `system.data`: its index stands for "system.". */
 const SYSTEM_INDEX = 7;
 const DATA = [0x64, 0x61, 0x74, 0x61];
-/** The magic number before the first entry. */
-const HEADER = 4;
 
 /** A part of an inode, and where it stands on the volume. */
 interface InlinePart {
@@ -36,26 +34,12 @@ export function inlineContents(name: string, inode: Inode): Uint8Array {
 	return contents.subarray(0, inode.size);
 }
 
-function dataAttribute(name: string, { bytes, at, extraSize }: Inode): InlinePart {
-	const header = InodeLayout.size + extraSize;
-	const none = { bytes: new Uint8Array(0), at: at + header };
-	const view = viewOf(bytes);
-	if (header + HEADER > bytes.length || view.getUint32(header, true) !== ATTRIBUTES_MAGIC) return none;
-	const entries = header + HEADER;
-	// Four zero bytes end the entries.
-	for (let offset = entries; offset + 4 <= bytes.length && view.getUint32(offset, true) !== 0; ) {
-		const entry = AttributeEntry.parse(bytes, offset, name, at);
-		const nameAt = offset + AttributeEntry.size;
-		if (entry.e_name_index === SYSTEM_INDEX && entry.e_name_len === DATA.length) {
-			if (DATA.every((byte, i) => bytes[nameAt + i] === byte)) {
-				const start = entries + entry.e_value_offs;
-				if (entry.e_value_inum !== 0 || start + entry.e_value_size > bytes.length) {
-					throw corrupt(name, at + offset, "the data that an inode keeps in an attribute lies outside of it");
-				}
-				return { bytes: bytes.subarray(start, start + entry.e_value_size), at: at + start };
-			}
-		}
-		offset = nameAt + Math.ceil(entry.e_name_len / 4) * 4;
+function dataAttribute(name: string, inode: Inode): InlinePart {
+	const area = inodeArea(inode);
+	for (const { index, name: key, inode: elsewhere, size, value, at } of area ? entriesOf(name, area) : []) {
+		if (index !== SYSTEM_INDEX || key.length !== DATA.length || !DATA.every((byte, i) => byte === key[i])) continue;
+		if (elsewhere !== 0) throw corrupt(name, at, "the data that an inode keeps in an attribute lies outside of it");
+		return { bytes: inode.bytes.subarray(value, value + size), at: inode.at + value };
 	}
-	return none;
+	return { bytes: new Uint8Array(0), at: inode.at };
 }

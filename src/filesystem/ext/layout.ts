@@ -252,5 +252,16 @@ export const AttributeEntry = struct("ext attribute entry", "little", {
 
 export const ATTRIBUTES_MAGIC = 0xea020000;
 
+/** Begins a block of attributes; in an inode only the magic number stands before them. */
+export const AttributeBlock = struct("ext attribute block", "little", {
+	h_magic: u32,
+	/** Number of inodes that share the block. */
+	h_refcount: u32,
+	h_blocks: u32,
+	h_hash: u32,
+	h_checksum: u32,
+	h_reserved: array(u32, 3),
+});
+
 export type SuperblockFields = Value<typeof Superblock>;
 export type InodeFields = Value<typeof Inode>;

@@ -2,7 +2,7 @@ import { readBytes } from "../../bytes/source.js";
 import { u64, viewOf } from "../../bytes/struct.js";
 import { type BlockMap, type Extent, type ExtentList, findRun } from "../mapped.js";
 import { isSound } from "./checksum.js";
-import type { Inode } from "./inode.js";
+import type { Fork, Inode } from "./inode.js";
 import {
 	BMAP_CRC_MAGIC,
 	BMAP_DEEPEST,
@@ -27,30 +27,31 @@ interface Node {
 	readonly start: number;
 }
 
-/** Where the blocks of `inode` are: its list of extents, or the tree of them where they do not fit the inode. */
-export function mapOf(volume: XfsVolume, inode: Inode): BlockMap {
-	const { fork, fields, number, extents } = inode;
+/** Where the blocks of a fork of `inode` are: a list of extents, or a tree of them where they do not fit the inode. */
+export function mapOf(volume: XfsVolume, inode: Inode, fork = inode.fork): BlockMap {
+	const { number } = inode;
+	const { extents } = fork;
 	/** Reading goes on where it was: most lookups need the leaf of the one before. */
 	let recent: ExtentList | undefined;
-	if (fields.di_format === Format.EXTENTS) {
+	if (fork.format === Format.EXTENTS) {
 		if (extents > BigInt(Math.floor(fork.bytes.length / ExtentRecord.size))) {
 			throw corrupt(volume.name, inode.at, `inode ${number} claims ${extents} extents, which do not fit`);
 		}
 		const parsed = parseExtents(volume, fork.bytes, fork.at, Number(extents));
 		recent = { from: 0, to: Number.POSITIVE_INFINITY, extents: parsed };
-	} else if (fields.di_format !== Format.BTREE) {
+	} else if (fork.format !== Format.BTREE) {
 		throw corrupt(volume.name, inode.at, `inode ${number} has no extents, but should`);
 	}
 
 	return async (logical, most) => {
 		if (recent === undefined || logical < recent.from || logical >= recent.to) {
-			recent = await findLeaf(volume, inode, logical);
+			recent = await findLeaf(volume, number, fork, logical);
 		}
 		return findRun(recent, volume.parameters.blockSize, logical, most);
 	};
 }
 
-async function findLeaf(volume: XfsVolume, { fork, number }: Inode, logical: number): Promise<ExtentList> {
+async function findLeaf(volume: XfsVolume, number: number, fork: Fork, logical: number): Promise<ExtentList> {
 	const root = BmapRoot.parse(fork.bytes, 0, volume.name, fork.at);
 	let node: Node = { ...fork, level: root.bb_level, count: root.bb_numrecs, start: BmapRoot.size };
 	if (node.level === 0 || node.level > BMAP_DEEPEST) {

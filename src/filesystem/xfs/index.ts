@@ -12,6 +12,7 @@ import { lookUp } from "./lookup.js";
 import { replayed } from "./replay.js";
 import { corrupt, readSuperblock } from "./superblock.js";
 import type { XfsVolume } from "./volume.js";
+import { extendedAttributes } from "./xattr.js";
 
 /**
  * XFS, versions 4 and 5, for reading. A file system that was not unmounted is read as it would be after its log had been
@@ -93,6 +94,8 @@ function filesystem(volume: XfsVolume): Filesystem {
 			},
 
 			open: (inode, path) => contents(volume, inode, path),
+
+			extendedAttributes: (inode, path) => extendedAttributes(volume, inode, path),
 		}),
 
 		/** As the superblock counts, which is an estimate where the log had to be replayed; never more than there are. */

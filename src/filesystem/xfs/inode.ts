@@ -17,9 +17,20 @@ export interface Inode {
 	readonly size: number;
 	/** Seconds since 1970, with a fraction. */
 	readonly mtime: number;
-	/** What stands in the inode of the file's data or of its map, and where on the volume. */
-	readonly fork: { readonly bytes: Uint8Array; readonly at: number };
-	/** Number of extents of the data fork. */
+	/** The file's data. */
+	readonly fork: Fork;
+	/** Its extended attributes; `undefined` where it has none. */
+	readonly attributeFork: Fork | undefined;
+}
+
+/** What stands in an inode of one of its two streams of bytes, or of the map of their blocks. */
+export interface Fork {
+	readonly bytes: Uint8Array;
+	/** Where `bytes` are on the volume. */
+	readonly at: number;
+	/** See `Format`. */
+	readonly format: number;
+	/** Number of extents. */
 	readonly extents: bigint;
 }
 
@@ -52,6 +63,7 @@ export async function readInode(volume: XfsVolume, number: number, referrer: num
 	const start = fields.di_version === 3 ? FORK3_AT : FORK_AT;
 	const end = fields.di_forkoff === 0 ? bytes.length : start + fields.di_forkoff * 8;
 	if (end > bytes.length) throw corrupt(name, at, `the attributes of inode ${number} begin outside of it`);
+	const many = (flags2 & InodeFlag2.NREXT64) !== 0n;
 	return {
 		number,
 		at,
@@ -59,8 +71,21 @@ export async function readInode(volume: XfsVolume, number: number, referrer: num
 		type: typeOfMode(fields.di_mode),
 		size: fields.di_size,
 		mtime: (flags2 & InodeFlag2.BIGTIME) !== 0n ? bigTime(fields.di_mtime) : legacyTime(fields.di_mtime),
-		fork: { bytes: bytes.subarray(start, end), at: at + start },
-		extents: (flags2 & InodeFlag2.NREXT64) !== 0n ? fields.di_big_nextents : BigInt(fields.di_nextents),
+		fork: {
+			bytes: bytes.subarray(start, end),
+			at: at + start,
+			format: fields.di_format,
+			extents: many ? fields.di_big_nextents : BigInt(fields.di_nextents),
+		},
+		attributeFork:
+			fields.di_forkoff === 0
+				? undefined
+				: {
+						bytes: bytes.subarray(end),
+						at: at + end,
+						format: fields.di_aformat,
+						extents: BigInt(many ? fields.di_nextents : fields.di_anextents),
+					},
 	};
 }
 

@@ -121,7 +121,7 @@ const inodeFields = {
 	di_size: u64,
 	di_nblocks: flags64,
 	di_extsize: u32,
-	/** The number of extents without NREXT64. */
+	/** The number of extents without NREXT64; with it, that of the attributes. */
 	di_nextents: u32,
 	di_anextents: u16,
 	/** Where the attributes begin, in 8 bytes from where the data fork does; 0 without attributes. */
@@ -262,6 +262,51 @@ export const IndexHeaderCrc = struct("XFS directory index block with checksum", 
 });
 /** Of a leaf: `address` counts 8 bytes of the directory's data. Of a node: it is a block of the directory. */
 export const IndexEntry = struct("XFS directory index entry", "big", { hashval: u32, address: u32 });
+
+/** Attributes that fit the inode, one behind the other. */
+export const ShortAttributes = struct("XFS short attributes", "big", { totsize: u16, count: u8, padding: u8 });
+export const ShortAttribute = struct("XFS short attribute", "big", { namelen: u8, valuelen: u8, flags: u8 });
+
+export const AttributeMagic = { LEAF: 0xfbee, LEAF_CRC: 0x3bee, REMOTE: 0x5841524d } as const;
+const attributeLeaf = {
+	count: u16,
+	usedbytes: u16,
+	firstused: u16,
+	holes: u8,
+	pad1: u8,
+	/** Pairs of base and size. */
+	freemap: array(u16, 6),
+};
+export const AttributeLeaf = struct("XFS attribute leaf", "big", { ...blockInfo, ...attributeLeaf });
+export const AttributeLeafCrc = struct("XFS attribute leaf with checksum", "big", {
+	...blockInfo,
+	crc,
+	blkno: flags64,
+	lsn: flags64,
+	uuid,
+	owner: flags64,
+	...attributeLeaf,
+	pad2: u32,
+});
+export const AttributeEntry = struct("XFS attribute entry", "big", { hashval: u32, nameidx: u16, flags: u8, pad2: u8 });
+/** Where the value stands in the leaf: name and value follow. */
+export const LocalAttribute = struct("XFS local attribute", "big", { valuelen: u16, namelen: u8 });
+/** Where the value has blocks of its own; the name follows. */
+export const RemoteAttribute = struct("XFS remote attribute", "big", { valueblk: u32, valuelen: u32, namelen: u8 });
+export const AttributeFlag = { LOCAL: 0x1, ROOT: 0x2, SECURE: 0x4, PARENT: 0x8, INCOMPLETE: 0x80 } as const;
+/** Before each block of a remote value, in version 5. */
+export const RemoteValue = struct("XFS remote attribute value", "big", {
+	rm_magic: u32,
+	rm_offset: u32,
+	rm_bytes: u32,
+	rm_crc: crc,
+	rm_uuid: uuid,
+	rm_owner: flags64,
+	rm_blkno: flags64,
+	rm_lsn: flags64,
+});
+/** In bytes: the longest value that the kernel takes. */
+export const LONGEST_VALUE = 65536;
 
 export const SYMLINK_MAGIC = 0x58534c4d;
 /** Before each part of a link's target, in version 5. */
