@@ -39,7 +39,6 @@ const marks: readonly Mark[] = [
 	{ name: "LUKS2 encryption", magic: "LUKS\xba\xbe\0\x02", at: at(0), uuid: { at: 168, field: text(40) } },
 	{ name: "BitLocker encryption", magic: "-FVE-FS-", at: at(3) },
 	{ name: "an LVM2 physical volume", magic: "LVM2 001", at: at(24, 536, 1048, 1560) },
-	{ name: "NTFS", magic: "NTFS    ", at: at(3) },
 	{ name: "exFAT", magic: "EXFAT   ", at: at(3) },
 	// The last ten bytes of the first page, whose size is the architecture's.
 	{ name: "Linux swap", magic: "SWAPSPACE2", at: at(4086, 8182, 16374, 65526), uuid: { at: 1036, field: uuid } },
