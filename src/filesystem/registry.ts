@@ -1,5 +1,6 @@
 import type { ByteSource } from "../bytes/source.js";
 import { btrfs } from "./btrfs/index.js";
+import { exfat } from "./exfat/index.js";
 import { ext } from "./ext/index.js";
 import { fat } from "./fat/index.js";
 import type { Filesystem, FilesystemFormat } from "./filesystem.js";
@@ -7,7 +8,7 @@ import { ntfs } from "./ntfs/index.js";
 import { xfs } from "./xfs/index.js";
 
 /** Every file system that can be read, in the order in which a volume is tried. */
-export const filesystems: readonly FilesystemFormat[] = [ext, xfs, btrfs, ntfs, fat];
+export const filesystems: readonly FilesystemFormat[] = [ext, xfs, btrfs, ntfs, exfat, fat];
 
 /** The file system on `volume`; `undefined` when it is none that can be read. */
 export async function openFilesystem(volume: ByteSource): Promise<Filesystem | undefined> {

@@ -29,8 +29,8 @@ const raidAtEnd = (size: number) => [Math.floor((size - 8192) / 4096) * 4096, Ma
 /**
  * Magics as each format defines them; libblkid looks at the same places. LVM2 and md are documented at
  * https://docs.kernel.org/filesystems/ and https://raid.wiki.kernel.org/index.php/RAID_superblock_formats, LUKS at
- * https://gitlab.com/cryptsetup/cryptsetup/-/wikis/Specification, exFAT at
- * https://learn.microsoft.com/windows/win32/fileio/exfat-specification, ISO 9660 in ECMA-119 8.1.
+ * https://gitlab.com/cryptsetup/cryptsetup/-/wikis/Specification,
+ * ISO 9660 in ECMA-119 8.1.
  */
 const marks: readonly Mark[] = [
 	// First, since the member of a mirror begins like what the mirror holds.
@@ -39,7 +39,6 @@ const marks: readonly Mark[] = [
 	{ name: "LUKS2 encryption", magic: "LUKS\xba\xbe\0\x02", at: at(0), uuid: { at: 168, field: text(40) } },
 	{ name: "BitLocker encryption", magic: "-FVE-FS-", at: at(3) },
 	{ name: "an LVM2 physical volume", magic: "LVM2 001", at: at(24, 536, 1048, 1560) },
-	{ name: "exFAT", magic: "EXFAT   ", at: at(3) },
 	// The last ten bytes of the first page, whose size is the architecture's.
 	{ name: "Linux swap", magic: "SWAPSPACE2", at: at(4086, 8182, 16374, 65526), uuid: { at: 1036, field: uuid } },
 	{ name: "ISO 9660", magic: "CD001", at: at(32769) },

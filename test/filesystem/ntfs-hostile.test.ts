@@ -61,7 +61,7 @@ describe.skipIf(reason !== "")(`damaged and hostile NTFS ${reason}`, () => {
 					}
 				},
 			),
-			{ numRuns: trials(60) },
+			{ numRuns: trials(50) },
 		);
 	});
 
@@ -80,7 +80,7 @@ describe.skipIf(reason !== "")(`damaged and hostile NTFS ${reason}`, () => {
 					bytes.set(before);
 				}
 			}),
-			{ numRuns: trials(40) },
+			{ numRuns: trials(25) },
 		);
 	});
 

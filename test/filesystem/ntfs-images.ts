@@ -74,8 +74,8 @@ export async function fill(root: string, { many = 300, fragments = 300, compress
 	await link(path.join(root, "one/hard"), path.join(root, "hard"));
 	await utimes(path.join(root, "hard"), 0, -86_400);
 	await sparseFile(path.join(root, "holes"), [0, 5000, 100_000, 1 << 20, 3 << 20], 2000, (3 << 20) + 9000);
-	const scattered = Array.from({ length: fragments }, (_, i) => i * 140_000);
-	await sparseFile(path.join(root, "scattered"), scattered, 100, fragments * 140_000);
+	const scattered = Array.from({ length: fragments }, (_, i) => i * 20_000);
+	await sparseFile(path.join(root, "scattered"), scattered, 100, fragments * 20_000);
 	// Two files that grow in turn, so that neither is in one piece.
 	for (let i = 0; i < 40; i++) {
 		for (const name of ["first", "second"]) await appendFile(path.join(root, name), noise(9000, i));

@@ -1,10 +1,11 @@
 import { refused, unsupported } from "../../bytes/errors.js";
 import { type ByteSource, bytesSource, checkRange, readBytes } from "../../bytes/source.js";
+import { validPart } from "../mapped.js";
 import { corrupt } from "./boot.js";
 import { AttributeFlag, AttributeType, COMPRESSION_LZNT1 } from "./layout.js";
 import { decodeLznt1 } from "./lznt1.js";
 import type { NtfsVolume } from "./record.js";
-import { type NtfsFile, plainSource, type Stream, streamOf, validPart } from "./stream.js";
+import { type NtfsFile, plainSource, type Stream, streamOf } from "./stream.js";
 
 /** The unnamed data of a file, named `name`. */
 export async function contents(volume: NtfsVolume, file: NtfsFile, name: string): Promise<ByteSource> {

@@ -1,6 +1,6 @@
 import { refused } from "../../bytes/errors.js";
 import { type ByteSource, bytesSource, readBytes } from "../../bytes/source.js";
-import { type BlockMap, type Extent, type ExtentList, findRun, mappedSource } from "../mapped.js";
+import { type BlockMap, type Extent, type ExtentList, findRun, mappedSource, validPart } from "../mapped.js";
 import { corrupt } from "./boot.js";
 import {
 	AttributeListEntry,
@@ -233,19 +233,4 @@ export function plainSource(volume: NtfsVolume, stream: Stream, name: string, fr
 	if (stream.value !== undefined) return bytesSource(stream.value, name);
 	const stored = mappedSource(stream.map, stream.size, volume.parameters.clusterSize, from, name);
 	return validPart(stored, stream.validLength);
-}
-
-/** What is behind the valid length was never written. */
-export function validPart(stored: ByteSource, validLength: number): ByteSource {
-	if (validLength >= stored.size) return stored;
-	return {
-		name: stored.name,
-		size: stored.size,
-		async read(at, into) {
-			const valid = Math.min(Math.max(validLength - at, 0), into.length);
-			into.fill(0, valid);
-			// The range is checked by reading, also where nothing of it is valid.
-			await stored.read(valid === 0 ? at + into.length : at, into.subarray(0, valid));
-		},
-	};
 }

@@ -1,6 +1,7 @@
 import { cached } from "../../bytes/cache.js";
 import { type ByteSource, readBytes, readUpTo } from "../../bytes/source.js";
 import { viewOf } from "../../bytes/struct.js";
+import { clearBits } from "../bitmap.js";
 import { type Extent, findRun, mappedSource } from "../mapped.js";
 import { corrupt, type NtfsParameters } from "./boot.js";
 import {
@@ -81,19 +82,8 @@ function restartArea(page: Uint8Array) {
 /** Bytes of the clusters that $Bitmap has no bit for. */
 export async function freeBytes(volume: NtfsVolume): Promise<number> {
 	const { clusters, clusterSize } = volume.parameters;
-	const bitmap = await systemData(volume, FileNumber.BITMAP);
-	let free = 0;
-	for (let first = 0; first < clusters; first += PIECE * 8) {
-		const bytes = await readUpTo(bitmap, first / 8, PIECE);
-		for (let i = 0; i < Math.min(bytes.length * 8, clusters - first); i++) {
-			if (!((bytes[i >>> 3] ?? 0) & (1 << (i & 7)))) free++;
-		}
-		if (bytes.length < PIECE) break;
-	}
-	return free * clusterSize;
+	return (await clearBits(await systemData(volume, FileNumber.BITMAP), clusters)) * clusterSize;
 }
-
-const PIECE = 1 << 20;
 
 /** How names are folded that differ in case only: by a table that was written when the volume was made. */
 export function folding(volume: NtfsVolume): () => Promise<(name: string) => string> {
