@@ -41,7 +41,6 @@ const marks: readonly Mark[] = [
 	{ name: "an LVM2 physical volume", magic: "LVM2 001", at: at(24, 536, 1048, 1560) },
 	// The last ten bytes of the first page, whose size is the architecture's.
 	{ name: "Linux swap", magic: "SWAPSPACE2", at: at(4086, 8182, 16374, 65526), uuid: { at: 1036, field: uuid } },
-	{ name: "ISO 9660", magic: "CD001", at: at(32769) },
 	{ name: "SquashFS", magic: "hsqs", at: at(0) },
 ];
 
