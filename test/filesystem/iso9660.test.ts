@@ -142,6 +142,16 @@ describe.skipIf(missing(...tools))(`ISO 9660 as other programs make it ${because
 		});
 	});
 
+	it("a link that genisoimage broke off is damage when it is looked at, not when its folder is listed", async () => {
+		const broken = path.join(folder, "broken");
+		await mkdir(broken);
+		await symlink(`${"t".repeat(200)}/${"u".repeat(250)}/v`, path.join(broken, "link"));
+		await run("genisoimage", "-quiet", "-R", "-o", image, broken);
+		const filesystem = await openIso(bytesSource(await readFile(image), "x.iso"));
+		expect(await filesystem.list("/")).toEqual([{ name: "link", type: "link" }]);
+		await expect(filesystem.stat("/link")).rejects.toMatchObject({ kind: "damaged", file: "x.iso" });
+	});
+
 	it("any change to descriptors and directories is an error or harmless", async () => {
 		await run("genisoimage", "-quiet", "-R", "-J", "-o", image, source);
 		const bytes = new Uint8Array(await readFile(image));

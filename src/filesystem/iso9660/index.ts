@@ -36,6 +36,7 @@ async function filesystem(volume: IsoVolume): Promise<Filesystem> {
 			child: (directory, name, path) => directories.find(directory, name, path),
 			/** Without Rock Ridge as Linux mounts it by default. */
 			stat({ type, size, mtime, rock }) {
+				if (rock.damage) throw rock.damage;
 				const target = type === "link" ? (rock.target ?? "") : undefined;
 				return {
 					type,
@@ -50,6 +51,7 @@ async function filesystem(volume: IsoVolume): Promise<Filesystem> {
 			list: async (directory, path) =>
 				Array.from(await directories.list(directory, path), ({ name, type }) => ({ name, type })),
 			open({ extents, size, rock, at }, path) {
+				if (rock.damage) throw rock.damage;
 				if (rock.unread !== undefined) {
 					throw unsupported(`${path} ${rock.unread}, which Anyvisor cannot read`, { file: name, offset: at });
 				}

@@ -1,3 +1,4 @@
+import type { AnyvisorError } from "../../bytes/errors.js";
 import { readBytes } from "../../bytes/source.js";
 import { viewOf } from "../../bytes/struct.js";
 import { Continuation, NameFlag, PosixAttributes, SystemUseHeader, TimeFlag } from "./layout.js";
@@ -18,6 +19,8 @@ export interface RockRidge {
 	isRelocated?: boolean;
 	/** Why the data are not what a program reads. */
 	unread?: string;
+	/** The rest is not to be understood: genisoimage breaks off long targets of links. */
+	damage?: AnyvisorError;
 }
 
 const MOST_CONTINUATIONS = 64;
@@ -43,7 +46,7 @@ export async function readRockRidge(volume: IsoVolume, bytes: Uint8Array, at: nu
 			// Padding.
 			if (length === 0 || signature === "ST") break;
 			if (length < SystemUseHeader.size || offset + length > part.length) {
-				throw corrupt(volume.name, place + offset, `an entry of Rock Ridge has ${length} bytes`);
+				return { ...found, damage: corrupt(volume.name, place + offset, `an entry of Rock Ridge has ${length} bytes`) };
 			}
 			const data = part.subarray(offset + SystemUseHeader.size, offset + length);
 			if (signature === "CE") next = Continuation.parse(data, 0, volume.name, place + offset);
