@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { appendFile, mkdir, rm, truncate, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { setTimeout } from "node:timers/promises";
 import type { ByteSource } from "../../src/bytes/source.js";
 import { exfat } from "../../src/filesystem/exfat/index.js";
 import type { Filesystem } from "../../src/filesystem/filesystem.js";
@@ -25,6 +26,8 @@ async function attached<T>(image: string, sectorSize: number, work: (device: str
 		return await work(device);
 	} finally {
 		await run("losetup", "-d", device);
+		// Only when whoever mounted it has closed it as well, all of it is written.
+		while ((await run("losetup", "-j", image)) !== "") await setTimeout(10);
 	}
 }
 

@@ -8,6 +8,7 @@ import { run, temporaryFolder, trials } from "../support/tools.js";
 import { fill, mkfsExfat, mounted, openExfat, unmountable } from "./exfat-images.js";
 import { explore, tolerate } from "./explore.js";
 import { filesystemTree, folderTree, noise, openFile } from "./ext-images.js";
+import { grow } from "./grow.js";
 
 const folder = await temporaryFolder();
 const image = path.join(folder, "fs.img");
@@ -16,8 +17,8 @@ const reason = unmountable(folder);
 
 describe.skipIf(reason !== "")(`exFAT as exfat-fuse writes it ${reason}`, () => {
 	it.each([
-		["-L Štítek", 512, 700],
-		["-c 512", 512, 300],
+		["-L Štítek", 512, 500],
+		["-c 512", 512, 100],
 		["-c 128K", 512, 50],
 		["-c 4K -L four", 4096, 50],
 	])("mkfs.exfat %s, sectors of %i", async (options, sectorSize, many) => {
@@ -47,6 +48,20 @@ describe.skipIf(reason !== "")(`exFAT as exfat-fuse writes it ${reason}`, () => 
 		}
 		expect(await run("fsck.exfat", "-n", image)).toContain("clean");
 	});
+});
+
+describe.skipIf(reason !== "")(`exFAT that grew ${reason}`, () => {
+	it.each(Array.from({ length: trials(1) }, (_, i) => i + Number(process.env["FC_SEED"] ?? 1)))(
+		"at random, seed %i",
+		async (seed) => {
+			await mkfsExfat(image, ["-c 512", "-c 4K", "-c 32K"][seed % 3] ?? "", 64);
+			const expected = await mounted(image, at, async () => {
+				await grow(at, seed, 100, ["a", "b", "a/c"]);
+				return folderTree(at);
+			});
+			expect(await filesystemTree(await openExfat(bytesSource(await readFile(image))))).toEqual(expected);
+		},
+	);
 });
 
 /** How long it took to see all that can be seen, in milliseconds. */

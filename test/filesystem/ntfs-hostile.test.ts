@@ -61,7 +61,7 @@ describe.skipIf(reason !== "")(`damaged and hostile NTFS ${reason}`, () => {
 					}
 				},
 			),
-			{ numRuns: trials(50) },
+			{ numRuns: trials(40) },
 		);
 	});
 

@@ -3,9 +3,10 @@ import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { bytesSource } from "../../src/bytes/source.js";
 import { ntfs } from "../../src/filesystem/ntfs/index.js";
-import { because, missing, run, temporaryFolder } from "../support/tools.js";
+import { because, missing, run, temporaryFolder, trials } from "../support/tools.js";
 import { filesystemTree, folderTree, noise, openFile, readAll } from "./ext-images.js";
-import { fill, mkntfs, mounted, openNtfs, prose, reparse, unmountable } from "./ntfs-images.js";
+import { grow } from "./grow.js";
+import { compress, fill, mkntfs, mounted, openNtfs, prose, reparse, unmountable } from "./ntfs-images.js";
 
 const folder = await temporaryFolder();
 const image = path.join(folder, "fs.img");
@@ -17,11 +18,11 @@ describe.skipIf(reason !== "")(`NTFS as ntfs-3g writes it ${reason}`, () => {
 
 	it.each([
 		["-L a_label", {}],
-		["-c 512", { fragments: 800 }],
+		["-c 512", { fragments: 600 }],
 		["-c 2048 -C", { many: 50 }],
 		["-s 4096 -c 4096", { many: 150 }],
-		["-c 65536", { compress: false, many: 150 }],
-		["-c 2097152", { compress: false, many: 50, fragments: 5 }],
+		["-c 65536", { packed: false, many: 150 }],
+		["-c 2097152", { packed: false, many: 50, fragments: 5 }],
 	])("mkntfs %s", async (options, how) => {
 		await mkntfs(image, options, options.includes("2097152") ? 1024 : 64);
 		const expected = await mounted(image, at, async () => {
@@ -43,6 +44,19 @@ describe.skipIf(reason !== "")(`NTFS as ntfs-3g writes it ${reason}`, () => {
 		// The runs of this one do not fit its own record.
 		expect(await run("ntfsinfo", "-F", "scattered", image)).toContain("$ATTRIBUTE_LIST");
 	});
+
+	it.each(Array.from({ length: trials(1) }, (_, i) => i + Number(process.env["FC_SEED"] ?? 1)))(
+		"a tree grown at random, seed %i",
+		async (seed) => {
+			await mkntfs(image, ["", "-c 1024", "-c 512", "-c 8192"][seed % 4] ?? "", 64);
+			const expected = await mounted(image, at, async () => {
+				await compress(path.join(at, "packed"));
+				await grow(at, seed, 120, ["packed", "plain", "plain/below"]);
+				return folderTree(at);
+			});
+			expect(await filesystemTree(await opened())).toEqual(expected);
+		},
+	);
 
 	it("finds names in a directory of ten thousand whatever their case, and reads little for it", async () => {
 		const names = Array.from({ length: 10_500 }, (_, i) => `Name ${i} ${"ž".repeat(i % 60)}`);
