@@ -69,3 +69,18 @@ export function mappedSource(
 	};
 	return source;
 }
+
+/** What is behind the valid length was never written. */
+export function validPart(stored: ByteSource, validLength: number): ByteSource {
+	if (validLength >= stored.size) return stored;
+	return {
+		name: stored.name,
+		size: stored.size,
+		async read(at, into) {
+			const valid = Math.min(Math.max(validLength - at, 0), into.length);
+			into.fill(0, valid);
+			// The range is checked by reading, also where nothing of it is valid.
+			await stored.read(valid === 0 ? at + into.length : at, into.subarray(0, valid));
+		},
+	};
+}

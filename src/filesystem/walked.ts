@@ -64,10 +64,10 @@ export function walked<N extends { readonly type: FileType }>(
 const REMEMBERED = 256;
 
 /** Reads what has a number; of directories, which every path leads through, the same few are kept. */
-export function rememberDirectories<N extends { readonly type: FileType }>(
-	read: (number: number, referrer: number) => Promise<N>,
-): (number: number, referrer: number) => Promise<N> {
-	const kept = new Map<number, N>();
+export function rememberDirectories<K, N extends { readonly type: FileType }>(
+	read: (number: K, referrer: number) => Promise<N>,
+): (number: K, referrer: number) => Promise<N> {
+	const kept = new Map<K, N>();
 	return async (number, referrer) => {
 		const known = kept.get(number);
 		if (known !== undefined) return known;

@@ -102,7 +102,8 @@ export function parseDirectory({ bytes }: Directory): { entries: Entry[]; label?
 const short11 = (raw: Uint8Array) =>
 	(shortName(raw.subarray(0, 8), 0).padEnd(8) + shortName(raw.subarray(8), 0)).trimEnd();
 
-function secondsOf(date: number, time: number): number {
+/** Seconds since 1970 of FAT's date and time. */
+export function secondsOf(date: number, time: number): number {
 	const day = Date.UTC(1980 + (date >>> 9), ((date >>> 5) & 0x0f) - 1, date & 0x1f);
 	return day / 1000 + (time >>> 11) * 3600 + ((time >>> 5) & 0x3f) * 60 + (time & 0x1f) * 2;
 }

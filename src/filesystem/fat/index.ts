@@ -6,7 +6,7 @@ import { type Entry, parseDirectory, readDirectory } from "./directory.js";
 import { editFat } from "./edit.js";
 import { clusterAt, type Geometry, readGeometry } from "./geometry.js";
 import { attribute } from "./layout.js";
-import { sameName } from "./names.js";
+import { sameName, serialOf } from "./names.js";
 import { AllocationTable, extentsOf } from "./table.js";
 
 /** FAT12, FAT16 and FAT32 with long names. Names are found whatever their case, by their short form as well. */
@@ -54,7 +54,7 @@ function filesystem(
 
 	return {
 		kind: geometry.kind,
-		uuid: geometry.volumeId === 0 ? "" : hexGroups(geometry.volumeId),
+		uuid: geometry.volumeId === 0 ? "" : serialOf(geometry.volumeId),
 		label: label ?? (geometry.label === "NO NAME" ? "" : geometry.label),
 
 		async stat(path) {
@@ -102,10 +102,4 @@ function statOf(entry: Entry): FileStat {
 		gid: 0,
 		mtime: entry.mtime,
 	};
-}
-
-/** `ABCD-1234`, as in /dev/disk/by-uuid. */
-function hexGroups(volumeId: number): string {
-	const digits = volumeId.toString(16).toUpperCase().padStart(8, "0");
-	return `${digits.slice(0, 4)}-${digits.slice(4)}`;
 }

@@ -131,3 +131,9 @@ export function makeShortName(name: string, taken: (raw: Uint8Array) => boolean)
 		if (!taken(raw)) return { raw, exact: false };
 	}
 }
+
+/** `ABCD-1234`, as in /dev/disk/by-uuid. */
+export function serialOf(volumeId: number): string {
+	const digits = volumeId.toString(16).toUpperCase().padStart(8, "0");
+	return `${digits.slice(0, 4)}-${digits.slice(4)}`;
+}

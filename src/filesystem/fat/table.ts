@@ -22,6 +22,12 @@ const formats = {
 	fat12: { bits: 12, highest: 0xfff },
 	fat16: { bits: 16, highest: 0xffff },
 	fat32: { bits: 32, highest: 0x0fffffff },
+	exfat: { bits: 32, highest: 0xffffffff },
+};
+
+/** What of a volume the table needs. */
+type TableGeometry = Pick<Geometry, "clusters" | "tableSize" | "tableAt" | "tablesAt"> & {
+	readonly kind: keyof typeof formats;
 };
 
 /** A FAT12 table (at most 6 KiB) lies in the first chunk; the entries of others are aligned. */
@@ -53,14 +59,14 @@ export function extentsOf(runs: readonly Run[], placeOf: (cluster: number) => nu
  */
 export class AllocationTable {
 	readonly #volume: ByteSource;
-	readonly #geometry: Geometry;
+	readonly #geometry: TableGeometry;
 	readonly #bits: number;
 	/** Marks the last cluster of a chain; the seven values below do so too. */
 	readonly endOfChain: number;
 	/** In the order of their last use. */
 	readonly #chunks = new Map<number, Chunk>();
 
-	constructor(volume: ByteSource, geometry: Geometry) {
+	constructor(volume: ByteSource, geometry: TableGeometry) {
 		this.#volume = volume;
 		this.#geometry = geometry;
 		const { bits, highest } = formats[geometry.kind];
@@ -152,7 +158,7 @@ export class AllocationTable {
 				{
 					file: this.#volume.name,
 					offset: this.#geometry.tableAt,
-					hint: "Repair a copy with fsck.vfat.",
+					hint: `Repair a copy with ${this.#geometry.kind === "exfat" ? "fsck.exfat" : "fsck.vfat"}.`,
 				},
 			);
 		}
@@ -167,7 +173,7 @@ export class AllocationTable {
 
 	#get({ view }: Chunk, cluster: number): number {
 		const at = this.#offset(cluster) % chunkSize;
-		if (this.#bits === 32) return view.getUint32(at, true) & this.endOfChain;
+		if (this.#bits === 32) return (view.getUint32(at, true) & this.endOfChain) >>> 0;
 		const value = view.getUint16(at, true);
 		return this.#bits === 12 && cluster % 2 === 1 ? value >>> 4 : value & this.endOfChain;
 	}
