@@ -44,6 +44,8 @@ const marks: readonly Mark[] = [
 	// The last ten bytes of the first page, whose size is the architecture's.
 	{ name: "Linux swap", magic: "SWAPSPACE2", at: at(4086, 8182, 16374, 65526), uuid: { at: 1036, field: uuid } },
 	{ name: "ISO 9660", magic: "CD001", at: at(32769) },
+	{ name: "UFS", magic: "\x54\x19\x01\0", at: at(8192 + 1372) },
+	{ name: "UFS", magic: "\x19\x01\x54\x19", at: at(65536 + 1372) },
 	{ name: "SquashFS", magic: "hsqs", at: at(0) },
 ];
 
