@@ -2,6 +2,7 @@ import { damaged } from "../bytes/errors.js";
 import { type ByteSource, readBytes, readUpTo } from "../bytes/source.js";
 import { array, bytes, struct, u8, u16, u32, type Value } from "../bytes/struct.js";
 import { isFileSystemBootSector } from "./boot-sector.js";
+import { isBsdSlice, partitionsOf } from "./bsd.js";
 import type { Volume, VolumeScheme } from "./volume.js";
 import { volumeSource } from "./window.js";
 
@@ -79,7 +80,15 @@ export const mbr: VolumeScheme = {
 				hint: "Compare the file's size with the original's: the table may be cut off.",
 			});
 		}
-		return [...found, ...logical].map((partition) => volume(disk, sectorSize, table.uniqueMbrDiskSignature, partition));
+		const volumes = [...found, ...logical].map((partition) => {
+			return volume(disk, sectorSize, table.uniqueMbrDiskSignature, partition);
+		});
+		// Linux numbers what is in the slices of the BSDs behind the logical partitions.
+		for (const slice of volumes.filter(isBsdSlice)) {
+			const last = Math.max(4, ...volumes.map(({ number }) => number));
+			volumes.push(...((await partitionsOf(disk, sectorSize, slice, last + 1)) ?? []));
+		}
+		return volumes;
 	},
 };
 

@@ -1,5 +1,6 @@
 import type { ByteSource } from "../bytes/source.js";
 import { assembleAll, type Keys, type VolumeAssembly } from "./assembly.js";
+import { bsd } from "./bsd.js";
 import { gpt } from "./gpt.js";
 import { luks } from "./luks/index.js";
 import { lvm2 } from "./lvm2/index.js";
@@ -10,7 +11,7 @@ import type { Volume, VolumeScheme } from "./volume.js";
 import { wholeDisk } from "./whole-disk.js";
 
 /** In the order in which a disk is tried; the last one takes every disk. */
-export const volumeSchemes: readonly VolumeScheme[] = [gpt, mbr, wholeDisk];
+export const volumeSchemes: readonly VolumeScheme[] = [gpt, mbr, bsd, wholeDisk];
 
 /** In the order in which they take volumes: half of a mirror looks like a physical volume of its own. */
 export const volumeAssemblies: readonly VolumeAssembly[] = [md, luks, lvm2];

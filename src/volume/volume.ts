@@ -4,11 +4,11 @@ import type { ByteSource } from "../bytes/source.js";
 export interface Volume {
 	/** Position on its disk as Linux numbers it: partition 1, 2, … 5 and up for logical ones; 0 for the whole disk. */
 	readonly number: number;
-	readonly scheme: "gpt" | "mbr" | "whole-disk" | "lvm2" | "md" | "luks";
+	readonly scheme: "gpt" | "mbr" | "bsd" | "whole-disk" | "lvm2" | "md" | "luks";
 	/** Byte offset on the disk; 0 where it was assembled. */
 	readonly at: number;
 	readonly size: number;
-	/** GPT type GUID (lower case), or MBR type as two hex digits. */
+	/** GPT type GUID (lower case), or MBR or BSD type as two hex digits. */
 	readonly type: string;
 	/** PARTUUID as Linux spells it: the GPT partition GUID, or `<disk signature>-<number>` for MBR. */
 	readonly partUuid?: string;

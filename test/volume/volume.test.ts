@@ -422,7 +422,7 @@ describe.skipIf(corpus === undefined)(`real disks of other projects ${corpusReas
 		["log2timeline+dfvfs/test_data/tsk_volume_system.raw.gz", ["mbr 1 512 179200 83", "mbr 5 180224 1294336 83"]],
 		["libguestfs+libguestfs/test-data/files/mbr-ext2-empty.img.gz", ["mbr 1 512 1474048 83"]],
 		[`${dissect}/apm.bin`, ["whole-disk 0 0 2048"]],
-		[`${dissect}/bsd.bin`, ["whole-disk 0 0 4608"]],
+		[`${dissect}/bsd.bin`, ["bsd 1 2048 512 07", "bsd 2 3072 512 01", "bsd 3 4096 512 1b"]],
 		["log2timeline+dfvfs/test_data/ímynd.dd", ["whole-disk 0 0 102400"]],
 	])("%s", async (name, volumes) => {
 		const lines = (await readVolumes(await read(name), 512)).map(
