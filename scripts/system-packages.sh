@@ -13,7 +13,7 @@ packages=(
 	linux-image-amd64 initramfs-tools dracut-core busybox-static grub-common
 	e2fsprogs dosfstools mtools fdisk gdisk xfsprogs btrfs-progs lvm2 mdadm thin-provisioning-tools cpio kmod
 	# judges of what is read and written
-	qemu-utils 7zip libvhdi-utils python3-libvhdi libxml2-utils xva-img libvirt-daemon libvirt-clients xz-utils zstd lz4 lzop bzip2
+	qemu-utils 7zip libvhdi-utils python3-libvhdi python3-yaml libxml2-utils xva-img libvirt-daemon libvirt-clients xz-utils zstd lz4 lzop bzip2
 	libvmdk-utils file strace
 	# edits file systems that nothing here can edit
 	libguestfs-tools

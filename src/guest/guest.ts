@@ -37,7 +37,7 @@ export interface Esp {
 	readonly loaders: readonly string[];
 }
 
-export type Generator = "initramfs-tools" | "dracut" | "mkinitcpio";
+export type Generator = "initramfs-tools" | "dracut" | "mkinitcpio" | "mkinitfs" | "booster";
 
 export interface LinuxKernel {
 	readonly version: string;
@@ -78,6 +78,8 @@ export interface Initramfs {
 	readonly before: readonly string[];
 	/** `unknown` where neither a marker file nor the layout tells. */
 	readonly generator: Generator | "unknown";
+	/** Its init is systemd, as in dracut's and one flavour of mkinitcpio's. */
+	readonly systemd: boolean;
 	/** Each archive concatenated in {@link path}, in order. `at` and `length` in bytes of the file, padding left out. */
 	readonly segments: readonly {
 		readonly at: number;
@@ -106,6 +108,8 @@ export interface Initramfs {
 	 * below `lib/` would replace the link that `lib` is in merged-/usr images.
 	 */
 	readonly modulesDirectory: string;
+	/** Text of booster's configuration in it, which says what each module needs. */
+	readonly configuration?: string;
 }
 
 export interface BootLoader {
