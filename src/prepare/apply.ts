@@ -51,7 +51,9 @@ export async function apply(
 		edits.set(filesystem, known);
 		known.list.push({ folders, path, ...(await contentsOf(change, guest, tree)) });
 	}
-	for (const { mount, filesystem } of tree.mounts) await assertRoom(filesystem, mount, edits.get(filesystem)?.list);
+	for (const { mount, filesystem } of tree.mounts) {
+		if (edits.has(filesystem)) await assertRoom(filesystem, mount, onVolumeOf(filesystem, edits));
+	}
 	for (const { open, list } of edits.values()) await carryOut(list, await open(), now);
 }
 
@@ -74,7 +76,17 @@ function notEditable({ mount, filesystem }: Resolved, path: string): never {
 	});
 }
 
-async function assertRoom(filesystem: Filesystem, mount: string, edits: readonly Edit[] = []): Promise<void> {
+/** Subvolumes of one volume share what is free. */
+function onVolumeOf(
+	filesystem: Filesystem,
+	edits: ReadonlyMap<Filesystem, { readonly list: readonly Edit[] }>,
+): readonly Edit[] {
+	const shared = (other: Filesystem) =>
+		other === filesystem || (filesystem.subvolume !== undefined && other.uuid === filesystem.uuid);
+	return [...edits].flatMap(([other, { list }]) => (shared(other) ? list : []));
+}
+
+async function assertRoom(filesystem: Filesystem, mount: string, edits: readonly Edit[]): Promise<void> {
 	const needed = edits.reduce((sum, { contents, folders }) => {
 		return sum + contents.length + (1 + folders.length) * overhead;
 	}, 0);
@@ -85,7 +97,7 @@ async function assertRoom(filesystem: Filesystem, mount: string, edits: readonly
 			`${mount} in the guest has ${free} bytes free, but up to ${needed} are needed`,
 			{
 				file: mount,
-				hint: `Free space on ${mount} in the guest (old kernels are the usual cause), then try again.`,
+				hint: `Remove old kernels in the guest, or enlarge what is mounted at ${mount}, then try again.`,
 			},
 		);
 	}
