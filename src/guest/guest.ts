@@ -50,6 +50,8 @@ export interface LinuxKernel {
 	readonly modules: ModuleIndex;
 	/** Absent where the kernel boots without one, or where it cannot be read: {@link problems} then says why. */
 	readonly initramfs?: Initramfs;
+	/** Others that boot entries load with this kernel or a copy of it: dracut's rescue image, mkinitcpio's fallback. */
+	readonly otherInitramfs?: readonly Pick<Initramfs, "path" | "before">[];
 	/** What is wrong with this kernel's files, one sentence each. */
 	readonly problems: readonly string[];
 }

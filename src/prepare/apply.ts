@@ -3,6 +3,7 @@ import type { Editor, Filesystem } from "../filesystem/filesystem.js";
 import type { GuestTree, Resolved } from "../filesystem/tree.js";
 import type { LinuxGuest } from "../guest/guest.js";
 import type { Change, ReplaceLines } from "./change.js";
+import { initramfsOf } from "./initramfs-of.js";
 import { joinLines, splitLines } from "./lines.js";
 import { overlayArchive } from "./overlay-archive.js";
 
@@ -132,10 +133,12 @@ async function contentsOf(
 	switch (change.action) {
 		case "append-modules": {
 			const kernel = guest.kernels.find(({ version }) => version === change.kernel);
-			if (!kernel?.initramfs) throw damaged(`The guest has no initramfs for kernel ${change.kernel}`, { file: path });
-			const modules = change.modules.map(({ name }) => name);
-			const contents = await overlayArchive(tree, kernel, kernel.initramfs, modules);
-			return { append: true, contents, mode: 0o600 };
+			for await (const initramfs of kernel ? initramfsOf(tree, kernel) : []) {
+				if (kernel === undefined || initramfs.path !== path) continue;
+				const modules = change.modules.map(({ name }) => name);
+				return { append: true, contents: await overlayArchive(tree, kernel, initramfs, modules), mode: 0o600 };
+			}
+			throw damaged(`The guest has no initramfs for kernel ${change.kernel}`, { file: path });
 		}
 		case "write-file":
 			return { append: false, contents: new TextEncoder().encode(change.contents), mode: change.mode };

@@ -202,6 +202,38 @@ describe("kernels and what they boot with", () => {
 		]);
 	});
 
+	it("names what else boots a kernel: a rescue image by what its kernel says, and a fallback", async () => {
+		const release = "6.6.1-arch1-1";
+		const entry = (title: string, kernel: string, initrd: string) =>
+			`menuentry ${title} { linux /boot/${kernel} rw\n initrd /boot/ucode.img /boot/${initrd} }\n`;
+		const guest = await detect({
+			...base,
+			[`/boot/vmlinuz-${release}`]: kernelImage(release),
+			"/boot/vmlinuz-0-rescue-0123": kernelImage(release),
+			"/boot/vmlinuz-0-rescue-4567": kernelImage("5.0.0-gone"),
+			"/boot/ucode.img": archive([folder("kernel")]),
+			...Object.fromEntries(
+				["own", "fallback", "rescue", "gone"].map((name) => [`/boot/${name}.img`, initramfs(release, "ahci")]),
+			),
+			"/boot/grub/grub.cfg":
+				entry("own", `vmlinuz-${release}`, "own.img") +
+				entry("fallback", `vmlinuz-${release}`, "fallback.img") +
+				entry("rescue", "vmlinuz-0-rescue-0123", "rescue.img") +
+				entry("old", "vmlinuz-0-rescue-4567", "gone.img") +
+				entry("lost", `vmlinuz-${release}`, "lost.img"),
+		});
+		expect(guest.kernels).toHaveLength(1);
+		const before = ["/boot/ucode.img"];
+		expect(guest.kernels[0]).toMatchObject({
+			version: release,
+			initramfs: { path: "/boot/own.img", before },
+			otherInitramfs: [
+				{ path: "/boot/fallback.img", before },
+				{ path: "/boot/rescue.img", before },
+			],
+		});
+	});
+
 	it("finds paths of the boot partition at /boot, and those of a btrfs volume below its subvolume", async () => {
 		const boot = memoryFilesystem({
 			"/vmlinuz-6.6.1-arch1-1": "k",

@@ -81,8 +81,7 @@ class KernelImages {
 		]);
 		const releases = new Map<string, string>();
 		for (const path of [...paths].filter((path) => !isRescue(path)).slice(0, mostKernels)) {
-			if ((await this.#tree.stat(path))?.type !== "file") continue;
-			const release = await readKernelRelease(await this.#tree.open(path));
+			const release = await releaseOf(this.#tree, path);
 			if (release !== undefined && !releases.has(release)) {
 				releases.set(release, (await this.#tree.resolve(path))?.guestPath ?? path);
 			}
@@ -107,9 +106,9 @@ async function readKernel(
 	const modules = await readModuleIndex(tree, modulesDirectory);
 	const initramfs = await attempt(problems, async () => {
 		const paths = await findInitrds(tree, entry, version, image, problems);
-		const files = await Promise.all(paths.map(async (path) => ({ path, source: await tree.open(path) })));
-		return readInitramfs(files, version);
+		return openInitramfs(tree, paths, version);
 	});
+	const others = await attempt(problems, () => findOthers(tree, boot, version, image, initramfs?.path));
 	return {
 		version,
 		image,
@@ -117,9 +116,39 @@ async function readKernel(
 		cmdline: entry?.cmdline ?? "",
 		modules,
 		...(initramfs && { initramfs }),
+		...(others?.length && { otherInitramfs: others }),
 		problems,
 	};
 }
+
+/** Reads the initramfs that the files at `paths` make together. */
+export async function openInitramfs(tree: GuestTree, paths: readonly string[], version: string) {
+	return readInitramfs(
+		await Promise.all(paths.map(async (path) => ({ path, source: await tree.open(path) }))),
+		version,
+	);
+}
+
+async function findOthers(
+	tree: GuestTree,
+	boot: BootLoader,
+	version: string,
+	image: string,
+	own: string | undefined,
+): Promise<LinuxKernel["otherInitramfs"]> {
+	const found = new Map<string, { path: string; before: readonly string[] }>();
+	for (const { kernel, initrds } of boot.entries) {
+		const path = initrds.at(-1);
+		if (path === undefined || path === own || found.has(path) || found.size >= mostKernels) continue;
+		if (kernel !== image && !(isRescue(kernel) && (await releaseOf(tree, kernel)) === version)) continue;
+		const files = await Promise.all(initrds.map(async (name) => (await tree.stat(name))?.type));
+		if (files.every((type) => type === "file")) found.set(path, { path, before: initrds.slice(0, -1) });
+	}
+	return [...found.values()];
+}
+
+const releaseOf = async (tree: GuestTree, path: string) =>
+	(await tree.stat(path))?.type === "file" ? readKernelRelease(await tree.open(path)) : undefined;
 
 /** Paths of what is unpacked before the kernel's first program, links followed. */
 async function findInitrds(
