@@ -202,6 +202,33 @@ describe("kernels and what they boot with", () => {
 		]);
 	});
 
+	it("takes a kernel without modules, by the list of what is built in", async () => {
+		const own = "/lib/modules/6.6.9-all";
+		const guest = await detect({
+			"/etc/os-release": "ID=test",
+			"/boot/vmlinuz-6.6.9-all": kernelImage("6.6.9-all"),
+			[`${own}/modules.builtin`]: "kernel/drivers/block/virtio_blk.ko\n",
+			[`${own}/modules.builtin.modinfo`]: "virtio_blk.alias=virtio:d00000002v*\0",
+			"/lib/modules/5.0.0-removed/modules.builtin": "kernel/x.ko\n",
+		});
+		expect(guest.problems).toEqual([]);
+		expect(guest.kernels).toMatchObject([{ version: "6.6.9-all", problems: [] }]);
+		expect(guest.kernels[0]?.modules).toMatchObject({
+			builtin: new Set(["virtio_blk"]),
+			aliases: [["virtio:d00000002v*", "virtio_blk"]],
+			paths: new Map(),
+		});
+		expect(guest.kernels[0]?.initramfs).toBeUndefined();
+	});
+
+	it("says so where nothing tells what a kernel without modules has", async () => {
+		const guest = await detect({ "/etc/os-release": "ID=test", "/boot/vmlinuz": kernelImage("6.6.9-all") });
+		expect(guest.kernels).toEqual([]);
+		expect(guest.problems).toEqual([
+			"/boot/vmlinuz is kernel 6.6.9-all: it has no modules, and nothing says which drivers are built in",
+		]);
+	});
+
 	it("names what else boots a kernel: a rescue image by what its kernel says, and a fallback", async () => {
 		const release = "6.6.1-arch1-1";
 		const entry = (title: string, kernel: string, initrd: string) =>

@@ -23,27 +23,40 @@ export async function readKernels(
 	const images = new KernelImages(tree, boot);
 	const kernels: LinuxKernel[] = [];
 	for (const version of [...directories.keys()].sort(compareVersions).reverse().slice(0, mostKernels)) {
-		const directory = directories.get(version) ?? "";
+		const { directory, modular } = directories.get(version) ?? { directory: "", modular: false };
 		const image = await images.find(version, directory);
 		if (image === undefined) {
-			problems.push(`${directory} has the modules of a kernel whose image is nowhere to be found`);
+			if (modular) problems.push(`${directory} has the modules of a kernel whose image is nowhere to be found`);
 			continue;
 		}
 		const kernel = await attempt(problems, () => readKernel(tree, boot, version, directory, image));
 		if (kernel) kernels.push(kernel);
 	}
+	if (directories.size === 0) {
+		for (const [release, image] of await images.byRelease()) {
+			problems.push(`${image} is kernel ${release}: it has no modules, and nothing says which drivers are built in`);
+		}
+	}
 	return kernels;
 }
 
-/** Version to directory, links followed. A directory without an index is what a removed kernel left behind. */
-async function findModuleDirectories(tree: GuestTree): Promise<ReadonlyMap<string, string>> {
-	const found = new Map<string, string>();
+interface ModulesDirectory {
+	/** Links followed. */
+	readonly directory: string;
+	/** Without an index of modules there may be a list of what is built in: of a kernel that has no modules at all. */
+	readonly modular: boolean;
+}
+
+/** By version. A directory with neither is what a removed kernel left behind. */
+async function findModuleDirectories(tree: GuestTree): Promise<ReadonlyMap<string, ModulesDirectory>> {
+	const found = new Map<string, ModulesDirectory>();
 	for (const parent of ["/lib/modules", "/usr/lib/modules"]) {
 		for (const { name } of (await tree.listIfExists(parent)).slice(0, mostDirectories)) {
 			const place = found.has(name) ? undefined : await tree.resolve(`${parent}/${name}`);
 			if (!place) continue;
 			const isFile = async (index: string) => (await tree.stat(`${place.guestPath}/${index}`))?.type === "file";
-			if ((await isFile("modules.dep")) || (await isFile("modules.dep.bin"))) found.set(name, place.guestPath);
+			const modular = (await isFile("modules.dep")) || (await isFile("modules.dep.bin"));
+			if (modular || (await isFile("modules.builtin"))) found.set(name, { directory: place.guestPath, modular });
 		}
 	}
 	return found;
@@ -68,8 +81,13 @@ class KernelImages {
 		for (const path of [...usual, ...named, `${directory}/vmlinuz`]) {
 			if ((await this.#tree.stat(path))?.type === "file") return (await this.#tree.resolve(path))?.guestPath;
 		}
+		return (await this.byRelease()).get(version);
+	}
+
+	/** Paths of images that say their release. */
+	async byRelease(): Promise<ReadonlyMap<string, string>> {
 		this.#byRelease ??= await this.#readReleases();
-		return this.#byRelease.get(version);
+		return this.#byRelease;
 	}
 
 	/** Images whose names say nothing, such as Arch's vmlinuz-linux, by what they themselves say. */
