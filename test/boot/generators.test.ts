@@ -9,8 +9,8 @@ import { hypervisors } from "../../src/hypervisor/registry.js";
 import { planDropIns } from "../../src/prepare/rules/drop-in.js";
 import { hostKernel, hostKernelReason } from "../guest/support/host.js";
 import { memoryTree } from "../guest/support/memory.js";
+import { guestWith, initramfsOf, kernelIn } from "../prepare/support.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
-import { guestWith, initramfsOf, kernelIn } from "./support.js";
 
 const version = hostKernel ?? "";
 const directory = `/lib/modules/${version}`;
