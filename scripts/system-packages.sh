@@ -15,7 +15,7 @@ packages=(
 	ntfs-3g exfatprogs exfat-fuse genisoimage xorriso libarchive-tools erofs-utils f2fs-tools jfsutils nilfs-tools reiserfsprogs
 	squashfs-tools udftools
 	# judges of what is read and written
-	qemu-utils 7zip libvhdi-utils python3-libvhdi libxml2-utils xva-img libvirt-daemon libvirt-clients xz-utils zstd lz4 lzop bzip2
+	qemu-utils 7zip libvhdi-utils python3-libvhdi python3-yaml libxml2-utils xva-img libvirt-daemon libvirt-clients xz-utils zstd lz4 lzop bzip2
 	libvmdk-utils file strace
 	# edits file systems that nothing here can edit
 	libguestfs-tools

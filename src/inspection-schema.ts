@@ -52,6 +52,7 @@ const initramfsSchema = z.strictObject({
 	path: z.string(),
 	size: bytes,
 	generator: z.string(),
+	systemd: z.boolean().describe("whether its init is systemd"),
 	compression: z.array(z.string()).describe("of each concatenated archive, in order"),
 	modules: z.array(z.string()),
 });

@@ -54,6 +54,7 @@ function guestDocument(guest: LinuxGuest): Inspection["guest"] {
 					path: kernel.initramfs.path,
 					size: kernel.initramfs.size,
 					generator: kernel.initramfs.generator,
+					systemd: kernel.initramfs.systemd,
 					compression: kernel.initramfs.segments.map(({ compression }) => compression),
 					modules: [...kernel.initramfs.modules.keys()].sort(),
 				}

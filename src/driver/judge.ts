@@ -10,6 +10,7 @@ import {
 	bootsFrom,
 	fixableDisk,
 	networkReason,
+	unknownGeneratorReason,
 	unverifiedReason,
 } from "./reasons.js";
 import type { Verdict } from "./verdict.js";
@@ -60,6 +61,7 @@ export function judge(guest: LinuxGuest, hypervisor: Hypervisor, options: JudgeO
 				.toSorted((one, other) => verdicts.indexOf(other.verdict) - verdicts.indexOf(one.verdict))
 				.flatMap(({ reasons }) => reasons),
 			...unverifiedReason(judged.filter((device) => chosen.has(device))),
+			...unknownGeneratorReason(kernel),
 			...kernel.problems,
 		],
 	};

@@ -57,6 +57,14 @@ export function blockedDisk(disks: readonly JudgedDevice[], title: string, { ver
 	return reasons;
 }
 
+/** A sentence where nobody can say how the init in the initramfs finds its drivers. */
+export function unknownGeneratorReason({ initramfs }: LinuxKernel): string[] {
+	if (initramfs?.generator !== "unknown") return [];
+	return [
+		`What made ${initramfs.path} is not known: its drivers are judged as if its init loaded them by their aliases.`,
+	];
+}
+
 export function networkReason(
 	nic: JudgedDevice | undefined,
 	nics: readonly JudgedDevice[],

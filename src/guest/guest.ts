@@ -38,7 +38,7 @@ export interface Esp {
 	readonly loaders: readonly string[];
 }
 
-export type Generator = "initramfs-tools" | "dracut" | "mkinitcpio";
+export type Generator = "initramfs-tools" | "dracut" | "mkinitcpio" | "mkinitfs" | "booster";
 
 export interface LinuxKernel {
 	readonly version: string;
@@ -51,6 +51,8 @@ export interface LinuxKernel {
 	readonly modules: ModuleIndex;
 	/** Absent where the kernel boots without one, or where it cannot be read: {@link problems} then says why. */
 	readonly initramfs?: Initramfs;
+	/** Others that boot entries load with this kernel or a copy of it: dracut's rescue image, mkinitcpio's fallback. */
+	readonly otherInitramfs?: readonly Pick<Initramfs, "path" | "before">[];
 	/** What is wrong with this kernel's files, one sentence each. */
 	readonly problems: readonly string[];
 }
@@ -79,6 +81,8 @@ export interface Initramfs {
 	readonly before: readonly string[];
 	/** `unknown` where neither a marker file nor the layout tells. */
 	readonly generator: Generator | "unknown";
+	/** Its init is systemd, as in dracut's and one flavour of mkinitcpio's. */
+	readonly systemd: boolean;
 	/** Each archive concatenated in {@link path}, in order. `at` and `length` in bytes of the file, padding left out. */
 	readonly segments: readonly {
 		readonly at: number;
@@ -107,6 +111,8 @@ export interface Initramfs {
 	 * below `lib/` would replace the link that `lib` is in merged-/usr images.
 	 */
 	readonly modulesDirectory: string;
+	/** Text of booster's configuration in it, which says what each module needs. */
+	readonly configuration?: string;
 }
 
 export interface BootLoader {

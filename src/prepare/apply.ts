@@ -3,6 +3,7 @@ import type { Editor, Filesystem } from "../filesystem/filesystem.js";
 import type { GuestTree, Resolved } from "../filesystem/tree.js";
 import type { LinuxGuest } from "../guest/guest.js";
 import type { Change, ReplaceLines } from "./change.js";
+import { initramfsOf } from "./initramfs-of.js";
 import { joinLines, splitLines } from "./lines.js";
 import { overlayArchive } from "./overlay-archive.js";
 
@@ -51,7 +52,9 @@ export async function apply(
 		edits.set(filesystem, known);
 		known.list.push({ folders, path, ...(await contentsOf(change, guest, tree)) });
 	}
-	for (const { mount, filesystem } of tree.mounts) await assertRoom(filesystem, mount, edits.get(filesystem)?.list);
+	for (const { mount, filesystem } of tree.mounts) {
+		if (edits.has(filesystem)) await assertRoom(filesystem, mount, onVolumeOf(filesystem, edits));
+	}
 	for (const { open, list } of edits.values()) await carryOut(list, await open(), now);
 }
 
@@ -74,7 +77,17 @@ function notEditable({ mount, filesystem }: Resolved, path: string): never {
 	});
 }
 
-async function assertRoom(filesystem: Filesystem, mount: string, edits: readonly Edit[] = []): Promise<void> {
+/** Subvolumes of one volume share what is free. */
+function onVolumeOf(
+	filesystem: Filesystem,
+	edits: ReadonlyMap<Filesystem, { readonly list: readonly Edit[] }>,
+): readonly Edit[] {
+	const shared = (other: Filesystem) =>
+		other === filesystem || (filesystem.subvolume !== undefined && other.uuid === filesystem.uuid);
+	return [...edits].flatMap(([other, { list }]) => (shared(other) ? list : []));
+}
+
+async function assertRoom(filesystem: Filesystem, mount: string, edits: readonly Edit[]): Promise<void> {
 	const needed = edits.reduce((sum, { contents, folders }) => {
 		return sum + contents.length + (1 + folders.length) * overhead;
 	}, 0);
@@ -85,7 +98,7 @@ async function assertRoom(filesystem: Filesystem, mount: string, edits: readonly
 			`${mount} in the guest has ${free} bytes free, but up to ${needed} are needed`,
 			{
 				file: mount,
-				hint: `Free space on ${mount} in the guest (old kernels are the usual cause), then try again.`,
+				hint: `Remove old kernels in the guest, or enlarge what is mounted at ${mount}, then try again.`,
 			},
 		);
 	}
@@ -120,10 +133,12 @@ async function contentsOf(
 	switch (change.action) {
 		case "append-modules": {
 			const kernel = guest.kernels.find(({ version }) => version === change.kernel);
-			if (!kernel?.initramfs) throw damaged(`The guest has no initramfs for kernel ${change.kernel}`, { file: path });
-			const modules = change.modules.map(({ name }) => name);
-			const contents = await overlayArchive(tree, kernel, kernel.initramfs, modules);
-			return { append: true, contents, mode: 0o600 };
+			for await (const initramfs of kernel ? initramfsOf(tree, kernel) : []) {
+				if (kernel === undefined || initramfs.path !== path) continue;
+				const modules = change.modules.map(({ name }) => name);
+				return { append: true, contents: await overlayArchive(tree, kernel, initramfs, modules), mode: 0o600 };
+			}
+			throw damaged(`The guest has no initramfs for kernel ${change.kernel}`, { file: path });
 		}
 		case "write-file":
 			return { append: false, contents: new TextEncoder().encode(change.contents), mode: change.mode };

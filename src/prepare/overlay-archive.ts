@@ -2,6 +2,7 @@ import { codec, recogniseCodec } from "../bytes/codec/index.js";
 import { AnyvisorError, damaged, refused } from "../bytes/errors.js";
 import type { GuestTree } from "../filesystem/tree.js";
 import type { Initramfs, LinuxKernel } from "../guest/guest.js";
+import { boosterIndexes } from "./booster-indexes.js";
 import { type CpioEntry, cpio } from "./cpio.js";
 import { loaderIndexes } from "./loader-indexes.js";
 
@@ -67,7 +68,7 @@ function modulePath(kernel: LinuxKernel, module: string): string {
  * decompressed, since the libraries to do that may be missing where the generator left no module compressed; and indexes
  * of all that will be in it.
  *
- * Entries lie below the modules directory only: an entry for `lib` itself would make the unpacker replace the link that
+ * Folders lie below the modules directory only: an entry for `lib` itself would make the unpacker replace the link that
  * merged-/usr images have there by an empty directory.
  */
 export async function overlayArchive(
@@ -76,29 +77,30 @@ export async function overlayArchive(
 	initramfs: Initramfs,
 	modules: readonly string[],
 ): Promise<Uint8Array> {
+	const { generator, modulesDirectory } = initramfs;
 	const inside = new Map(initramfs.modules);
 	const files: CpioEntry[] = [];
 	let left = limit;
 	for (const { name, path } of await moduleFiles(tree, kernel, initramfs, modules)) {
 		const contents = await readDecompressed(tree, `${kernel.modulesDirectory}/${path}`, left);
 		left -= contents.length;
-		const plain = path.replace(/(\.ko)\.\w+$/, "$1");
+		const plain = generator === "booster" ? `${name}.ko` : path.replace(/(\.ko)\.\w+$/, "$1");
 		inside.set(name, plain);
-		files.push({ name: plain, contents });
+		files.push({ name: `${modulesDirectory}/${plain}`, contents });
 	}
-	files.push(...loaderIndexes(kernel.modules, inside, initramfs));
-	const archive = cpio(below(initramfs.modulesDirectory, files));
+	const indexes = generator === "booster" ? boosterIndexes : loaderIndexes;
+	files.push(...(await indexes(kernel.modules, inside, initramfs)));
+	const archive = cpio([...foldersOf(modulesDirectory, files), ...files]);
 	return joinedTo(initramfs, archive, () => configuredFor(tree, kernel));
 }
 
-/** The files, and before them the folders that they lie in, from the one that holds all versions' modules on. */
-function below(directory: string, files: readonly CpioEntry[]): CpioEntry[] {
+/** The folders that the files below `directory` lie in, and from the one that holds all versions' modules on. */
+function foldersOf(directory: string, files: readonly CpioEntry[]): CpioEntry[] {
 	const folders = new Set([directory.slice(0, directory.lastIndexOf("/"))]);
-	const named = files.map((file) => ({ ...file, name: `${directory}/${file.name}` }));
-	for (const { name } of named) {
+	for (const { name } of files.filter((file) => file.name.startsWith(`${directory}/`))) {
 		for (let end = directory.length; end > 0; end = name.indexOf("/", end + 1)) folders.add(name.slice(0, end));
 	}
-	return [...Array.from(folders, (name) => ({ name })), ...named];
+	return Array.from(folders, (name) => ({ name }));
 }
 
 /** A module's file as the kernel takes it. */

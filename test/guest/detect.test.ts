@@ -202,6 +202,65 @@ describe("kernels and what they boot with", () => {
 		]);
 	});
 
+	it("takes a kernel without modules, by the list of what is built in", async () => {
+		const own = "/lib/modules/6.6.9-all";
+		const guest = await detect({
+			"/etc/os-release": "ID=test",
+			"/boot/vmlinuz-6.6.9-all": kernelImage("6.6.9-all"),
+			[`${own}/modules.builtin`]: "kernel/drivers/block/virtio_blk.ko\n",
+			[`${own}/modules.builtin.modinfo`]: "virtio_blk.alias=virtio:d00000002v*\0",
+			"/lib/modules/5.0.0-removed/modules.builtin": "kernel/x.ko\n",
+		});
+		expect(guest.problems).toEqual([]);
+		expect(guest.kernels).toMatchObject([{ version: "6.6.9-all", problems: [] }]);
+		expect(guest.kernels[0]?.modules).toMatchObject({
+			builtin: new Set(["virtio_blk"]),
+			aliases: [["virtio:d00000002v*", "virtio_blk"]],
+			paths: new Map(),
+		});
+		expect(guest.kernels[0]?.initramfs).toBeUndefined();
+	});
+
+	it("says so where nothing tells what a kernel without modules has", async () => {
+		const guest = await detect({ "/etc/os-release": "ID=test", "/boot/vmlinuz": kernelImage("6.6.9-all") });
+		expect(guest.kernels).toEqual([]);
+		expect(guest.problems).toEqual([
+			"/boot/vmlinuz is kernel 6.6.9-all: it has no modules, and nothing says which drivers are built in",
+		]);
+	});
+
+	it("names what else boots a kernel: a rescue image by what its kernel says, and a fallback", async () => {
+		const release = "6.6.1-arch1-1";
+		const entry = (title: string, kernel: string, initrd: string) =>
+			`menuentry ${title} { linux /boot/${kernel} rw\n initrd /boot/ucode.img /boot/${initrd} }\n`;
+		const guest = await detect({
+			...base,
+			[`/boot/vmlinuz-${release}`]: kernelImage(release),
+			"/boot/vmlinuz-0-rescue-0123": kernelImage(release),
+			"/boot/vmlinuz-0-rescue-4567": kernelImage("5.0.0-gone"),
+			"/boot/ucode.img": archive([folder("kernel")]),
+			...Object.fromEntries(
+				["own", "fallback", "rescue", "gone"].map((name) => [`/boot/${name}.img`, initramfs(release, "ahci")]),
+			),
+			"/boot/grub/grub.cfg":
+				entry("own", `vmlinuz-${release}`, "own.img") +
+				entry("fallback", `vmlinuz-${release}`, "fallback.img") +
+				entry("rescue", "vmlinuz-0-rescue-0123", "rescue.img") +
+				entry("old", "vmlinuz-0-rescue-4567", "gone.img") +
+				entry("lost", `vmlinuz-${release}`, "lost.img"),
+		});
+		expect(guest.kernels).toHaveLength(1);
+		const before = ["/boot/ucode.img"];
+		expect(guest.kernels[0]).toMatchObject({
+			version: release,
+			initramfs: { path: "/boot/own.img", before },
+			otherInitramfs: [
+				{ path: "/boot/fallback.img", before },
+				{ path: "/boot/rescue.img", before },
+			],
+		});
+	});
+
 	it("finds paths of the boot partition at /boot, and those of a btrfs volume below its subvolume", async () => {
 		const boot = memoryFilesystem({
 			"/vmlinuz-6.6.1-arch1-1": "k",

@@ -236,6 +236,38 @@ describe("facts of an initramfs", () => {
 		expect(initramfs).toMatchObject({ generator: "mkinitcpio", forced: new Set(forced) });
 	});
 
+	it("tells mkinitcpio's flavours apart", async () => {
+		const lists = ["usr", "usr/lib", "usr/lib/systemd", "usr/lib/systemd/system", "etc", "etc/modules-load.d"];
+		const systemd = await facts(
+			archive([
+				...lists.map(folder),
+				text("buildconfig", "MODULES=(of_the_host)\n"),
+				text("usr/lib/systemd/system/initrd.target"),
+				text("etc/modules-load.d/MODULES.conf", "vmw_pvscsi\n"),
+			]),
+		);
+		expect(systemd).toMatchObject({ generator: "mkinitcpio", systemd: true, forced: new Set(["vmw_pvscsi"]) });
+		const busybox = await facts(archive([text("buildconfig"), text("init_functions"), text("config", 'MODULES="a"')]));
+		expect(busybox).toMatchObject({ generator: "mkinitcpio", systemd: false, forced: new Set(["a"]) });
+	});
+
+	it("recognises mkinitfs", async () => {
+		const folders = [".modloop", "newroot", "lib", "lib/modules", "lib/modules/6.1.0"].map(folder);
+		const indexed = [
+			...folders,
+			text("lib/modules/6.1.0/ext4.ko.gz", "x"),
+			text("lib/modules/6.1.0/modules.alias", "alias fs-ext4 ext4\n"),
+			text("lib/modules/6.1.0/modules.dep", "ext4.ko.gz: jbd2.ko.gz\n"),
+		];
+		expect(await facts(archive(indexed))).toMatchObject({
+			generator: "mkinitfs",
+			modulesDirectory: "lib/modules/6.1.0",
+			modules: new Map([["ext4", "ext4.ko.gz"]]),
+			dependencies: new Map([["ext4", ["jbd2"]]]),
+			aliases: [["fs-ext4", "ext4"]],
+		});
+	});
+
 	it("joins the files that a boot loader loads together", async () => {
 		const files = [microcode, archive(base), archive([text("lib/modules/6.1.0/late.ko.zst", "x")])].map((bytes, i) => ({
 			path: `/boot/${i}`,

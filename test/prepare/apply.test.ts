@@ -123,6 +123,27 @@ describe.skipIf(missing(...tools))(`edits of a guest ${because(...tools)}`, () =
 		await expectRefused([write("/etc/hook"), large], { kind: "no-space", file: "/boot/efi" });
 	});
 
+	it("count all that goes to one volume, whichever of its subvolumes it goes to", async () => {
+		const subvolume = (files: Record<string, string>, uuid: string) =>
+			Object.assign(memoryFilesystem(files, { kind: "btrfs", uuid }), {
+				subvolume: () => Promise.resolve(undefined),
+				free: () => Promise.resolve(600_000),
+				edit: () => Promise.reject(new Error("written")),
+			});
+		const both = [write("/etc/hook", "x".repeat(200_000)), write("/boot/file", "x".repeat(200_000))];
+		const onto = (uuid: string) =>
+			new GuestTree([
+				{ mount: "/", filesystem: subvolume({ "/etc/": "", "/boot/": "" }, "1") },
+				{ mount: "/boot", filesystem: subvolume({ "/": "" }, uuid) },
+			]);
+		await expect(apply(both, guest, onto("1"), now)).rejects.toMatchObject({
+			kind: "no-space",
+			message: "/ in the guest has 600000 bytes free, but up to 662144 are needed",
+			hint: expect.stringContaining("old kernels") as string,
+		});
+		await expect(apply(both, guest, onto("2"), now)).rejects.toThrow("written");
+	});
+
 	it("are refused as a whole where one does not fit the guest any more", async () => {
 		const stale = replace("/etc/fstab", "/dev/sdb1 / ext4", "UUID=1 / ext4");
 		await expectRefused([write("/etc/hook"), stale], { kind: "damaged", file: "/etc/fstab" });

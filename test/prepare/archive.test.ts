@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { copyFile, mkdir, readFile, rename, symlink } from "node:fs/promises";
+import { release } from "node:os";
 import path from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { closure } from "../../src/driver/closure.js";
@@ -54,6 +55,16 @@ describe.skipIf(missing("cpio"))(`cpio archives ${because("cpio")}`, () => {
 		);
 	});
 });
+
+/** Where user namespaces are not allowed, and without a static busybox, that judge is not to be had. */
+function mayChangeRoot(): boolean {
+	try {
+		execFileSync("unshare", ["-r", "chroot", "/", "/bin/busybox", "true"], { stdio: "ignore" });
+		return true;
+	} catch {
+		return false;
+	}
+}
 
 const tools = ["cpio", "depmod", "modprobe", "modinfo", ...compressorNames];
 
@@ -252,6 +263,23 @@ describe.skipIf(hostKernel === undefined || missing(...tools))(
 			expect(await ask(pvscsi)).toContain("vmw_pvscsi.ko");
 			await expectAsDepmod(root);
 		});
+
+		it.skipIf(missing("busybox", "unshare") || !mayChangeRoot())(
+			`busybox finds the drivers by the text ${because("busybox", "unshare")}`,
+			async () => {
+				const root = path.join(folder, "busybox");
+				await mkdir(root);
+				cpioTool(base, "-idum", "-D", root);
+				cpioTool(await overlayArchive(tree, kernel, await initramfsOf(base, version), added), "-idum", "-D", root);
+				await copyFile("/bin/busybox", path.join(root, "busybox"));
+				// Its modprobe asks the running kernel for the version.
+				const running = release();
+				if (running !== version) await symlink(version, path.join(root, "usr/lib/modules", running));
+				const inside = ["-r", "chroot", root, "/busybox", "modprobe", "-D"];
+				expect(await run("unshare", ...inside, pvscsi)).toMatch(/scsi_mod\.ko[^]*vmw_pvscsi\.ko/);
+				expect(await run("unshare", ...inside, "scsi:t-0x00")).toContain("sd_mod.ko");
+			},
+		);
 
 		it("keeps what the base says of a module that the guest no longer has", async () => {
 			const plain = await initramfsOf(base, version);

@@ -8,7 +8,14 @@ import type { Generator, LinuxGuest } from "../../src/guest/guest.js";
 import { parseFstab } from "../../src/guest/linux/fstab.js";
 import { hypervisors } from "../../src/hypervisor/registry.js";
 import { vmware } from "../../src/hypervisor/vmware.js";
-import { type Change, type Planning, plan, type ReplaceLines, type Rule } from "../../src/prepare/index.js";
+import {
+	type Change,
+	type Planning,
+	plan,
+	type ReplaceLines,
+	type Rule,
+	type WriteFile,
+} from "../../src/prepare/index.js";
 import { joinLines, splitLines } from "../../src/prepare/lines.js";
 import { planDropIns } from "../../src/prepare/rules/drop-in.js";
 import { planEspFallback } from "../../src/prepare/rules/esp-fallback.js";
@@ -326,15 +333,18 @@ describe("drop-ins", () => {
 		"initramfs-tools": "/etc/initramfs-tools/hooks/anyvisor",
 		dracut: "/etc/dracut.conf.d/anyvisor.conf",
 		mkinitcpio: "/etc/mkinitcpio.conf.d/anyvisor.conf",
-	} as const satisfies Record<Generator, string>;
-	const generators = Object.keys(files) as Generator[];
+		mkinitfs: "/etc/mkinitfs/features.d/anyvisor.modules",
+	} as const satisfies Record<Exclude<Generator, "booster">, string>;
+	const generators = Object.keys(files) as (keyof typeof files)[];
 	const home = ["ata_piix", "sd_mod", "ext4"];
 
-	const dropIns = (present: Readonly<Record<string, string>>, list: readonly Generator[] = generators) =>
+	const all = (present: Readonly<Record<string, string>>, list: readonly Generator[] = generators) =>
 		planDropIns({
 			...planning(driverGuest({ initramfs: home, guest: { generators: list } }), present),
 			targets: [{ ...vmware, boot: { ...vmware.boot, disk: ["pvscsi"] }, also: [] }],
 		});
+	const dropIns = async (...args: Parameters<typeof all>) =>
+		(await all(...args)).filter((change): change is WriteFile => change.action === "write-file");
 
 	it("are written in each generator's own words", async () => {
 		const changes = await dropIns({ "/etc/": "" });
@@ -369,7 +379,43 @@ done
 MODULES+=("vmw_pvscsi?")
 `,
 			},
+			{
+				path: files.mkinitfs,
+				mode: 0o644,
+				contents: `# Written by Anyvisor: keeps the drivers of other hypervisors in the initramfs after kernel updates.
+kernel/vmw_pvscsi.ko*
+`,
+			},
 		]);
+	});
+
+	it.each([
+		['features="ata base ext4"', 'features="ata base ext4 anyvisor"'],
+		["features='base'\r", "features='base anyvisor'"],
+		["features=base", 'features="base anyvisor"'],
+		['# x\nfeatures="base anyvisor"', undefined],
+		['features="$mine"', undefined],
+	])("of mkinitfs are listed as a feature: %j", async (before, after) => {
+		const path = "/etc/mkinitfs/mkinitfs.conf";
+		const changes = await all({ [path]: before }, ["mkinitfs"]);
+		const edits = changes.flatMap((change) => (change.action === "replace-lines" ? change.lines : []));
+		expect(edits.map(({ to }) => to)).toEqual(after === undefined ? [] : [after]);
+		expect(changes[0]?.path).toBe(files.mkinitfs);
+	});
+
+	it("of booster make its image universal, and keep what is configured", async () => {
+		const [fresh] = await dropIns({ "/etc/": "" }, ["booster"]);
+		expect(fresh).toMatchObject({
+			path: "/etc/booster.yaml",
+			contents: "universal: true\nmodules: kernel/\n",
+		});
+		const own = "# mine\nuniversal: false # small\nmodules: -*,hid_apple\ncompression: zstd\n";
+		const [merged] = await dropIns({ "/etc/booster.yaml": own }, ["booster"]);
+		expect(merged?.contents).toBe(
+			"# mine\nuniversal: true # small\nmodules: -*,hid_apple,kernel/\ncompression: zstd\n",
+		);
+		expect(await dropIns({ "/etc/booster.yaml": merged?.contents ?? "" }, ["booster"])).toEqual([]);
+		await expect(dropIns({ "/etc/booster.yaml": "- a\n" }, ["booster"])).rejects.toMatchObject({ kind: "damaged" });
 	});
 
 	it.each(generators)("of %s are not asked for twice, and keep what an earlier one named", async (generator) => {
@@ -377,7 +423,7 @@ MODULES+=("vmw_pvscsi?")
 		expect(await dropIns({ [files[generator]]: first?.contents ?? "" }, [generator])).toEqual([]);
 		const other = (first?.contents ?? "").replace("vmw_pvscsi", "hv_storvsc");
 		const [merged] = await dropIns({ [files[generator]]: other }, [generator]);
-		expect(merged?.contents).toMatch(/hv_storvsc.*vmw_pvscsi/);
+		expect(merged?.contents).toMatch(/hv_storvsc[^]*vmw_pvscsi/);
 	});
 
 	it.skipIf(missing("dash", "bash"))(`are what shells take ${because("dash", "bash")}`, async () => {
@@ -390,11 +436,12 @@ MODULES+=("vmw_pvscsi?")
 	});
 
 	it("name no module that another one brings along, and all of every target's", async () => {
-		const changes = await planDropIns({
+		const [change] = await planDropIns({
 			...planning(driverGuest({ initramfs: home, guest: { generators: ["dracut"] } }), { "/etc/": "" }),
 			targets: hypervisors,
 		});
-		const words = new Set(/anyvisor_driver in (.*);/.exec(changes[0]?.contents ?? "")?.[1]?.split(" "));
+		const contents = change?.action === "write-file" ? change.contents : "";
+		const words = new Set(/anyvisor_driver in (.*);/.exec(contents)?.[1]?.split(" "));
 		for (const driver of ["nvme", "virtio_pci", "vmw_pvscsi"]) expect(words).toContain(driver);
 		for (const dependency of ["virtio", "virtio_ring", "scsi_mod", "nvme_core", "hv_vmbus"]) {
 			expect(words).not.toContain(dependency);

@@ -1,15 +1,9 @@
 import type { ByteSource } from "../../bytes/source.js";
 import type { Generator, Initramfs } from "../guest.js";
-import { readKmodIndex } from "../linux/kmod-index.js";
-import {
-	aliasPairs,
-	dependencyLines,
-	isModuleFile,
-	moduleName,
-	parseAliases,
-	parseDependencies,
-} from "../linux/modules.js";
+import { moduleName } from "../linux/modules.js";
 import { lines, words } from "../linux/text.js";
+import { boosterPaths, readBooster } from "./booster.js";
+import { readKmod } from "./kmod.js";
 import { Rootfs } from "./rootfs.js";
 import { type Segment, unpackInitramfs } from "./unpack.js";
 
@@ -27,67 +21,35 @@ export async function readInitramfs(
 	const last = files.at(-1);
 	if (!last) return undefined;
 
-	// kmod looks below /lib, its newest releases below /usr/lib; where these differ, either may be used.
-	const merged = rootfs.findLink("lib")?.type === "link" && rootfs.find("lib") === rootfs.find("usr/lib");
-	const directories = (merged ? ["usr/lib"] : ["lib", "usr/lib"]).map((parent) => `${parent}/modules/${version}`);
-	const modulesDirectory = directories.find((directory) => rootfs.find(directory)) ?? directories[0] ?? "";
-	const modules = new Map<string, string>();
-	for (const directory of directories) {
-		for (const path of rootfs.filesBelow(directory)) {
-			const name = moduleName(path);
-			if (!isModuleFile(path) || modules.has(name)) continue;
-			modules.set(name, directory === modulesDirectory ? path : `/${directory}/${path}`);
-		}
-	}
-	const place = { directories, file: last.source.name };
+	const generator = generatorOf(rootfs);
 	return {
 		path: last.path,
 		size: last.source.size,
 		before: files.slice(0, -1).map(({ path }) => path),
-		generator: generatorOf(rootfs),
+		generator,
+		systemd: ["usr/lib", "lib"].some((parent) => rootfs.find(`${parent}/systemd/system/initrd.target`)),
 		segments,
-		modules,
-		dependencies: parseDependencies(indexIn(rootfs, place, "modules.dep", dependencyLines, (text) => text) ?? "")
-			.dependencies,
-		aliases: indexIn(rootfs, place, "modules.alias", aliasPairs, parseAliases),
-		forced: new Set(forcedModules(rootfs)),
-		modulesDirectory,
+		...(generator === "booster"
+			? await readBooster(rootfs, version, last.source.name)
+			: { ...readKmod(rootfs, version, last.source.name), forced: new Set(forcedModules(rootfs)) }),
 	};
 }
 
-const wantedPaths = new Set(["conf/modules", "config", "buildconfig"]);
+const wantedPaths = new Set(["conf/modules", "config", "buildconfig", ...boosterPaths]);
 
 function isWanted(name: string): boolean {
 	const path = name.replace(/^(\.?\/)+/, "");
 	return wantedPaths.has(path) || /\/modules\.(alias|dep)(\.bin)?$/.test(path) || path.includes("/modules-load.d/");
 }
 
-/** An index of the modules in it, as kmod finds it: the first binary one, or else the first text. */
-function indexIn<T>(
-	rootfs: Rootfs,
-	{ directories, file }: { readonly directories: readonly string[]; readonly file: string },
-	name: string,
-	fromBinary: (entries: ReturnType<typeof readKmodIndex>) => T,
-	fromText: (text: string) => T,
-): T | undefined {
-	for (const directory of directories) {
-		const path = `${directory}/${name}.bin`;
-		const binary = rootfs.find(path);
-		if (binary?.type === "file")
-			return fromBinary(readKmodIndex(binary.contents ?? new Uint8Array(), `${file}:${path}`));
-	}
-	for (const directory of directories) {
-		const text = rootfs.text(`${directory}/${name}`);
-		if (text !== undefined) return fromText(text);
-	}
-	return undefined;
-}
-
 function generatorOf(rootfs: Rootfs): Generator | "unknown" {
 	const has = (path: string) => rootfs.find(path) !== undefined;
+	if (has("etc/booster.init.yaml")) return "booster";
 	if (has("scripts/functions") && has("conf/arch.conf")) return "initramfs-tools";
 	if (has("usr/lib/dracut") || has("lib/dracut") || has("dracut-state.sh")) return "dracut";
-	if (has("init_functions") && (has("buildconfig") || has("config") || has("hooks"))) return "mkinitcpio";
+	// With systemd as its init, it has no functions of its own.
+	if (has("buildconfig") || (has("init_functions") && (has("config") || has("hooks")))) return "mkinitcpio";
+	if (has(".modloop") && has("newroot")) return "mkinitfs";
 	return "unknown";
 }
 

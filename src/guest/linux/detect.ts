@@ -54,6 +54,8 @@ const generatorMarks: Readonly<Record<Generator, readonly string[]>> = {
 	"initramfs-tools": ["/etc/initramfs-tools"],
 	dracut: ["/usr/bin/dracut", "/usr/sbin/dracut", "/sbin/dracut", "/etc/dracut.conf", "/etc/dracut.conf.d"],
 	mkinitcpio: ["/etc/mkinitcpio.conf"],
+	mkinitfs: ["/etc/mkinitfs/mkinitfs.conf"],
+	booster: ["/etc/booster.yaml", "/usr/bin/booster"],
 };
 
 async function findGenerators(tree: GuestTree): Promise<readonly Generator[]> {

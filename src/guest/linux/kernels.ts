@@ -23,27 +23,40 @@ export async function readKernels(
 	const images = new KernelImages(tree, boot);
 	const kernels: LinuxKernel[] = [];
 	for (const version of [...directories.keys()].sort(compareVersions).reverse().slice(0, mostKernels)) {
-		const directory = directories.get(version) ?? "";
+		const { directory, modular } = directories.get(version) ?? { directory: "", modular: false };
 		const image = await images.find(version, directory);
 		if (image === undefined) {
-			problems.push(`${directory} has the modules of a kernel whose image is nowhere to be found`);
+			if (modular) problems.push(`${directory} has the modules of a kernel whose image is nowhere to be found`);
 			continue;
 		}
 		const kernel = await attempt(problems, () => readKernel(tree, boot, version, directory, image));
 		if (kernel) kernels.push(kernel);
 	}
+	if (directories.size === 0) {
+		for (const [release, image] of await images.byRelease()) {
+			problems.push(`${image} is kernel ${release}: it has no modules, and nothing says which drivers are built in`);
+		}
+	}
 	return kernels;
 }
 
-/** Version to directory, links followed. A directory without an index is what a removed kernel left behind. */
-async function findModuleDirectories(tree: GuestTree): Promise<ReadonlyMap<string, string>> {
-	const found = new Map<string, string>();
+interface ModulesDirectory {
+	/** Links followed. */
+	readonly directory: string;
+	/** Without an index of modules there may be a list of what is built in: of a kernel that has no modules at all. */
+	readonly modular: boolean;
+}
+
+/** By version. A directory with neither is what a removed kernel left behind. */
+async function findModuleDirectories(tree: GuestTree): Promise<ReadonlyMap<string, ModulesDirectory>> {
+	const found = new Map<string, ModulesDirectory>();
 	for (const parent of ["/lib/modules", "/usr/lib/modules"]) {
 		for (const { name } of (await tree.listIfExists(parent)).slice(0, mostDirectories)) {
 			const place = found.has(name) ? undefined : await tree.resolve(`${parent}/${name}`);
 			if (!place) continue;
 			const isFile = async (index: string) => (await tree.stat(`${place.guestPath}/${index}`))?.type === "file";
-			if ((await isFile("modules.dep")) || (await isFile("modules.dep.bin"))) found.set(name, place.guestPath);
+			const modular = (await isFile("modules.dep")) || (await isFile("modules.dep.bin"));
+			if (modular || (await isFile("modules.builtin"))) found.set(name, { directory: place.guestPath, modular });
 		}
 	}
 	return found;
@@ -68,8 +81,13 @@ class KernelImages {
 		for (const path of [...usual, ...named, `${directory}/vmlinuz`]) {
 			if ((await this.#tree.stat(path))?.type === "file") return (await this.#tree.resolve(path))?.guestPath;
 		}
+		return (await this.byRelease()).get(version);
+	}
+
+	/** Paths of images that say their release. */
+	async byRelease(): Promise<ReadonlyMap<string, string>> {
 		this.#byRelease ??= await this.#readReleases();
-		return this.#byRelease.get(version);
+		return this.#byRelease;
 	}
 
 	/** Images whose names say nothing, such as Arch's vmlinuz-linux, by what they themselves say. */
@@ -81,8 +99,7 @@ class KernelImages {
 		]);
 		const releases = new Map<string, string>();
 		for (const path of [...paths].filter((path) => !isRescue(path)).slice(0, mostKernels)) {
-			if ((await this.#tree.stat(path))?.type !== "file") continue;
-			const release = await readKernelRelease(await this.#tree.open(path));
+			const release = await releaseOf(this.#tree, path);
 			if (release !== undefined && !releases.has(release)) {
 				releases.set(release, (await this.#tree.resolve(path))?.guestPath ?? path);
 			}
@@ -107,9 +124,9 @@ async function readKernel(
 	const modules = await readModuleIndex(tree, modulesDirectory);
 	const initramfs = await attempt(problems, async () => {
 		const paths = await findInitrds(tree, entry, version, image, problems);
-		const files = await Promise.all(paths.map(async (path) => ({ path, source: await tree.open(path) })));
-		return readInitramfs(files, version);
+		return openInitramfs(tree, paths, version);
 	});
+	const others = await attempt(problems, () => findOthers(tree, boot, version, image, initramfs?.path));
 	return {
 		version,
 		image,
@@ -117,9 +134,39 @@ async function readKernel(
 		cmdline: entry?.cmdline ?? "",
 		modules,
 		...(initramfs && { initramfs }),
+		...(others?.length && { otherInitramfs: others }),
 		problems,
 	};
 }
+
+/** Reads the initramfs that the files at `paths` make together. */
+export async function openInitramfs(tree: GuestTree, paths: readonly string[], version: string) {
+	return readInitramfs(
+		await Promise.all(paths.map(async (path) => ({ path, source: await tree.open(path) }))),
+		version,
+	);
+}
+
+async function findOthers(
+	tree: GuestTree,
+	boot: BootLoader,
+	version: string,
+	image: string,
+	own: string | undefined,
+): Promise<LinuxKernel["otherInitramfs"]> {
+	const found = new Map<string, { path: string; before: readonly string[] }>();
+	for (const { kernel, initrds } of boot.entries) {
+		const path = initrds.at(-1);
+		if (path === undefined || path === own || found.has(path) || found.size >= mostKernels) continue;
+		if (kernel !== image && !(isRescue(kernel) && (await releaseOf(tree, kernel)) === version)) continue;
+		const files = await Promise.all(initrds.map(async (name) => (await tree.stat(name))?.type));
+		if (files.every((type) => type === "file")) found.set(path, { path, before: initrds.slice(0, -1) });
+	}
+	return [...found.values()];
+}
+
+const releaseOf = async (tree: GuestTree, path: string) =>
+	(await tree.stat(path))?.type === "file" ? readKernelRelease(await tree.open(path)) : undefined;
 
 /** Paths of what is unpacked before the kernel's first program, links followed. */
 async function findInitrds(

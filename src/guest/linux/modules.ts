@@ -26,7 +26,6 @@ export async function readModuleIndex(tree: GuestTree, directory: string): Promi
 	};
 
 	const dep = (await text("modules.dep")) ?? dependencyLines(await binary("modules.dep.bin"));
-	if (dep === "") throw notFound(`${directory} has no modules.dep`, { file: `${directory}/modules.dep` });
 	const { paths, dependencies } = parseDependencies(dep);
 
 	const aliasText = await text("modules.alias");
@@ -44,6 +43,9 @@ export async function readModuleIndex(tree: GuestTree, directory: string): Promi
 			? (await binary("modules.builtin.bin")).map(({ key }) => moduleName(key))
 			: Array.from(lines(builtinText), moduleName),
 	);
+	if (dep === "" && builtin.size === 0) {
+		throw notFound(`${directory} has no modules.dep`, { file: `${directory}/modules.dep` });
+	}
 	return { aliases, builtin, paths, dependencies, softdeps: parseSoftdeps((await text("modules.softdep")) ?? "") };
 }
 

@@ -1,12 +1,22 @@
 import { modulesToAdd } from "../../driver/modules-to-add.js";
 import type { Generator, LinuxKernel } from "../../guest/guest.js";
-import type { WriteFile } from "../change.js";
+import { moduleName } from "../../guest/linux/modules.js";
+import type { ReplaceLines, WriteFile } from "../change.js";
 import type { Planning } from "../planning.js";
+import { planBoosterDropIn } from "./booster-drop-in.js";
+import { changedLines } from "./stable-names.js";
 
 const header = "# Written by Anyvisor: keeps the drivers of other hypervisors in the initramfs after kernel updates.\n";
 
-/** Where each generator looks for more modules, and how they are written there. */
-const dropIns: Record<Generator, { path: string; mode: number; contents: (modules: readonly string[]) => string }> = {
+interface DropIn {
+	readonly path: string;
+	readonly mode: number;
+	/** @param modules names, with their paths below a modules directory */
+	readonly contents: (modules: ReadonlyMap<string, string>) => string;
+}
+
+/** Where generators look for more modules, and how they are written there. */
+const dropIns: Record<Exclude<Generator, "booster">, DropIn> = {
 	// A hook rather than a list in modules.d: that list is loaded unconditionally at every boot.
 	"initramfs-tools": {
 		path: "/etc/initramfs-tools/hooks/anyvisor",
@@ -16,14 +26,14 @@ ${header}if [ "$1" = prereqs ]; then
 	exit 0
 fi
 . /usr/share/initramfs-tools/hook-functions
-manual_add_modules ${modules.join(" ")}
+manual_add_modules ${[...modules.keys()].join(" ")}
 `,
 	},
 	dracut: {
 		path: "/etc/dracut.conf.d/anyvisor.conf",
 		mode: 0o644,
 		// It gives up at the first driver that a kernel does not have, and with it all that follow.
-		contents: (modules) => `${header}for anyvisor_driver in ${modules.join(" ")}; do
+		contents: (modules) => `${header}for anyvisor_driver in ${[...modules.keys()].join(" ")}; do
 	if grep -q "/\${anyvisor_driver//_/[-_]}[.]ko" "/lib/modules/\${kernel:-$(uname -r)}/modules.dep"; then
 		add_drivers+=" $anyvisor_driver "
 	fi
@@ -34,34 +44,67 @@ done
 		path: "/etc/mkinitcpio.conf.d/anyvisor.conf",
 		mode: 0o644,
 		// Without the question mark a module that another kernel lacks would fail its image.
-		contents: (modules) => `${header}MODULES+=(${modules.map((module) => `"${module}?"`).join(" ")})\n`,
+		contents: (modules) => `${header}MODULES+=(${Array.from(modules.keys(), (module) => `"${module}?"`).join(" ")})\n`,
+	},
+	mkinitfs: {
+		path: "/etc/mkinitfs/features.d/anyvisor.modules",
+		mode: 0o644,
+		// Patterns of files: another kernel's may be compressed in another way.
+		contents: (modules) => `${header}${Array.from(modules.values(), (file) => `${file}*\n`).join("")}`,
 	},
 };
 
 /** The next kernel update builds a new initramfs: the generator's own configuration must name the drivers too. */
-export async function planDropIns({ guest, tree, targets }: Planning): Promise<WriteFile[]> {
+export async function planDropIns(planning: Planning): Promise<(WriteFile | ReplaceLines)[]> {
+	const { guest, targets } = planning;
 	const lacking = guest.kernels.flatMap((kernel) => topmost(kernel, modulesToAdd(guest, kernel, targets)));
-	// Whatever a guest calls its modules, its shell must not take a name for anything else.
-	const wanted = new Set(lacking.filter((module) => /^\w+$/.test(module)));
-	const changes: WriteFile[] = [];
+	const wanted = withPaths(guest.kernels, lacking);
+	const changes: (WriteFile | ReplaceLines)[] = [];
 	for (const generator of guest.generators) {
-		const { path, mode, contents } = dropIns[generator];
-		const current = (await tree.readText(path)) ?? "";
-		const words = new Set(current.split(/[\s"()?;]+/));
-		const missing = [...wanted].filter((module) => !words.has(module));
-		if (missing.length === 0) continue;
-		const kept = [...words].filter((word) => guest.kernels.some((kernel) => kernel.modules.paths.has(word)));
-		const modules = [...new Set([...kept, ...wanted])].sort();
-		changes.push({
-			rule: "drop-in",
-			action: "write-file",
-			path,
-			mode,
-			contents: contents(modules),
-			why: `The next kernel update runs ${generator}, which would leave the added drivers out again.`,
-		});
+		const why = `The next kernel update runs ${generator}, which would leave the added drivers out again.`;
+		if (generator === "booster") changes.push(...(await planBoosterDropIn(planning, wanted, why)));
+		else changes.push(...(await planListed(planning, dropIns[generator], wanted, why)));
+		if (generator === "mkinitfs" && wanted.size > 0) changes.push(...(await planFeature(planning, why)));
 	}
 	return changes;
+}
+
+async function planListed(
+	{ guest, tree }: Planning,
+	{ path, mode, contents }: DropIn,
+	wanted: ReadonlyMap<string, string>,
+	why: string,
+): Promise<WriteFile[]> {
+	const current = (await tree.readText(path)) ?? "";
+	const words = new Set(current.split(/[\s"()?*;]+/).map(moduleName));
+	if ([...wanted.keys()].every((module) => words.has(module))) return [];
+	const modules = [...withPaths(guest.kernels, words), ...wanted].sort(([one], [other]) => (one < other ? -1 : 1));
+	return [{ rule: "drop-in", action: "write-file", path, mode, contents: contents(new Map(modules)), why }];
+}
+
+/** mkinitfs takes the files of those features that are listed. */
+async function planFeature({ tree }: Planning, why: string): Promise<ReplaceLines[]> {
+	const path = "/etc/mkinitfs/mkinitfs.conf";
+	const lines = await changedLines(tree, path, (line) => {
+		const [, start = "", quote = "", features] = /^(\s*features=)(["']?)([^"'#$]*)\2\s*$/.exec(line) ?? [];
+		if (features === undefined || features.split(/\s+/).includes("anyvisor")) return line;
+		return `${start}${quote || '"'}${features.trimEnd()} anyvisor${quote || '"'}`;
+	});
+	return lines.length === 0 ? [] : [{ rule: "drop-in", action: "replace-lines", path, lines, why }];
+}
+
+/**
+ * Those that a kernel has, with their paths, without what compresses them. Whatever a guest calls its modules, its shell
+ * must not take a name for anything else.
+ */
+function withPaths(kernels: readonly LinuxKernel[], modules: Iterable<string>): ReadonlyMap<string, string> {
+	const found = new Map<string, string>();
+	for (const module of modules) {
+		const path = kernels.map((kernel) => kernel.modules.paths.get(module)).find((one) => one !== undefined);
+		if (path === undefined || !/^\w+$/.test(module) || !/^[\w./-]+$/.test(path)) continue;
+		found.set(module, path.replace(/(\.ko)\.\w+$/, "$1"));
+	}
+	return found;
 }
 
 /** The generators find dependencies by themselves. */

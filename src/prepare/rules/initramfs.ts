@@ -1,28 +1,45 @@
 import { modulesToAdd } from "../../driver/modules-to-add.js";
+import type { Initramfs, LinuxKernel } from "../../guest/guest.js";
 import type { AppendModules } from "../change.js";
+import { initramfsOf } from "../initramfs-of.js";
 import { moduleFiles } from "../overlay-archive.js";
 import type { Planning } from "../planning.js";
 
 /** Every installed kernel gets the drivers of every target, so that falling back to an older kernel works as well. */
-export async function planInitramfs({ guest, tree, targets }: Planning): Promise<AppendModules[]> {
+export async function planInitramfs(planning: Planning): Promise<AppendModules[]> {
 	const changes: AppendModules[] = [];
-	for (const kernel of guest.kernels) {
-		if (!kernel.initramfs) continue;
-		const modules = modulesToAdd(guest, kernel, targets);
-		if (modules.length === 0) continue;
-		const files = await moduleFiles(tree, kernel, kernel.initramfs, modules);
-		const sizes = new Map(files.map(({ name, bytes }) => [name, bytes]));
-		changes.push({
-			rule: "initramfs",
-			action: "append-modules",
-			path: kernel.initramfs.path,
-			kernel: kernel.version,
-			modules: modules.map((name) => ({ name, bytes: sizes.get(name) ?? 0 })),
-			bytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
-			why: `The initramfs of ${kernel.version} lacks drivers that ${whom(targets)} to find the root disk.`,
-		});
+	const planned = new Set<string>();
+	for (const kernel of planning.guest.kernels) {
+		for await (const initramfs of initramfsOf(planning.tree, kernel)) {
+			if (planned.has(initramfs.path)) continue;
+			planned.add(initramfs.path);
+			const change = await planOne(planning, { ...kernel, initramfs });
+			if (change) changes.push(change);
+			// Where the kernel's own has all drivers, so have those that are made for any machine.
+			else if (initramfs === kernel.initramfs) break;
+		}
 	}
 	return changes;
+}
+
+async function planOne(
+	{ guest, tree, targets }: Planning,
+	kernel: LinuxKernel & { readonly initramfs: Initramfs },
+): Promise<AppendModules | undefined> {
+	const { path } = kernel.initramfs;
+	const modules = modulesToAdd(guest, kernel, targets);
+	if (modules.length === 0) return undefined;
+	const files = await moduleFiles(tree, kernel, kernel.initramfs, modules);
+	const sizes = new Map(files.map(({ name, bytes }) => [name, bytes]));
+	return {
+		rule: "initramfs",
+		action: "append-modules",
+		path,
+		kernel: kernel.version,
+		modules: modules.map((name) => ({ name, bytes: sizes.get(name) ?? 0 })),
+		bytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
+		why: `The initramfs of ${kernel.version} lacks drivers that ${whom(targets)} to find the root disk.`,
+	};
 }
 
 function whom(targets: Planning["targets"]): string {

@@ -112,7 +112,7 @@ function stableCommandLine(text: string, stableName: Planning["stableName"]): st
 }
 
 /** The lines of the file at `path` that `change` does not give back as they are; none where there is no such file. */
-async function changedLines(
+export async function changedLines(
 	tree: GuestTree,
 	path: string,
 	change: (text: string, line: number) => string,
