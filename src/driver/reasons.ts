@@ -36,7 +36,8 @@ function named(driver: NeededDriver | undefined, device: string): string {
 	return `The disk driver ${driver?.module}`;
 }
 
-export function blockedDisk(disks: readonly JudgedDevice[], title: string, { version }: LinuxKernel): string[] {
+export function blockedDisk(disks: readonly JudgedDevice[], title: string, kernel: LinuxKernel): string[] {
+	const { version } = kernel;
 	const untrapped = disks.filter(({ trapped }) => !trapped);
 	const modular = untrapped.find(({ verdict }) => verdict.state === "installed");
 	const absent = untrapped.filter(({ verdict }) => verdict.state === "absent");
@@ -46,15 +47,18 @@ export function blockedDisk(disks: readonly JudgedDevice[], title: string, { ver
 	const reasons: string[] = [];
 	if (modular !== undefined) {
 		const culprit = modular.drivers.find(({ state }) => state === "installed");
-		reasons.push(
-			`${named(culprit, modular.model.title)} is a module, and ${version} has no initramfs that it could be loaded from.`,
-		);
+		reasons.push(`${named(culprit, modular.model.title)} is a module, and ${noInitramfs(kernel)}`);
 	}
 	if (rootless !== undefined) reasons.push(`The kernel ${version} has no driver for the root file system.`);
 	else if (absent.length > 0) reasons.push(`The kernel ${version} has no driver for ${either(absent)} of ${title}.`);
 	reasons.push(...new Set(disks.flatMap(({ trapped, verdict }) => (trapped ? (verdict.note ?? []) : []))));
 	if (disks.length === 0) reasons.push(`${title} has no disk that could be booted from with this firmware.`);
 	return reasons;
+}
+
+function noInitramfs({ version, image, initramfs }: LinuxKernel): string {
+	if (initramfs === undefined) return `${version} has no initramfs that it could be loaded from.`;
+	return `the initramfs of ${version} lacks it and is part of the unified kernel image ${image}, to which nothing can be appended. Rebuild the image in the guest with this driver in its initramfs (dracut, mkinitcpio or ukify), and sign it again where it was signed.`;
 }
 
 export function networkReason(

@@ -101,7 +101,7 @@ export interface Initramfs {
 }
 
 export interface BootLoader {
-	readonly kind: "grub2" | "unknown";
+	readonly kind: "grub2" | "systemd-boot" | "unknown";
 	/** Path of the configuration in the guest; empty where there is none. */
 	readonly config: string;
 	readonly entries: readonly BootEntry[];
@@ -115,6 +115,14 @@ export interface BootEntry {
 	readonly kernel: string;
 	readonly initrds: readonly string[];
 	readonly cmdline: string;
+	/** Present where kernel, initramfs and command line are one file: {@link kernel} and {@link initrds} name it. */
+	readonly uki?: {
+		/** As `uname -r` prints it; empty where the image does not say. */
+		readonly release: string;
+		/** systemd-stub's version; empty where another program starts the kernel. */
+		readonly stub: string;
+		readonly signed: boolean;
+	};
 }
 
 export interface FstabEntry {

@@ -26,6 +26,28 @@ function named(id: string): Hypervisor {
 
 const device = ({ devices }: Verdict, id: string) => devices.find((one) => one.device === id);
 
+describe("a guest whose initramfs is inside the kernel's own file", () => {
+	const path = "/efi/EFI/Linux/debian.efi";
+	const sealed = (initramfs: readonly string[]) => {
+		const made = guest({ initramfs });
+		const [kernel] = made.kernels;
+		if (!kernel.initramfs) throw new Error("no initramfs");
+		return { ...made, kernels: [{ ...kernel, image: path, initramfs: { ...kernel.initramfs, path } }] };
+	};
+
+	test("is blocked for want of a driver in there, and told what to do", () => {
+		const verdict = judge(sealed(["ata_piix", "sd_mod", "ext4"]), named("hyperv-gen2"));
+		expect(verdict.verdict).toBe("blocked");
+		expect(verdict.reasons[0]).toMatch(
+			/^The disk driver hv_storvsc is a module, and .*\/efi\/EFI\/Linux\/debian\.efi.*Rebuild/,
+		);
+	});
+
+	test("is as ready as any other with the driver in there", () => {
+		expect(judge(sealed(["virtio_pci", "virtio_blk", "ext4"]), named("kvm")).verdict).toBe("ready");
+	});
+});
+
 describe("a guest whose initramfs was made", () => {
 	test("for the IDE disk it was installed on", () => {
 		expect(table({ initramfs: ["ata_piix", "sd_mod", "ext4"] })).toMatchInlineSnapshot(`

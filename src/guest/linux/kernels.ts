@@ -4,6 +4,7 @@ import { readInitramfs } from "../initramfs/initramfs.js";
 import { attempt } from "./attempt.js";
 import { readKernelRelease } from "./kernel-image.js";
 import { readModuleIndex } from "./modules.js";
+import { openInitrd, readUnifiedKernel } from "./uki/uki.js";
 import { compareVersions } from "./version.js";
 
 /** Far more than a guest keeps: of kernels, and of directories that may be one's. */
@@ -61,6 +62,8 @@ class KernelImages {
 
 	/** Path of the image of the kernel `version`, links followed. */
 	async find(version: string, directory: string): Promise<string | undefined> {
+		const chosen = this.#boot.entries[this.#boot.default];
+		if (chosen?.uki?.release === version) return chosen.kernel;
 		const named = this.#boot.entries
 			.map(({ kernel }) => kernel)
 			.filter((path) => path.endsWith(`-${version}`) || path.includes(`/${version}/`));
@@ -82,7 +85,8 @@ class KernelImages {
 		const releases = new Map<string, string>();
 		for (const path of [...paths].filter((path) => !isRescue(path)).slice(0, mostKernels)) {
 			if ((await this.#tree.stat(path))?.type !== "file") continue;
-			const release = await readKernelRelease(await this.#tree.open(path));
+			const file = await this.#tree.open(path);
+			const release = (await readKernelRelease(file)) ?? (await readUnifiedKernel(file))?.release;
 			if (release !== undefined && !releases.has(release)) {
 				releases.set(release, (await this.#tree.resolve(path))?.guestPath ?? path);
 			}
@@ -107,7 +111,7 @@ async function readKernel(
 	const modules = await readModuleIndex(tree, modulesDirectory);
 	const initramfs = await attempt(problems, async () => {
 		const paths = await findInitrds(tree, entry, version, image, problems);
-		const files = await Promise.all(paths.map(async (path) => ({ path, source: await tree.open(path) })));
+		const files = await Promise.all(paths.map(async (path) => ({ path, source: await openInitrd(tree, path) })));
 		return readInitramfs(files, version);
 	});
 	return {

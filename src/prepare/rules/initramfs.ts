@@ -1,3 +1,4 @@
+import { canBeAppendedTo } from "../../driver/judge-device.js";
 import { modulesToAdd } from "../../driver/modules-to-add.js";
 import type { AppendModules } from "../change.js";
 import { overlayFiles } from "../overlay-archive.js";
@@ -7,7 +8,7 @@ import type { Planning } from "../planning.js";
 export async function planInitramfs({ guest, tree, targets }: Planning): Promise<AppendModules[]> {
 	const changes: AppendModules[] = [];
 	for (const kernel of guest.kernels) {
-		if (!kernel.initramfs) continue;
+		if (!kernel.initramfs || !canBeAppendedTo(kernel)) continue;
 		const modules = modulesToAdd(guest, kernel, targets);
 		if (modules.length === 0) continue;
 		const { bytes } = await overlayFiles(tree, kernel, kernel.initramfs, modules);
