@@ -101,7 +101,7 @@ export interface Initramfs {
 }
 
 export interface BootLoader {
-	readonly kind: "grub2" | "systemd-boot" | "unknown";
+	readonly kind: "grub2" | "systemd-boot" | "syslinux" | "zipl" | "unknown";
 	/** Path of the configuration in the guest; empty where there is none. */
 	readonly config: string;
 	readonly entries: readonly BootEntry[];

@@ -4,8 +4,10 @@ import { readBlsEntries } from "./grub/bls.js";
 import { AskedFiles, largestConfig } from "./grub/files.js";
 import { type Menu, type MenuEntry, readGrubMenu } from "./grub/menu.js";
 import { locateFile } from "./loader-path.js";
+import { readSyslinux } from "./syslinux/config.js";
 import { readUnifiedEntry } from "./systemd-boot/entries.js";
 import { readSystemdBoot } from "./systemd-boot/menu.js";
+import { readZipl } from "./zipl/config.js";
 
 /** A configuration may lead on to others this often, each of which asks for files anew. */
 const mostRuns = 10;
@@ -14,9 +16,13 @@ const mostRuns = 10;
 export async function readBootLoader(tree: GuestTree): Promise<BootLoader> {
 	const { isFallback, ...systemdBoot } = await readSystemdBoot(tree);
 	if (systemdBoot.kind === "systemd-boot" && isFallback && systemdBoot.entries.length > 0) return systemdBoot;
+	// On an IBM Z entry files are there for zipl.
+	const zipl = await readZipl(tree);
+	if (zipl) return zipl;
 	const grub = await readGrub(tree);
-	const found = [grub, systemdBoot].find(({ entries }) => entries.length > 0);
-	return found ?? (grub.config === "" ? systemdBoot : grub);
+	if (grub.entries.length > 0) return grub;
+	const syslinux = systemdBoot.kind === "systemd-boot" ? undefined : await readSyslinux(tree);
+	return syslinux ?? (systemdBoot.entries.length > 0 || grub.config === "" ? systemdBoot : grub);
 }
 
 async function readGrub(tree: GuestTree): Promise<BootLoader> {
