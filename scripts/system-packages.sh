@@ -12,7 +12,7 @@ packages=(
 	# test guests: kernel, initramfs generators, user land, boot loader, file systems, partitions
 	linux-image-amd64 initramfs-tools dracut-core busybox-static grub-common
 	e2fsprogs dosfstools mtools fdisk gdisk xfsprogs btrfs-progs lvm2 mdadm thin-provisioning-tools cpio kmod
-	systemd-boot systemd-boot-efi binutils
+	systemd-boot systemd-boot-efi binutils shim-unsigned sbsigntool openssl
 	# judges of what is read and written
 	qemu-utils 7zip libvhdi-utils python3-libvhdi libxml2-utils xva-img libvirt-daemon libvirt-clients xz-utils zstd lz4 bzip2
 	libvmdk-utils file strace

@@ -62,6 +62,7 @@ function guestDocument(guest: LinuxGuest): Inspection["guest"] {
 	});
 	return {
 		...{ system, id, version, name, arch, firmware: [...firmware], bootLoader: guest.boot.kind },
+		esp: guest.esp ? { ...guest.esp, loaders: [...guest.esp.loaders], signed: [...guest.esp.signed] } : null,
 		kernels: guest.kernels.map(kernel),
 		generators: [...generators],
 		network: network.map((fact) => ({ by: fact.by, file: fact.file, interface: fact.interface, method: fact.method })),

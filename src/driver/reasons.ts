@@ -1,4 +1,5 @@
-import type { LinuxKernel } from "../guest/guest.js";
+import type { LinuxGuest, LinuxKernel } from "../guest/guest.js";
+import { fallbackCopies, fallbackName } from "../guest/linux/esp-fallback.js";
 import type { JudgedDevice, NeededDriver } from "./judge-device.js";
 
 /** Sentences about the disks and NICs that a package would attach, most preferred first. */
@@ -90,4 +91,25 @@ function list(devices: readonly JudgedDevice[], joint: string): string {
 	const titles = devices.map(({ model }) => model.title);
 	const last = titles.pop() ?? "";
 	return titles.length === 0 ? last : `${titles.join(", ")} ${joint} ${last}`;
+}
+
+/** What stands in the way of a firmware that knows no boot entry of the guest, as that of a new machine. */
+export function missingLoader(
+	guest: LinuxGuest,
+	title: string,
+): { readonly verdict: "fixable" | "blocked"; readonly reason: string } | undefined {
+	if (!guest.esp || guest.esp.fallback || guest.arch === "unknown") return undefined;
+	const lacks = `A new machine of ${title} knows no boot entry of the guest and starts EFI/BOOT/${fallbackName(guest.arch).toUpperCase()}, which is not there or lacks what it starts`;
+	return fallbackCopies(guest).length > 0
+		? { verdict: "fixable", reason: `${lacks}; the guest's own loader can be copied there.` }
+		: { verdict: "blocked", reason: `${lacks}, and no loader that could take its place was found on the ESP.` };
+}
+
+/** What preparing means for a chain of signatures, where there is one. */
+export function secureBootReason({ esp }: LinuxGuest): string[] {
+	return esp === undefined || esp.signed.length === 0
+		? []
+		: [
+				"Its loaders are signed for Secure Boot, which verifies loaders and kernel but no initramfs in a file of its own: drivers can be added. A disk key that is sealed to the initramfs (TPM PCR 9) has to be enrolled anew.",
+			];
 }

@@ -31,10 +31,15 @@ export interface LinuxGuest {
 export interface Esp {
 	/** `/boot/efi`, `/efi` or `/boot`. */
 	readonly mount: string;
-	/** The firmware's fallback loader exists: `\EFI\BOOT\BOOTX64.EFI`, or the name of the guest's architecture. */
+	/**
+	 * The firmware's fallback loader exists, `\EFI\BOOT\BOOTX64.EFI` or the name of the guest's architecture, and has beside
+	 * it what it starts where it is shim.
+	 */
 	readonly fallback: boolean;
 	/** Paths in the guest of every `.efi` program below `EFI/`, the fallback included. */
 	readonly loaders: readonly string[];
+	/** Those of {@link loaders} that are signed for Secure Boot, by whomever. */
+	readonly signed: readonly string[];
 }
 
 export type Generator = "initramfs-tools" | "dracut" | "mkinitcpio";
