@@ -4,7 +4,7 @@ import path from "node:path";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { GuestTree } from "../../src/filesystem/tree.js";
-import type { Generator, LinuxGuest } from "../../src/guest/guest.js";
+import type { BootEntry, Generator, LinuxGuest } from "../../src/guest/guest.js";
 import { parseFstab } from "../../src/guest/linux/fstab.js";
 import { hypervisors } from "../../src/hypervisor/registry.js";
 import { vmware } from "../../src/hypervisor/vmware.js";
@@ -179,6 +179,20 @@ describe("names that change", () => {
 			"/dev/disk/by-id/ata-X-part2",
 			"resume=/dev/sda7",
 		]);
+	});
+});
+
+describe("a unified kernel image", () => {
+	it("keeps the name that its command line has, and that is told", () => {
+		const uki = { release: "6.1", stub: "252", signed: true };
+		const entry = { title: "", kernel: "/efi/EFI/Linux/a.efi", initrds: [], cmdline: "root=/dev/sda1 ro", uki };
+		const told = (entries: readonly BootEntry[]) =>
+			namesThatChange({
+				guest: guestWith({ boot: { kind: "systemd-boot", config: "", entries, default: 0 } }),
+				stableName: (name) => known[name],
+			});
+		expect(told([entry])).toEqual([expect.stringMatching(/root=\/dev\/sda1.*\/efi\/EFI\/Linux\/a\.efi: rebuild/)]);
+		expect(told([{ ...entry, cmdline: "root=UUID=1" }])).toEqual([]);
 	});
 });
 
