@@ -14,6 +14,7 @@ packages=(
 	e2fsprogs dosfstools mtools fdisk gdisk xfsprogs btrfs-progs lvm2 mdadm thin-provisioning-tools cryptsetup-bin cpio kmod attr
 	ntfs-3g exfatprogs exfat-fuse genisoimage xorriso libarchive-tools erofs-utils f2fs-tools jfsutils nilfs-tools reiserfsprogs
 	squashfs-tools udftools
+	systemd-boot systemd-boot-efi binutils shim-unsigned sbsigntool openssl
 	# judges of what is read and written
 	qemu-utils 7zip libvhdi-utils python3-libvhdi python3-yaml libxml2-utils xva-img libvirt-daemon libvirt-clients xz-utils zstd lz4 lzop bzip2
 	libvmdk-utils file strace

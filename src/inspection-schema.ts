@@ -150,6 +150,15 @@ export const inspectionSchema = z.strictObject({
 		arch: z.string(),
 		firmware: z.array(firmware),
 		bootLoader: z.string(),
+		esp: z
+			.strictObject({
+				mount: z.string(),
+				fallback: z.boolean().describe("a firmware that knows no boot entry finds a loader"),
+				loaders: z.array(z.string()),
+				signed: z.array(z.string()).describe("loaders that are signed for Secure Boot, by whomever"),
+			})
+			.nullable()
+			.describe("the EFI system partition"),
 		kernels: z.array(kernelSchema),
 		generators: z.array(z.string()),
 		network: z.array(networkSchema),

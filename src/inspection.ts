@@ -63,6 +63,7 @@ function guestDocument(guest: LinuxGuest): Inspection["guest"] {
 	});
 	return {
 		...{ system, id, version, name, arch, firmware: [...firmware], bootLoader: guest.boot.kind },
+		esp: guest.esp ? { ...guest.esp, loaders: [...guest.esp.loaders], signed: [...guest.esp.signed] } : null,
 		kernels: guest.kernels.map(kernel),
 		generators: [...generators],
 		network: structuredClone(network) as Inspection["guest"]["network"],

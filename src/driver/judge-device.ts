@@ -46,7 +46,7 @@ export function judgeDevice(
 		model,
 		drivers,
 		trapped: trap !== undefined,
-		fixable: addable && kernel.initramfs !== undefined,
+		fixable: addable && canBeAppendedTo(kernel),
 		verdict: {
 			role: model.role,
 			device: model.id,
@@ -70,6 +70,10 @@ function neededDrivers(model: DeviceModel, lookup: KernelDrivers, root: string |
 		...(model.role === "disk" && root !== undefined ? [needed(lookup.filesystem(root), "root")] : []),
 	];
 }
+
+/** Nothing can be appended to an initramfs that is inside the kernel's own file. */
+export const canBeAppendedTo = ({ initramfs, image }: LinuxKernel): boolean =>
+	initramfs !== undefined && initramfs.path !== image;
 
 /** Type of the root file system as /etc/fstab has it; undefined where that does not name one. */
 export function rootFilesystemOf({ fstab }: LinuxGuest): string | undefined {

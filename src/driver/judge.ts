@@ -9,7 +9,9 @@ import {
 	blockedDisk,
 	bootsFrom,
 	fixableDisk,
+	missingLoader,
 	networkReason,
+	secureBootReason,
 	unknownGeneratorReason,
 	unverifiedReason,
 } from "./reasons.js";
@@ -48,7 +50,11 @@ export function judge(guest: LinuxGuest, hypervisor: Hypervisor, options: JudgeO
 	);
 	const chosen = new Set(environments.flatMap(({ chosen }) => chosen));
 	const obstacles = [...archReason(guest, hypervisor), ...reason];
-	const verdict = obstacles.length > 0 ? "blocked" : environments.map(({ verdict }) => verdict).reduce(worseVerdict);
+	const loader = firmware === "uefi" ? missingLoader(guest, title) : undefined;
+	const verdict =
+		obstacles.length > 0
+			? "blocked"
+			: environments.map(({ verdict }) => verdict).reduce(worseVerdict, loader?.verdict ?? "ready");
 	return {
 		hypervisor: id,
 		title,
@@ -56,10 +62,12 @@ export function judge(guest: LinuxGuest, hypervisor: Hypervisor, options: JudgeO
 		devices: judged.map((device) => ({ ...device.verdict, chosen: chosen.has(device) })),
 		reasons: [
 			...obstacles,
+			...(loader ? [loader.reason] : []),
 			// The environment that decides speaks first.
 			...environments
 				.toSorted((one, other) => verdicts.indexOf(other.verdict) - verdicts.indexOf(one.verdict))
 				.flatMap(({ reasons }) => reasons),
+			...(verdict === "fixable" && firmware === "uefi" ? secureBootReason(guest) : []),
 			...unverifiedReason(judged.filter((device) => chosen.has(device))),
 			...unknownGeneratorReason(kernel),
 			...kernel.problems,

@@ -1,4 +1,5 @@
-import type { LinuxKernel } from "../guest/guest.js";
+import type { LinuxGuest, LinuxKernel } from "../guest/guest.js";
+import { fallbackCopies, fallbackName } from "../guest/linux/esp-fallback.js";
 import type { JudgedDevice, NeededDriver } from "./judge-device.js";
 
 /** Sentences about the disks and NICs that a package would attach, most preferred first. */
@@ -36,7 +37,8 @@ function named(driver: NeededDriver | undefined, device: string): string {
 	return `The disk driver ${driver?.module}`;
 }
 
-export function blockedDisk(disks: readonly JudgedDevice[], title: string, { version }: LinuxKernel): string[] {
+export function blockedDisk(disks: readonly JudgedDevice[], title: string, kernel: LinuxKernel): string[] {
+	const { version } = kernel;
 	const untrapped = disks.filter(({ trapped }) => !trapped);
 	const modular = untrapped.find(({ verdict }) => verdict.state === "installed");
 	const absent = untrapped.filter(({ verdict }) => verdict.state === "absent");
@@ -46,9 +48,7 @@ export function blockedDisk(disks: readonly JudgedDevice[], title: string, { ver
 	const reasons: string[] = [];
 	if (modular !== undefined) {
 		const culprit = modular.drivers.find(({ state }) => state === "installed");
-		reasons.push(
-			`${named(culprit, modular.model.title)} is a module, and ${version} has no initramfs that it could be loaded from.`,
-		);
+		reasons.push(`${named(culprit, modular.model.title)} is a module, and ${noInitramfs(kernel)}`);
 	}
 	if (rootless !== undefined) reasons.push(`The kernel ${version} has no driver for the root file system.`);
 	else if (absent.length > 0) reasons.push(`The kernel ${version} has no driver for ${either(absent)} of ${title}.`);
@@ -63,6 +63,11 @@ export function unknownGeneratorReason({ initramfs }: LinuxKernel): string[] {
 	return [
 		`What made ${initramfs.path} is not known: its drivers are judged as if its init loaded them by their aliases.`,
 	];
+}
+
+function noInitramfs({ version, image, initramfs }: LinuxKernel): string {
+	if (initramfs === undefined) return `${version} has no initramfs that it could be loaded from.`;
+	return `the initramfs of ${version} lacks it and is part of the unified kernel image ${image}, to which nothing can be appended. Rebuild the image in the guest with this driver in its initramfs (dracut, mkinitcpio or ukify), and sign it again where it was signed.`;
 }
 
 export function networkReason(
@@ -94,4 +99,25 @@ function list(devices: readonly JudgedDevice[], joint: string): string {
 	const titles = devices.map(({ model }) => model.title);
 	const last = titles.pop() ?? "";
 	return titles.length === 0 ? last : `${titles.join(", ")} ${joint} ${last}`;
+}
+
+/** What stands in the way of a firmware that knows no boot entry of the guest, as that of a new machine. */
+export function missingLoader(
+	guest: LinuxGuest,
+	title: string,
+): { readonly verdict: "fixable" | "blocked"; readonly reason: string } | undefined {
+	if (!guest.esp || guest.esp.fallback || guest.arch === "unknown") return undefined;
+	const lacks = `A new machine of ${title} knows no boot entry of the guest and starts EFI/BOOT/${fallbackName(guest.arch).toUpperCase()}, which is not there or lacks what it starts`;
+	return fallbackCopies(guest).length > 0
+		? { verdict: "fixable", reason: `${lacks}; the guest's own loader can be copied there.` }
+		: { verdict: "blocked", reason: `${lacks}, and no loader that could take its place was found on the ESP.` };
+}
+
+/** What preparing means for a chain of signatures, where there is one. */
+export function secureBootReason({ esp }: LinuxGuest): string[] {
+	return esp === undefined || esp.signed.length === 0
+		? []
+		: [
+				"Its loaders are signed for Secure Boot, which verifies loaders and kernel but no initramfs in a file of its own: drivers can be added. A disk key that is sealed to the initramfs (TPM PCR 9) has to be enrolled anew.",
+			];
 }

@@ -32,10 +32,15 @@ export interface LinuxGuest {
 export interface Esp {
 	/** `/boot/efi`, `/efi` or `/boot`. */
 	readonly mount: string;
-	/** The firmware's fallback loader exists: `\EFI\BOOT\BOOTX64.EFI`, or the name of the guest's architecture. */
+	/**
+	 * The firmware's fallback loader exists, `\EFI\BOOT\BOOTX64.EFI` or the name of the guest's architecture, and has beside
+	 * it what it starts where it is shim.
+	 */
 	readonly fallback: boolean;
 	/** Paths in the guest of every `.efi` program below `EFI/`, the fallback included. */
 	readonly loaders: readonly string[];
+	/** Those of {@link loaders} that are signed for Secure Boot, by whomever. */
+	readonly signed: readonly string[];
 }
 
 export type Generator = "initramfs-tools" | "dracut" | "mkinitcpio" | "mkinitfs" | "booster";
@@ -116,7 +121,7 @@ export interface Initramfs {
 }
 
 export interface BootLoader {
-	readonly kind: "grub2" | "unknown";
+	readonly kind: "grub2" | "systemd-boot" | "syslinux" | "zipl" | "unknown";
 	/** Path of the configuration in the guest; empty where there is none. */
 	readonly config: string;
 	readonly entries: readonly BootEntry[];
@@ -130,6 +135,14 @@ export interface BootEntry {
 	readonly kernel: string;
 	readonly initrds: readonly string[];
 	readonly cmdline: string;
+	/** Present where kernel, initramfs and command line are one file: {@link kernel} and {@link initrds} name it. */
+	readonly uki?: {
+		/** As `uname -r` prints it; empty where the image does not say. */
+		readonly release: string;
+		/** systemd-stub's version; empty where another program starts the kernel. */
+		readonly stub: string;
+		readonly signed: boolean;
+	};
 }
 
 export interface FstabEntry {

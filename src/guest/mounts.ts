@@ -21,6 +21,9 @@ const wantedMounts = new Set(["/boot", "/boot/efi", "/efi", "/usr", "/var"]);
 
 const espTypes = new Set(["c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "ef"]);
 
+/** What the Boot Loader Specification calls XBOOTLDR. */
+const extendedBootTypes = new Set(["bc13c2ff-59e6-4262-a352-b275fd6f7172", "ea"]);
+
 /** Where installers put the root when they give it a subvolume: Ubuntu and Arch, Fedora, Debian, openSUSE. */
 const rootSubvolumes = ["@", "root", "@rootfs", "@/.snapshots/1/snapshot"];
 
@@ -103,11 +106,13 @@ async function mountFstab(alone: GuestTree, root: Filesystem, found: readonly Mo
 		used.add(filesystem);
 		mounts.push({ mount: path, filesystem });
 	}
-	const [esp] = volumes.flatMap(({ filesystem, volume }) => {
-		return filesystem && !used.has(filesystem) && espTypes.has(volume.type) ? [filesystem] : [];
-	});
-	const taken = mounts.some(({ mount }) => mount === "/boot/efi" || mount === "/efi");
-	if (esp && !taken) mounts.push({ mount: "/boot/efi", filesystem: esp });
+	const mounted = (...paths: string[]) => mounts.some(({ mount }) => paths.includes(mount));
+	const unused = (types: ReadonlySet<string>) =>
+		volumes.find(({ filesystem, volume }) => filesystem && !used.has(filesystem) && types.has(volume.type))?.filesystem;
+	const extended = unused(extendedBootTypes);
+	if (extended && !mounted("/boot")) mounts.push({ mount: "/boot", filesystem: extended });
+	const esp = unused(espTypes);
+	if (esp && !mounted("/boot/efi", "/efi")) mounts.push({ mount: await espMount(mounts), filesystem: esp });
 	return new GuestTree(mounts);
 }
 
@@ -135,6 +140,17 @@ export async function namedByGuest<V extends MountableVolume>(
 		const devices = [...more, ...volume.assembled.devices];
 		return { ...found, volume: { ...volume, assembled: { ...volume.assembled, devices } } };
 	});
+}
+
+/**
+ * Where the ESP is when fstab does not say: where there is a folder for it, or at /boot where nothing else is.
+ * https://www.freedesktop.org/software/systemd/man/latest/systemd-gpt-auto-generator.html
+ */
+async function espMount(mounts: readonly Mount[]): Promise<string> {
+	const tree = new GuestTree(mounts);
+	for (const path of ["/boot/efi", "/efi"]) if ((await tree.stat(path))?.type === "directory") return path;
+	const empty = (await attempt([], () => tree.list("/boot")))?.length === 0;
+	return empty && !mounts.some(({ mount }) => mount === "/boot") ? "/boot" : "/boot/efi";
 }
 
 /** The value of the last such parameter of a kernel command line. */

@@ -26,6 +26,28 @@ function named(id: string): Hypervisor {
 
 const device = ({ devices }: Verdict, id: string) => devices.find((one) => one.device === id);
 
+describe("a guest whose initramfs is inside the kernel's own file", () => {
+	const path = "/efi/EFI/Linux/debian.efi";
+	const sealed = (initramfs: readonly string[]) => {
+		const made = guest({ initramfs });
+		const [kernel] = made.kernels;
+		if (!kernel.initramfs) throw new Error("no initramfs");
+		return { ...made, kernels: [{ ...kernel, image: path, initramfs: { ...kernel.initramfs, path } }] };
+	};
+
+	test("is blocked for want of a driver in there, and told what to do", () => {
+		const verdict = judge(sealed(["ata_piix", "sd_mod", "ext4"]), named("hyperv-gen2"));
+		expect(verdict.verdict).toBe("blocked");
+		expect(verdict.reasons[0]).toMatch(
+			/^The disk driver hv_storvsc is a module, and .*\/efi\/EFI\/Linux\/debian\.efi.*Rebuild/,
+		);
+	});
+
+	test("is as ready as any other with the driver in there", () => {
+		expect(judge(sealed(["virtio_pci", "virtio_blk", "ext4"]), named("kvm")).verdict).toBe("ready");
+	});
+});
+
 describe("a guest whose initramfs was made", () => {
 	test("for the IDE disk it was installed on", () => {
 		expect(table({ initramfs: ["ata_piix", "sd_mod", "ext4"] })).toMatchInlineSnapshot(`
@@ -262,6 +284,30 @@ describe("an initramfs that has the module", () => {
 });
 
 describe("firmware", () => {
+	const esp = (loaders: readonly string[], fallback = false) => ({
+		esp: { mount: "/boot/efi", fallback, loaders: loaders.map((name) => `/boot/efi/EFI/${name}`), signed: [] },
+	});
+	const onUefi = (facts: ReturnType<typeof esp>) => on("hyperv-gen2", { initramfs: "all", guest: facts });
+
+	test("that knows no boot entry needs a fallback loader, which may be made", () => {
+		const fixable = onUefi(esp(["debian/grubx64.efi"]));
+		expect(fixable.verdict).toBe("fixable");
+		expect(fixable.reasons[0]).toMatch(/starts EFI\/BOOT\/BOOTX64\.EFI, which is not there.*can be copied there\.$/);
+		const blocked = onUefi(esp(["Microsoft/Boot/bootmgfw.efi"]));
+		expect(blocked.verdict).toBe("blocked");
+		expect(blocked.reasons[0]).toMatch(/no loader that could take its place/);
+		expect(onUefi(esp(["BOOT/BOOTX64.EFI"], true)).verdict).toBe("ready");
+		expect(on("hyperv-gen1", { initramfs: "all", guest: esp(["debian/grubx64.efi"]) }).verdict).toBe("ready");
+	});
+
+	test("with a chain of signatures is said to verify no initramfs, where one is to be changed", () => {
+		const chain = { esp: { ...esp(["BOOT/BOOTX64.EFI"], true).esp, signed: ["/boot/efi/EFI/BOOT/BOOTX64.EFI"] } };
+		const said = (plan: Plan) =>
+			on("hyperv-gen2", { ...plan, guest: chain }).reasons.some((one) => one.includes("PCR 9"));
+		expect(said({ initramfs: ["ata_piix", "sd_mod", "ext4"] })).toBe(true);
+		expect(said({ initramfs: "all" })).toBe(false);
+	});
+
 	test("generation 2 cannot boot a disk without an EFI loader", () => {
 		const verdict = on("hyperv-gen2", { initramfs: "all", guest: { firmware: ["bios"] } });
 		expect([verdict.verdict, verdict.reasons[0]]).toEqual([

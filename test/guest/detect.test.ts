@@ -332,7 +332,12 @@ describe("firmware", () => {
 		const bare = await detect(files, esp(loaders));
 		expect(bare).toMatchObject({ firmware: ["uefi"], esp: { mount: "/boot/efi", fallback: false, loaders: found } });
 		const whole = await detect(files, esp(["/efi/boot/bootx64.efi"]));
-		expect(whole.esp).toEqual({ mount: "/boot/efi", fallback: true, loaders: ["/boot/efi/efi/boot/bootx64.efi"] });
+		expect(whole.esp).toEqual({
+			mount: "/boot/efi",
+			fallback: true,
+			loaders: ["/boot/efi/efi/boot/bootx64.efi"],
+			signed: [],
+		});
 		const arm = await detect({ ...files, "/usr/lib/systemd/systemd": elf(183) }, esp(["/EFI/BOOT/BOOTX64.EFI"]));
 		expect(arm).toMatchObject({ arch: "aarch64", esp: { fallback: false } });
 		expect((await detect(files, esp([]))).firmware).toEqual([]);

@@ -60,12 +60,27 @@ describe("assembling a guest's tree", () => {
 	});
 
 	it("offers an ESP that nothing mounts", async () => {
-		expect(await mountsOf([volume(1, {}, esp), volume(2, root(""))])).toEqual([
+		const home = (files: Readonly<Record<string, Contents>>) =>
+			mountsOf([volume(1, {}, esp), volume(2, root("", files))]);
+		expect(await home({ "/boot/efi/": "" })).toEqual([
+			["/", 1],
+			["/boot/efi", 0],
+		]);
+		expect(await home({ "/efi/": "", "/boot/vmlinuz": "" })).toEqual([
+			["/", 1],
+			["/efi", 0],
+		]);
+		// Nothing else is at /boot, and no folder is there for it.
+		expect(await home({})).toEqual([
+			["/", 1],
+			["/boot", 0],
+		]);
+		expect(await home({ "/boot/vmlinuz": "" })).toEqual([
 			["/", 1],
 			["/boot/efi", 0],
 		]);
 		const mbr = { type: "ef", scheme: "mbr", filesystem: { kind: "fat16" } } as const;
-		expect(await mountsOf([volume(1, {}, mbr), volume(2, root(""))])).toEqual([
+		expect(await mountsOf([volume(1, {}, mbr), volume(2, root("", { "/boot/efi/": "" }))])).toEqual([
 			["/", 1],
 			["/boot/efi", 0],
 		]);
@@ -73,6 +88,22 @@ describe("assembling a guest's tree", () => {
 		expect(await mountsOf([volume(1, {}, esp), volume(2, mounted)])).toEqual([
 			["/", 1],
 			["/efi", 0],
+		]);
+	});
+
+	it("has the extended boot loader partition at /boot, where fstab has nothing there", async () => {
+		const extended = { type: "bc13c2ff-59e6-4262-a352-b275fd6f7172", filesystem: { uuid: "eeee" } };
+		const own = root("", { "/efi/": "" });
+		expect(await mountsOf([volume(1, {}, esp), volume(2, {}, extended), volume(3, own)])).toEqual([
+			["/", 2],
+			["/boot", 1],
+			["/efi", 0],
+		]);
+		const fstab = root("UUID=bbbb /boot ext4 d 0 0");
+		const other = volume(4, {}, { filesystem: { uuid: "bbbb" } });
+		expect(await mountsOf([volume(2, {}, extended), volume(3, fstab), other])).toEqual([
+			["/", 1],
+			["/boot", 2],
 		]);
 	});
 

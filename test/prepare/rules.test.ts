@@ -4,7 +4,7 @@ import path from "node:path";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { GuestTree } from "../../src/filesystem/tree.js";
-import type { Generator, LinuxGuest } from "../../src/guest/guest.js";
+import type { BootEntry, Generator, LinuxGuest } from "../../src/guest/guest.js";
 import { parseFstab } from "../../src/guest/linux/fstab.js";
 import { hypervisors } from "../../src/hypervisor/registry.js";
 import { vmware } from "../../src/hypervisor/vmware.js";
@@ -189,6 +189,20 @@ describe("names that change", () => {
 	});
 });
 
+describe("a unified kernel image", () => {
+	it("keeps the name that its command line has, and that is told", () => {
+		const uki = { release: "6.1", stub: "252", signed: true };
+		const entry = { title: "", kernel: "/efi/EFI/Linux/a.efi", initrds: [], cmdline: "root=/dev/sda1 ro", uki };
+		const told = (entries: readonly BootEntry[]) =>
+			namesThatChange({
+				guest: guestWith({ boot: { kind: "systemd-boot", config: "", entries, default: 0 } }),
+				stableName: (name) => known[name],
+			});
+		expect(told([entry])).toEqual([expect.stringMatching(/root=\/dev\/sda1.*\/efi\/EFI\/Linux\/a\.efi: rebuild/)]);
+		expect(told([{ ...entry, cmdline: "root=UUID=1" }])).toEqual([]);
+	});
+});
+
 describe("GRUB's map of disks", () => {
 	it("no longer says under which name the disk is", async () => {
 		const before =
@@ -293,7 +307,7 @@ describe("kernel command lines", () => {
 			planning(
 				{
 					boot: { kind: "grub2", config: "/boot/grub2/grub.cfg", entries: [], default: -1 },
-					esp: { mount: "/boot/efi", fallback: true, loaders: ["/boot/efi/EFI/fedora/grubx64.efi"] },
+					esp: { mount: "/boot/efi", fallback: true, loaders: ["/boot/efi/EFI/fedora/grubx64.efi"], signed: [] },
 				},
 				{ "/boot/grub2/grub.cfg": { link: "../efi/EFI/fedora/grub.cfg" }, [config]: "linux /v root=/dev/sda1\n" },
 			),
@@ -453,7 +467,10 @@ describe("the ESP's fallback loader", () => {
 	const esp = (loaders: readonly string[], facts: Partial<LinuxGuest> = {}) =>
 		planEspFallback(
 			planning(
-				{ esp: { mount: "/boot/efi", fallback: false, loaders: loaders.map((name) => `/boot/efi/${name}`) }, ...facts },
+				{
+					esp: { mount: "/boot/efi", fallback: false, loaders: loaders.map((name) => `/boot/efi/${name}`), signed: [] },
+					...facts,
+				},
 				{
 					"/etc/": "",
 				},
@@ -493,11 +510,43 @@ describe("the ESP's fallback loader", () => {
 		]);
 	});
 
+	it("gets what shim starts from wherever there is one", async () => {
+		expect(await copies(["EFI/BOOT/BOOTX64.EFI", "EFI/debian/grubx64.efi"])).toEqual([
+			"EFI/debian/grubx64.efi > EFI/BOOT/grubx64.efi",
+		]);
+	});
+
 	it("is left alone where there is one, and where there is no ESP", async () => {
-		const there = { mount: "/boot/efi", fallback: true, loaders: ["/boot/efi/EFI/debian/grubx64.efi"] };
+		const there = { mount: "/boot/efi", fallback: true, loaders: ["/boot/efi/EFI/debian/grubx64.efi"], signed: [] };
 		expect(await copies([], { esp: there })).toEqual([]);
 		expect(await planEspFallback(planning({}, { "/etc/": "" }))).toEqual([]);
-		expect(await copies(["EFI/debian/grubaa64.efi"], { arch: "aarch64" })).toEqual([]);
+		expect(await copies(["EFI/debian/grubx64.efi"], { arch: "s390x" })).toEqual([]);
+	});
+
+	it("has the name of the guest's architecture, and comes from the vendor's folder", async () => {
+		const arm = [
+			"EFI/ubuntu/shimaa64.efi",
+			"EFI/ubuntu/grubaa64.efi",
+			"EFI/redhat/shimaa64.efi",
+			"EFI/redhat/grubaa64.efi",
+		];
+		expect(await copies(arm, { arch: "aarch64", id: "rhel" })).toEqual([
+			"EFI/redhat/shimaa64.efi > EFI/BOOT/BOOTAA64.EFI",
+			"EFI/redhat/grubaa64.efi > EFI/BOOT/grubaa64.efi",
+		]);
+		expect(await copies(["EFI/debian/grubia32.efi"], { arch: "i686" })).toEqual([
+			"EFI/debian/grubia32.efi > EFI/BOOT/BOOTIA32.EFI",
+		]);
+		expect(await copies(["EFI/opensuse/shim.efi", "EFI/opensuse/grub.efi"], { id: "opensuse-leap" })).toEqual([
+			"EFI/opensuse/shim.efi > EFI/BOOT/BOOTX64.EFI",
+			"EFI/opensuse/grub.efi > EFI/BOOT/grub.efi",
+		]);
+	});
+
+	it("is completed where shim is there without what it starts", async () => {
+		expect(await copies(["EFI/BOOT/BOOTX64.EFI", "EFI/debian/shimx64.efi", "EFI/debian/grubx64.efi"])).toEqual([
+			"EFI/debian/grubx64.efi > EFI/BOOT/grubx64.efi",
+		]);
 	});
 });
 
@@ -506,7 +555,7 @@ describe("a plan", () => {
 		const fstab = "/dev/sda1 / ext4 defaults 0 1\n";
 		const facts: Partial<LinuxGuest> = {
 			fstab: parseFstab(fstab),
-			esp: { mount: "/boot/efi", fallback: false, loaders: ["/boot/efi/EFI/debian/grubx64.efi"] },
+			esp: { mount: "/boot/efi", fallback: false, loaders: ["/boot/efi/EFI/debian/grubx64.efi"], signed: [] },
 		};
 		const all = planning(facts, { "/etc/fstab": fstab, "/boot/grub/grub.cfg": "linux /v root=/dev/sda1\n" });
 		const rulesOf = (changes: readonly Change[]) => changes.map(({ rule }) => rule);

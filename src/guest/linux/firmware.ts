@@ -1,7 +1,11 @@
+import { readUpTo } from "../../bytes/source.js";
 import type { GuestTree } from "../../filesystem/tree.js";
 import type { Firmware } from "../../machine/machine.js";
 import type { Volume } from "../../volume/volume.js";
 import type { Esp } from "../guest.js";
+import { attempt } from "./attempt.js";
+import { fallbackName, startedByShim } from "./esp-fallback.js";
+import { readPe } from "./uki/pe.js";
 
 /** What the firmware sees of the disk. */
 export interface BootContext {
@@ -36,16 +40,6 @@ function bootsFromBios(volumes: readonly Volume[], diskHead: Uint8Array): boolea
 
 const hasData = (bytes: Uint8Array) => bytes.some((byte) => byte !== 0);
 
-/** The name of the loader that a firmware starts by itself. UEFI Specification 2.10, section 3.5.1.1. */
-const fallbackNames: Readonly<Record<string, string>> = {
-	x86_64: "bootx64.efi",
-	i686: "bootia32.efi",
-	aarch64: "bootaa64.efi",
-	armv7l: "bootarm.efi",
-	riscv64: "bootriscv64.efi",
-	loongarch64: "bootloongarch64.efi",
-};
-
 /** Vendors put their loaders into a folder of their own; nothing that matters lies deeper. */
 const deepest = 3;
 const mostFolders = 200;
@@ -58,8 +52,10 @@ export async function findEsp(tree: GuestTree, arch: string): Promise<Esp | unde
 		const folder = (await tree.list(mount)).find(({ name, type }) => type === "directory" && /^efi$/i.test(name));
 		if (folder === undefined && mount === "/boot") continue;
 		const loaders = folder ? await findLoaders(tree, `${mount}/${folder.name}`) : [];
-		const fallback = `/efi/boot/${fallbackNames[arch] ?? "bootx64.efi"}`;
-		return { mount, fallback: loaders.some((path) => path.toLowerCase().endsWith(fallback)), loaders };
+		const programs: { readonly path: string; readonly program: Program }[] = [];
+		for (const path of loaders.slice(0, mostPrograms)) programs.push({ path, program: await readProgram(tree, path) });
+		const signed = programs.filter(({ program }) => program.signed).map(({ path }) => path);
+		return { mount, fallback: hasFallback(programs, mount, arch), loaders, signed };
 	}
 	return undefined;
 }
@@ -77,4 +73,32 @@ async function findLoaders(tree: GuestTree, top: string): Promise<readonly strin
 		}
 	}
 	return loaders;
+}
+
+const mostPrograms = 100;
+/** Bytes; https://github.com/rhboot/shim/blob/main/SBAT.md */
+const longestSbat = 4096;
+
+interface Program {
+	readonly signed: boolean;
+	readonly isShim: boolean;
+}
+
+async function readProgram(tree: GuestTree, path: string): Promise<Program> {
+	const image = await attempt([], async () => readPe(await tree.open(path)));
+	const sbat = image?.sections.get(".sbat");
+	const text = sbat && (await attempt([], () => readUpTo(sbat, 0, longestSbat)));
+	return { signed: image?.signed ?? false, isShim: /^shim,/m.test(new TextDecoder().decode(text)) };
+}
+
+/** What the firmware starts by itself is there, and if it is shim, so is what that starts. */
+function hasFallback(
+	programs: readonly { readonly path: string; readonly program: Program }[],
+	mount: string,
+	arch: string,
+): boolean {
+	const folder = `${mount}/efi/boot/`.toLowerCase();
+	const beside = new Map(programs.map(({ path, program }) => [path.toLowerCase(), program]));
+	const first = beside.get(folder + fallbackName(arch));
+	return first !== undefined && (!first.isShim || startedByShim(arch).some((name) => beside.has(folder + name)));
 }

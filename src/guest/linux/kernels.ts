@@ -4,6 +4,7 @@ import { readInitramfs } from "../initramfs/initramfs.js";
 import { attempt } from "./attempt.js";
 import { readKernelRelease } from "./kernel-image.js";
 import { readModuleIndex } from "./modules.js";
+import { openInitrd, readUnifiedKernel } from "./uki/uki.js";
 import { compareVersions } from "./version.js";
 
 /** Far more than a guest keeps: of kernels, and of directories that may be one's. */
@@ -74,6 +75,8 @@ class KernelImages {
 
 	/** Path of the image of the kernel `version`, links followed. */
 	async find(version: string, directory: string): Promise<string | undefined> {
+		const chosen = this.#boot.entries[this.#boot.default];
+		if (chosen?.uki?.release === version) return chosen.kernel;
 		const named = this.#boot.entries
 			.map(({ kernel }) => kernel)
 			.filter((path) => path.endsWith(`-${version}`) || path.includes(`/${version}/`));
@@ -142,7 +145,7 @@ async function readKernel(
 /** Reads the initramfs that the files at `paths` make together. */
 export async function openInitramfs(tree: GuestTree, paths: readonly string[], version: string) {
 	return readInitramfs(
-		await Promise.all(paths.map(async (path) => ({ path, source: await tree.open(path) }))),
+		await Promise.all(paths.map(async (path) => ({ path, source: await openInitrd(tree, path) }))),
 		version,
 	);
 }
@@ -157,7 +160,7 @@ async function findOthers(
 	const found = new Map<string, { path: string; before: readonly string[] }>();
 	for (const { kernel, initrds } of boot.entries) {
 		const path = initrds.at(-1);
-		if (path === undefined || path === own || found.has(path) || found.size >= mostKernels) continue;
+		if (path === undefined || path === own || path === kernel || found.has(path) || found.size >= mostKernels) continue;
 		if (kernel !== image && !(isRescue(kernel) && (await releaseOf(tree, kernel)) === version)) continue;
 		const files = await Promise.all(initrds.map(async (name) => (await tree.stat(name))?.type));
 		if (files.every((type) => type === "file")) found.set(path, { path, before: initrds.slice(0, -1) });
@@ -165,8 +168,11 @@ async function findOthers(
 	return [...found.values()];
 }
 
-const releaseOf = async (tree: GuestTree, path: string) =>
-	(await tree.stat(path))?.type === "file" ? readKernelRelease(await tree.open(path)) : undefined;
+async function releaseOf(tree: GuestTree, path: string): Promise<string | undefined> {
+	if ((await tree.stat(path))?.type !== "file") return undefined;
+	const file = await tree.open(path);
+	return (await readKernelRelease(file)) ?? (await readUnifiedKernel(file))?.release;
+}
 
 /** Paths of what is unpacked before the kernel's first program, links followed. */
 async function findInitrds(

@@ -1,3 +1,4 @@
+import { canBeAppendedTo } from "../../driver/judge-device.js";
 import { modulesToAdd } from "../../driver/modules-to-add.js";
 import type { Initramfs, LinuxKernel } from "../../guest/guest.js";
 import type { AppendModules } from "../change.js";
@@ -10,6 +11,7 @@ export async function planInitramfs(planning: Planning): Promise<AppendModules[]
 	const changes: AppendModules[] = [];
 	const planned = new Set<string>();
 	for (const kernel of planning.guest.kernels) {
+		if (kernel.initramfs && !canBeAppendedTo(kernel)) continue;
 		for await (const initramfs of initramfsOf(planning.tree, kernel)) {
 			if (planned.has(initramfs.path)) continue;
 			planned.add(initramfs.path);

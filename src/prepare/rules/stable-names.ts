@@ -52,7 +52,7 @@ function changing(entry: FstabEntry | undefined): FstabEntry | undefined {
 	return entry && !disc && wholeDevice.test(entry.spec) ? entry : undefined;
 }
 
-/** Names that change with the hypervisor and that stay as they are, since it cannot be told what they mean. */
+/** Names that change with the hypervisor and stay as they are: what they mean cannot be told, or they cannot be changed. */
 export function namesThatChange({ guest, stableName }: Pick<Planning, "guest" | "stableName">): string[] {
 	const unknown = "which changes from hypervisor to hypervisor, and which volume it means cannot be told";
 	const mounts = guest.fstab.flatMap((entry) => {
@@ -61,10 +61,17 @@ export function namesThatChange({ guest, stableName }: Pick<Planning, "guest" | 
 			? []
 			: [`/etc/fstab has ${mount} on ${spec}, ${unknown}`];
 	});
-	const cmdline = guest.boot.entries[guest.boot.default]?.cmdline ?? "";
-	const arguments_ = Array.from(cmdline.matchAll(rootArgument), ([, key, , name]) => ({ key, name: name ?? "" }))
-		.filter(({ name }) => stableName(name) === undefined)
-		.map(({ key, name }) => `The kernel is told ${key}=${name}, ${unknown}`);
+	const entry = guest.boot.entries[guest.boot.default];
+	const sealed = `which changes from hypervisor to hypervisor, inside the unified kernel image ${entry?.kernel}: rebuild it in the guest with the UUID`;
+	const names = Array.from((entry?.cmdline ?? "").matchAll(rootArgument), ([, key, , name]) => ({
+		key,
+		name: name ?? "",
+	}));
+	const arguments_ = names.flatMap(({ key, name }) =>
+		entry?.uki || stableName(name) === undefined
+			? [`The kernel is told ${key}=${name}, ${entry?.uki ? sealed : unknown}`]
+			: [],
+	);
 	return [...mounts, ...arguments_];
 }
 

@@ -22,7 +22,7 @@ export async function readBlsEntries(tree: GuestTree): Promise<readonly BlsEntry
 }
 
 /** The entry files of a folder, in no particular order. */
-async function readEntryFiles(tree: GuestTree, path: string): Promise<BlsEntry[]> {
+export async function readEntryFiles(tree: GuestTree, path: string): Promise<BlsEntry[]> {
 	const entries: BlsEntry[] = [];
 	for (const { name } of await tree.listIfExists(path)) {
 		if (!/^[^.].*\.conf$/i.test(name) || entries.length >= mostEntries) continue;

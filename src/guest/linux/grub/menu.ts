@@ -7,14 +7,16 @@ import { test } from "./test.js";
 /** Paths as GRUB has them: relative to the file system that it booted from. */
 export interface MenuEntry {
 	readonly title: string;
-	/** Empty where the entry boots something else than Linux. */
+	/** Empty where the entry does not load a kernel. */
 	readonly kernel: string;
+	/** The EFI program that the entry starts instead; empty where it starts none. */
+	readonly program: string;
 	readonly initrds: readonly string[];
 	readonly cmdline: string;
 }
 
 export interface Menu {
-	/** Those that boot Linux, submenus flattened, in GRUB's order. */
+	/** Those that load a kernel or start a program, submenus flattened, in GRUB's order. */
 	readonly entries: readonly MenuEntry[];
 	/** Index of the one that GRUB boots by itself; -1 where that is none of them. */
 	readonly default: number;
@@ -67,6 +69,7 @@ export function readGrubMenu(config: string, context: GrubContext): Menu {
 /** What the body of an entry loads. */
 interface Loaded {
 	kernel: string;
+	program: string;
 	cmdline: string;
 	initrds: string[];
 }
@@ -129,7 +132,7 @@ class Run {
 	) {
 		if (this.#entriesLeft-- <= 0) return;
 		const inner: Item[] = [];
-		const loaded: Loaded = { kernel: "", cmdline: "", initrds: [] };
+		const loaded: Loaded = { kernel: "", program: "", cmdline: "", initrds: [] };
 		items.push(Object.assign(loaded, name, submenu && { items: inner }));
 		this.#bodies.push(() => void this.#run(block, new Environment([], environment), inner, loaded));
 	}
@@ -139,10 +142,16 @@ class Run {
 		const chosen = environment.get("default");
 		for (const [i, { id, values }] of this.#context.blsEntries.entries()) {
 			const [linux] = values.get("linux") ?? [];
-			const title = values.get("title")?.[0] ?? linux;
-			if (linux === undefined || title === undefined) continue;
+			const [program] = values.get("efi") ?? [];
+			const file = linux ?? program;
+			if (file === undefined || (linux !== undefined && program !== undefined)) continue;
+			const title = values.get("title")?.[0] ?? file;
 			const isDefault = chosen !== "" && [id, title, `${i}`].includes(chosen);
 			if (which === "default" || which === "non-default" ? isDefault !== (which === "default") : (which ?? id) !== id) {
+				continue;
+			}
+			if (linux === undefined) {
+				this.#addItem(items, { title, id: title }, parseGrubScript(`chainloader ${file}`), environment, false);
 				continue;
 			}
 			const options = values.get("options")?.[0];
@@ -197,6 +206,9 @@ class Run {
 				return true;
 			case "load_env":
 				return loadEnvironment(args, environment, files);
+			case "chainloader":
+				if (entry) entry.program = args.find((arg) => !arg.startsWith("-") && /\.efi$/i.test(arg)) ?? "";
+				return true;
 			case "linux":
 			case "linux16":
 			case "linuxefi":
@@ -264,7 +276,7 @@ function nameOf(args: readonly string[]): Pick<Item, "title" | "id"> {
 }
 
 const flatten = (items: readonly Item[]): Item[] =>
-	items.flatMap((item) => (item.items ? flatten(item.items) : item.kernel === "" ? [] : [item]));
+	items.flatMap((item) => (item.items ? flatten(item.items) : item.kernel === "" && item.program === "" ? [] : [item]));
 
 /**
  * The entry that `default` names: an index, a title or an id, and after `>` the same in the submenu (`>>` stands for
