@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { verdictSchema } from "./driver/schema.js";
+import { interfaceSchema, verdictSchema } from "./driver/schema.js";
 import { rules } from "./prepare/change.js";
 
 const bytes = z.int().nonnegative().describe("bytes");
@@ -155,7 +155,7 @@ export const inspectionSchema = z.strictObject({
 		naming: namingSchema,
 		problems: z.array(z.string()),
 	}),
-	verdicts: z.array(verdictSchema.extend({ changes: z.array(changeSchema) })),
+	verdicts: z.array(verdictSchema.extend({ interfaces: z.array(interfaceSchema), changes: z.array(changeSchema) })),
 });
 
 /** Published as schemas/inspection.schema.json. */

@@ -1,5 +1,5 @@
 import type { Inspection } from "../inspection-schema.js";
-import { type Cell, humanBytes, type Paint, painter, type Style, table, wantsColour } from "./terminal.js";
+import { type Cell, humanBytes, type Paint, painter, printable, type Style, table, wantsColour } from "./terminal.js";
 
 type Verdict = Inspection["verdicts"][number];
 type Device = Verdict["devices"][number];
@@ -13,7 +13,7 @@ const legend = "● driver there when the kernel looks for its root   ○ on the
 export function matrix(document: Inspection, stream: NodeJS.WriteStream = process.stdout): string {
 	const paint = painter(wantsColour(stream));
 	const width = stream.isTTY ? stream.columns : 120;
-	return `${summary(document, paint)}\n${readiness(document.verdicts, paint, width)}`;
+	return `${summary(document, paint)}\n${readiness(document.verdicts, paint, width)}${network(document, paint, width)}`;
 }
 
 function summary({ source, disks, volumes, guest }: Inspection, paint: Paint): string {
@@ -57,4 +57,30 @@ function deviceCell({ devices }: Verdict, role: Device["role"]): Cell {
 	if (!device) return { text: "-", style: "dim" };
 	const style = device.works ? "green" : device.state === "absent" ? "red" : "yellow";
 	return { text: `${stateMark[device.state]} ${device.device} ${device.driver ?? "(no driver)"}`, style };
+}
+
+/** What becomes of the interfaces that the guest configures; the same of several hypervisors in one row. */
+function network({ verdicts, guest }: Inspection, paint: Paint, width: number): string {
+	const rows = new Map<string, { where: string[]; style: Style }>();
+	for (const { hypervisor, interfaces } of verdicts) {
+		for (const { text, state, prepared } of interfaces) {
+			const style = state === "kept" ? "green" : prepared === "kept" ? "yellow" : "red";
+			const row = rows.get(text) ?? { where: [], style };
+			row.where.push(hypervisor);
+			rows.set(text, row);
+		}
+	}
+	if (rows.size === 0) return "";
+	const everywhere = (where: readonly string[]) => verdicts.length > 1 && where.length === verdicts.length;
+	const told = Array.from(rows, ([text, { where, style }]): Cell[] => [
+		{ text: everywhere(where) ? "everywhere" : where.join(" "), style },
+		{ text: printable(text) },
+	]);
+	return `\n${paint("bold", "network interfaces")}\n${table(told, paint, width)}${cloudInit(guest, paint)}`;
+}
+
+function cloudInit({ naming }: Inspection["guest"], paint: Paint): string {
+	if (naming.cloudInit === undefined || naming.cloudInit.networkDisabled) return "";
+	const text = "cloud-init is installed: where it takes the machine for a new one it configures the network anew.";
+	return `${paint("yellow", `! ${text}`)}\n`;
 }

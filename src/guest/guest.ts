@@ -169,7 +169,7 @@ export interface InterfaceNaming {
 /** A `.link` file. */
 export interface LinkFile {
 	readonly file: string;
-	/** Its `[Match]` section: each key with what one of is to match; `!` before the first inverts. */
+	/** Its `[Match]` section: each key with the patterns, one of which is to match, and none of those with `!` before. */
 	readonly match: Readonly<Record<string, readonly string[]>>;
 	readonly namePolicy: readonly string[];
 	readonly name?: string;
