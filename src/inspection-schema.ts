@@ -74,6 +74,7 @@ const networkSchema = z.strictObject({
 	addresses: z.array(z.string()).describe("static ones, as the file has them"),
 	mac: z.string().optional().describe("MAC that the card must have as well"),
 	renamedTo: z.string().optional().describe("name that the file itself gives to the card it matches"),
+	renderer: z.string().optional().describe("who carries it out, where netplan names one"),
 });
 
 const namingSchema = z

@@ -1,5 +1,15 @@
 import type { Inspection } from "../inspection-schema.js";
-import { type Cell, humanBytes, type Paint, painter, printable, type Style, table, wantsColour } from "./terminal.js";
+import {
+	type Cell,
+	humanBytes,
+	type Paint,
+	painter,
+	printable,
+	type Style,
+	table,
+	wantsColour,
+	wrap,
+} from "./terminal.js";
 
 type Verdict = Inspection["verdicts"][number];
 type Device = Verdict["devices"][number];
@@ -71,12 +81,13 @@ function network({ verdicts, guest }: Inspection, paint: Paint, width: number): 
 		}
 	}
 	if (rows.size === 0) return "";
-	const everywhere = (where: readonly string[]) => verdicts.length > 1 && where.length === verdicts.length;
-	const told = Array.from(rows, ([text, { where, style }]): Cell[] => [
-		{ text: everywhere(where) ? "everywhere" : where.join(" "), style },
-		{ text: printable(text) },
-	]);
-	return `\n${paint("bold", "network interfaces")}\n${table(told, paint, width)}${cloudInit(guest, paint)}`;
+	const told = Array.from(rows, ([text, { where, style }]) => {
+		const everywhere = verdicts.length > 1 && where.length === verdicts.length;
+		const on = wrap(everywhere ? "everywhere" : `on ${where.join(", ")}`, width - 2);
+		const sentence = wrap(printable(text), width).map((line) => paint(style, line));
+		return [...sentence, ...on.map((line) => paint("dim", `  ${line}`)), ""].join("\n");
+	});
+	return `\n${paint("bold", "network interfaces")}\n${told.join("")}${cloudInit(guest, paint)}`;
 }
 
 function cloudInit({ naming }: Inspection["guest"], paint: Paint): string {

@@ -140,6 +140,8 @@ export interface NetworkFact {
 	readonly mac?: string;
 	/** Name that the file itself gives to the card it matches: netplan's `set-name`, DEVICE beside HWADDR in ifcfg files. */
 	readonly renamedTo?: string;
+	/** Who carries it out, where netplan names one: `networkd` or `NetworkManager`. */
+	readonly renderer?: string;
 }
 
 /** How the guest's udev names network interfaces. */

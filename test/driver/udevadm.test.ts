@@ -4,9 +4,14 @@ import path from "node:path";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { interfaceName } from "../../src/driver/interface-name.js";
+import type { InterfaceNaming, NetworkFact } from "../../src/guest/guest.js";
 import { parseLinkFile } from "../../src/guest/linux/network/link-file.js";
 import type { DeviceModel } from "../../src/hypervisor/hypervisor.js";
+import { hypervisors } from "../../src/hypervisor/registry.js";
+import { planNetwork } from "../../src/prepare/rules/network.js";
+import { memoryTree } from "../guest/support/memory.js";
 import { because, missing, temporaryFolder, trials } from "../support/tools.js";
+import { guest } from "./guests.js";
 
 const tools = ["udevadm", "unshare", "mount"];
 let count = 0;
@@ -88,5 +93,31 @@ describe.skipIf(!able())(`udevadm ${because(...tools) || "(needs root and a card
 			}),
 			{ numRuns: trials(30) },
 		);
+	});
+
+	it("gives an interface back the name that preparing shall keep, by MAC and as the only card", async () => {
+		const folder = await temporaryFolder();
+		const mac = (await readFile("/sys/class/net/eth0/address", "utf8")).trim();
+		const driver = ask(folder)["ID_NET_DRIVER"] ?? "";
+		const network: NetworkFact = {
+			...{ by: "ifupdown", file: "/etc/network/interfaces", interface: "ens192" },
+			...{ method: "static", addresses: ["10.0.0.5/24"] },
+		};
+		const naming: InterfaceNaming = {
+			...{ udev: 252, scheme: "v252", by: "links", links: [], rules: [], generator: false, biosdevname: false },
+		};
+		for (const nic of [{ model: "e1000", mac }, { model: "e1000" }]) {
+			const changes = await planNetwork({
+				guest: guest({ initramfs: "all", guest: { naming, network: [network] } }),
+				...{ nics: [nic], targets: hypervisors, tree: memoryTree({ "/etc/": "" }), stableName: () => undefined },
+			});
+			// Of both files the one for this card's hypervisor is to be heeded.
+			const first = changes.find(({ contents }) => contents.includes(driver));
+			if (first === undefined) throw new Error(`no file is for the driver ${driver}`);
+			const inside = path.join(folder, `plan${String(count++)}`);
+			await mkdir(inside);
+			for (const { path: file, contents } of changes) await writeFile(path.join(inside, path.basename(file)), contents);
+			expect(ask(inside)).toMatchObject({ ID_NET_NAME: "ens192", ID_NET_LINK_FILE: first.path });
+		}
 	});
 });
