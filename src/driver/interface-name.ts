@@ -47,7 +47,9 @@ function byPlace(naming: InterfaceNaming, card: Card, kernel: string): Interface
 	if (naming.by === "slots") return byPolicy(["onboard", "slot", "path"], naming, card) ?? { name: kernel };
 	if (naming.by !== "links") return { name: kernel };
 	for (const link of naming.links) {
-		const applies = matches(link, card, kernel);
+		// udev 252 passes over a file that asks for nothing; older ones may take it for every card.
+		const empty = Object.keys(link.match).length === 0;
+		const applies = empty ? ((naming.udev ?? 0) >= 252 ? false : undefined) : matches(link, card, kernel);
 		if (applies === undefined) return { unknown: `${link.file} may name it` };
 		if (!applies) continue;
 		const named = naming.disabledBy === undefined ? byPolicy(link.namePolicy, naming, card) : undefined;

@@ -205,6 +205,8 @@ describe("a configuration", () => {
 		expect(first("kvm", { Virtualization: ["container"] })).toEqual(["enp1s0"]);
 		expect(first("kvm", { Kind: ["veth"] })).toEqual(["enp1s0"]);
 		expect(first("kvm", { Host: ["a"] })).toEqual([null]);
+		const empty = (udev: number) => namesOn("kvm", { naming: naming(udev, { links: [link({}), defaultLink] }) });
+		expect([empty(252), empty(249)]).toEqual([["enp1s0"], [null]]);
 		const rule = { file: "/70.rules", name: "dmz", conditional: false };
 		const ruled = (more: object, generator = false) =>
 			namesOn("kvm", {
