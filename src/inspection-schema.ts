@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { verdictSchema } from "./driver/schema.js";
+import { interfaceSchema, verdictSchema } from "./driver/schema.js";
 import { rules } from "./prepare/change.js";
 
 const bytes = z.int().nonnegative().describe("bytes");
@@ -75,6 +75,7 @@ const networkSchema = z.strictObject({
 	addresses: z.array(z.string()).describe("static ones, as the file has them"),
 	mac: z.string().optional().describe("MAC that the card must have as well"),
 	renamedTo: z.string().optional().describe("name that the file itself gives to the card it matches"),
+	renderer: z.string().optional().describe("who carries it out, where netplan names one"),
 });
 
 const namingSchema = z
@@ -165,7 +166,7 @@ export const inspectionSchema = z.strictObject({
 		naming: namingSchema,
 		problems: z.array(z.string()),
 	}),
-	verdicts: z.array(verdictSchema.extend({ changes: z.array(changeSchema) })),
+	verdicts: z.array(verdictSchema.extend({ interfaces: z.array(interfaceSchema), changes: z.array(changeSchema) })),
 });
 
 /** Published as schemas/inspection.schema.json. */

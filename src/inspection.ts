@@ -13,7 +13,8 @@ export function inspection(vm: Vm, machine: Machine, contents: Contents, verdict
 		volumes: contents.volumes.map(volumeDocument),
 		guest: guestDocument(guest),
 		verdicts: verdicts.map(
-			({ verdict, changes }) => structuredClone({ ...verdict, changes }) as Inspection["verdicts"][number],
+			({ verdict, interfaces, changes }) =>
+				structuredClone({ ...verdict, interfaces, changes }) as Inspection["verdicts"][number],
 		),
 	};
 }

@@ -4,8 +4,10 @@ import { isStore, readUpTo } from "./bytes/source.js";
 import type { Disk } from "./disk/disk.js";
 import { editable } from "./disk/overlay.js";
 import { sharePass } from "./disk/shared-pass.js";
+import { interfaceSentence } from "./driver/interface-reasons.js";
+import { judgeInterfaces } from "./driver/interfaces.js";
 import { judge } from "./driver/judge.js";
-import type { Verdict } from "./driver/verdict.js";
+import type { InterfaceVerdict, Verdict } from "./driver/verdict.js";
 import type { Filesystem } from "./filesystem/filesystem.js";
 import { openFilesystem, type Recognised, recogniseUnsupported } from "./filesystem/registry.js";
 import type { GuestTree } from "./filesystem/tree.js";
@@ -27,6 +29,7 @@ import {
 	namesThatChange,
 	plan,
 	type Rule,
+	withNetworkChanges,
 } from "./prepare/index.js";
 import { writeOva } from "./target/ova.js";
 import { layoutsFor } from "./target/registry.js";
@@ -81,7 +84,16 @@ export interface Contents {
 export interface Judgement {
 	readonly hypervisor: Hypervisor;
 	readonly verdict: Verdict;
+	/** What becomes of the interfaces that the guest configures. */
+	readonly interfaces: readonly ToldInterface[];
 	readonly changes: readonly Change[];
+}
+
+/** An interface as it will fare, and as it will once the guest is prepared. */
+interface ToldInterface extends InterfaceVerdict {
+	readonly prepared: InterfaceVerdict["state"];
+	/** A sentence or two for a person. */
+	readonly text: string;
 }
 
 /** read its disks -> find volumes -> read file systems -> recognise the guest */
@@ -206,17 +218,34 @@ export async function judgeAll(
 
 async function judgeOne(vm: Vm, contents: Contents, hypervisor: Hypervisor): Promise<Omit<Judgement, "hypervisor">> {
 	const verdict = judgeMachine(vm, contents.guest, hypervisor);
+	const interfaces = (changes: readonly Change[]) => tellInterfaces(vm, contents.guest, hypervisor, verdict, changes);
 	try {
-		const changes = await planFor(contents, [hypervisor]);
+		const changes = await planFor(vm, contents, [hypervisor]);
 		// Of what was opened for reading only, nobody can say.
 		if (vm.disks.every(isStore)) await assertEditable(changes, contents.tree, editorsOf(contents, somebody));
-		return { verdict, changes };
+		return { verdict, changes, interfaces: interfaces(changes) };
 	} catch (error) {
 		// A guest that cannot be prepared, for want of an editor of its file system for example, can still be judged.
 		if (!(error instanceof AnyvisorError)) throw error;
 		const outcome = verdict.verdict === "fixable" ? "blocked" : verdict.verdict;
-		return { verdict: { ...verdict, verdict: outcome, reasons: [...verdict.reasons, error.message] }, changes: [] };
+		const reasons = [...verdict.reasons, error.message];
+		return { verdict: { ...verdict, verdict: outcome, reasons }, changes: [], interfaces: interfaces([]) };
 	}
+}
+
+function tellInterfaces(
+	vm: Vm,
+	guest: LinuxGuest,
+	hypervisor: Hypervisor,
+	verdict: Verdict,
+	changes: readonly Change[],
+): readonly ToldInterface[] {
+	const { nics } = machineOf(vm, guest);
+	const after = judgeInterfaces(withNetworkChanges(guest, changes), nics, hypervisor, verdict);
+	return judgeInterfaces(guest, nics, hypervisor, verdict).map((before, i) => {
+		const told = { prepared: after[i]?.state ?? before.state, text: interfaceSentence(before, after[i], hypervisor) };
+		return Object.assign(told, before);
+	});
 }
 
 /** The whole of `anyvisor inspect`, as a document. */
@@ -229,11 +258,13 @@ export async function inspect(vm: Vm, hypervisors: readonly Hypervisor[]): Promi
 
 /** What the guest lacks to run on all of `targets`, as data. */
 export function planFor(
+	vm: Vm,
 	{ guest, tree, volumes }: Contents,
 	targets: readonly Hypervisor[],
 	skip?: ReadonlySet<Rule>,
 ): Promise<readonly Change[]> {
-	return plan({ guest, tree, targets, stableName: (device) => stableName(device, volumes) }, skip);
+	const { nics } = machineOf(vm, guest);
+	return plan({ guest, tree, nics, targets, stableName: (device) => stableName(device, volumes) }, skip);
 }
 
 /** A copied partition has the UUID of the original: it then names neither of them, and which one answers is chance. */
@@ -271,7 +302,7 @@ export async function prepare(
 ): Promise<Prepared> {
 	const copy: Vm = { ...vm, disks: vm.disks.map(editable) };
 	const contents = await look(copy);
-	const changes = await planFor(contents, targets, skip);
+	const changes = await planFor(copy, contents, targets, skip);
 	if (changes.length === 0) return { vm: copy, contents, changes };
 	await apply(changes, contents.guest, contents.tree, now, editorsOf(contents, editing));
 	await editing?.finish();

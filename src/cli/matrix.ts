@@ -1,5 +1,15 @@
 import type { Inspection } from "../inspection-schema.js";
-import { type Cell, humanBytes, type Paint, painter, type Style, table, wantsColour } from "./terminal.js";
+import {
+	type Cell,
+	humanBytes,
+	type Paint,
+	painter,
+	printable,
+	type Style,
+	table,
+	wantsColour,
+	wrap,
+} from "./terminal.js";
 
 type Verdict = Inspection["verdicts"][number];
 type Device = Verdict["devices"][number];
@@ -13,7 +23,7 @@ const legend = "● driver there when the kernel looks for its root   ○ on the
 export function matrix(document: Inspection, stream: NodeJS.WriteStream = process.stdout): string {
 	const paint = painter(wantsColour(stream));
 	const width = stream.isTTY ? stream.columns : 120;
-	return `${summary(document, paint)}\n${readiness(document.verdicts, paint, width)}`;
+	return `${summary(document, paint)}\n${readiness(document.verdicts, paint, width)}${network(document, paint, width)}`;
 }
 
 function summary({ source, disks, volumes, guest }: Inspection, paint: Paint): string {
@@ -57,4 +67,31 @@ function deviceCell({ devices }: Verdict, role: Device["role"]): Cell {
 	if (!device) return { text: "-", style: "dim" };
 	const style = device.works ? "green" : device.state === "absent" ? "red" : "yellow";
 	return { text: `${stateMark[device.state]} ${device.device} ${device.driver ?? "(no driver)"}`, style };
+}
+
+/** What becomes of the interfaces that the guest configures; the same of several hypervisors in one row. */
+function network({ verdicts, guest }: Inspection, paint: Paint, width: number): string {
+	const rows = new Map<string, { where: string[]; style: Style }>();
+	for (const { hypervisor, interfaces } of verdicts) {
+		for (const { text, state, prepared } of interfaces) {
+			const style = state === "kept" ? "green" : prepared === "kept" ? "yellow" : "red";
+			const row = rows.get(text) ?? { where: [], style };
+			row.where.push(hypervisor);
+			rows.set(text, row);
+		}
+	}
+	if (rows.size === 0) return "";
+	const told = Array.from(rows, ([text, { where, style }]) => {
+		const everywhere = verdicts.length > 1 && where.length === verdicts.length;
+		const on = wrap(everywhere ? "everywhere" : `on ${where.join(", ")}`, width - 2);
+		const sentence = wrap(printable(text), width).map((line) => paint(style, line));
+		return [...sentence, ...on.map((line) => paint("dim", `  ${line}`)), ""].join("\n");
+	});
+	return `\n${paint("bold", "network interfaces")}\n${told.join("")}${cloudInit(guest, paint)}`;
+}
+
+function cloudInit({ naming }: Inspection["guest"], paint: Paint): string {
+	if (naming.cloudInit === undefined || naming.cloudInit.networkDisabled) return "";
+	const text = "cloud-init is installed: where it takes the machine for a new one it configures the network anew.";
+	return `${paint("yellow", `! ${text}`)}\n`;
 }

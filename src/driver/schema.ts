@@ -26,3 +26,25 @@ export const verdictSchema = z.strictObject({
 	devices: z.array(deviceVerdictSchema),
 	reasons: z.array(z.string()).describe("Sentences, the decisive one first."),
 });
+
+const interfaceState = z.enum(["kept", "renamed", "unknown", "mac", "no-card"]);
+
+/** {@link InterfaceVerdict} as a schema, with what `inspect` adds to it. */
+export const interfaceSchema = z.strictObject({
+	interface: z.string().describe("As the configuration has it: a name, patterns of names, or a MAC."),
+	files: z.array(z.string()).describe("Where it is configured."),
+	method: z.enum(["dhcp", "static", "unknown"]),
+	addresses: z.array(z.string()),
+	card: z
+		.int()
+		.nonnegative()
+		.nullable()
+		.describe("Number of its card, from 0; null where there is none or none known."),
+	name: z.string().nullable().describe("The name that it gets there; null where that is not known."),
+	state: interfaceState.describe(
+		"kept: its configuration applies. renamed: it is called otherwise. unknown: nobody can say. mac: its card gets another MAC. no-card: the machine has no card for it.",
+	),
+	why: z.string().optional().describe("Why it is not known."),
+	prepared: interfaceState.describe("The state once the guest is prepared for this hypervisor."),
+	text: z.string().describe("A sentence or two for a person."),
+});

@@ -43,3 +43,24 @@ export interface Verdict {
 	/** Sentences a person understands, the decisive one first. */
 	readonly reasons: readonly string[];
 }
+
+/** What becomes on one hypervisor of an interface that the guest configures. */
+export interface InterfaceVerdict {
+	/** As the configuration has it: a name, patterns of names, or a MAC. */
+	readonly interface: string;
+	/** Where it is configured. */
+	readonly files: readonly string[];
+	readonly method: "dhcp" | "static" | "unknown";
+	readonly addresses: readonly string[];
+	/** Number of its card in the machine, from 0; null where there is none, or where that is not known. */
+	readonly card: number | null;
+	/** The name that it gets there; null where that is not known. */
+	readonly name: string | null;
+	/**
+	 * `kept`: its configuration applies. `renamed`: it does not, as the interface is called otherwise. `unknown`: nobody can
+	 * say. `mac`: it does not, as the card gets another MAC. `no-card`: the machine has no card for it.
+	 */
+	readonly state: "kept" | "renamed" | "unknown" | "mac" | "no-card";
+	/** Why it is not known, half a sentence. */
+	readonly why?: string;
+}

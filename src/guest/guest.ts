@@ -167,6 +167,8 @@ export interface NetworkFact {
 	readonly mac?: string;
 	/** Name that the file itself gives to the card it matches: netplan's `set-name`, DEVICE beside HWADDR in ifcfg files. */
 	readonly renamedTo?: string;
+	/** Who carries it out, where netplan names one: `networkd` or `NetworkManager`. */
+	readonly renderer?: string;
 }
 
 /** How the guest's udev names network interfaces. */
@@ -196,7 +198,7 @@ export interface InterfaceNaming {
 /** A `.link` file. */
 export interface LinkFile {
 	readonly file: string;
-	/** Its `[Match]` section: each key with what one of is to match; `!` before the first inverts. */
+	/** Its `[Match]` section: each key with the patterns, one of which is to match, and none of those with `!` before. */
 	readonly match: Readonly<Record<string, readonly string[]>>;
 	readonly namePolicy: readonly string[];
 	readonly name?: string;

@@ -51,6 +51,19 @@ export const hypervGen1: Hypervisor = {
 		},
 	],
 	boot: { disk: ["hyperv-ide"], fallback: ["ide"], network: ["netvsc", "tulip"] },
+	cards: {
+		keepMacs: true,
+		virtualization: "microsoft",
+		places: [
+			{
+				models: ["netvsc"],
+				cards: Array.from({ length: 8 }, () => ({ on: "vmbus" })),
+				verified: true,
+				source:
+					"systemd src/udev/udev-builtin-net_id.c knows no VMBus; Linux drivers/net/hyperv/netvsc_drv.c probes in order",
+			},
+		],
+	},
 	limits: { diskBytes: 64 * 2 ** 40 },
 	notes: [
 		"A kernel that was built with hv_storvsc does not use the emulated IDE disks, even where hv_storvsc cannot be loaded.",

@@ -55,6 +55,47 @@ export interface Attachments {
 	readonly network: readonly string[];
 }
 
+/** Where a network card sits, as far as systemd names its interface by that. */
+export type CardPlace =
+	| {
+			readonly on: "pci";
+			/** `0000:01:00.0`; absent: not known. */
+			readonly address?: string;
+			/** Number of the hotplug slot at that address; absent: there is none. */
+			readonly slot?: number;
+			/** `_SUN` of ACPI, which counts from naming scheme v257 on; absent: not known. */
+			readonly sun?: number;
+			/** Firmware gives an onboard index that no board has: systemd before 231 took it at its word. */
+			readonly oddIndex?: true;
+	  }
+	| { readonly on: "xen"; readonly number: number }
+	/** Hyper-V's bus, by which systemd names nothing. */
+	| { readonly on: "vmbus" };
+
+/** Places of cards of some models. */
+export interface CardPlaces {
+	/** {@link DeviceModel.id}s of the cards. */
+	readonly models: readonly string[];
+	/** Only where the package's disk is of one of these models; absent: with any. */
+	readonly disks?: readonly string[];
+	/** By the card's number; nothing is known of cards beyond. */
+	readonly cards: readonly CardPlace[];
+	readonly verified: boolean;
+	readonly source: string;
+}
+
+/** What a package makes of a machine's network cards, as far as the names of their interfaces hang on it. */
+export interface Cards {
+	/** They keep their MACs. */
+	readonly keepMacs: boolean;
+	/** How whoever imports the package makes them keep their MACs, where they do not by themselves: a sentence. */
+	readonly toKeepMacs?: string;
+	/** systemd's word for this hypervisor: https://www.freedesktop.org/software/systemd/man/latest/systemd-detect-virt.html */
+	readonly virtualization?: string;
+	/** The first that fits counts. */
+	readonly places: readonly CardPlaces[];
+}
+
 /** A hypervisor as a guest sees it: data only. Published as JSON; users add their own. */
 export interface Hypervisor {
 	readonly id: string;
@@ -72,6 +113,8 @@ export interface Hypervisor {
 	readonly boot: Attachments;
 	/** Other environments in which the same package must boot too: NxTop images are made on Hyper-V and run on Xen. */
 	readonly also?: readonly Attachments[];
+	/** Absent: nothing is known of where its cards sit, and they get new MACs. */
+	readonly cards?: Cards;
 	/** Hard limits: bytes and counts. */
 	readonly limits: { readonly diskBytes?: number; readonly disks?: number; readonly nics?: number };
 	/** Facts a user should know, one sentence each. */

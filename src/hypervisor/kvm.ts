@@ -33,6 +33,8 @@ function virtio(
 	};
 }
 
+const nics = ["virtio-net", "e1000e", "e1000", "rtl8139"];
+
 export const kvm: Hypervisor = {
 	id: "kvm",
 	title: "KVM: QEMU, libvirt, Proxmox VE, oVirt, KubeVirt, Nutanix AHV",
@@ -127,7 +129,26 @@ export const kvm: Hypervisor = {
 	boot: {
 		disk: ["virtio-blk", "virtio-scsi"],
 		fallback: ["ahci", "ide"],
-		network: ["virtio-net", "e1000e", "e1000", "rtl8139"],
+		network: nics,
+	},
+	cards: {
+		keepMacs: true,
+		virtualization: "kvm",
+		places: [
+			{
+				models: nics,
+				disks: ["ide"],
+				cards: [3, 4, 5, 6].map((device) => ({ on: "pci", address: `0000:00:0${device}.0`, slot: device })),
+				verified: true,
+				source: "libvirt gives interfaces the first free slots of pci.0; QEMU hw/acpi/pcihp.c numbers slots by device",
+			},
+			{
+				models: nics,
+				cards: [1, 2, 3, 4, 5, 6, 7, 8].map((bus) => ({ on: "pci", address: `0000:0${bus}:00.0` })),
+				verified: true,
+				source: "libvirt gives interfaces the first root ports of q35, whose slots have the number 0",
+			},
+		],
 	},
 	limits: {},
 	notes: [],

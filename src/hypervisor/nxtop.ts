@@ -1,6 +1,6 @@
 import { hypervGen1 } from "./hyperv-gen1.js";
 import type { DeviceModel, Hypervisor } from "./hypervisor.js";
-import { xenDevices, xenEmulatedE1000, xenEmulatedIde, xenEmulatedRtl8139 } from "./xen.js";
+import { xenDevices, xenEmulatedE1000, xenEmulatedIde, xenEmulatedRtl8139, xenPlaces } from "./xen.js";
 
 const assumed =
 	(prefix: string, source: string) =>
@@ -28,6 +28,7 @@ export const nxtop: Hypervisor = {
 	devices: [...engine, ...center],
 	boot: { disk: ["vbd"], fallback: ["ide"], network: ["vif", "rtl8139", "e1000"] },
 	also: [{ disk: ["center-hyperv-ide"], fallback: ["center-ide"], network: ["center-netvsc", "center-tulip"] }],
+	cards: { keepMacs: false, virtualization: "xen", places: xenPlaces },
 	limits: {},
 	notes: [
 		"An image is edited in NxTop Center, on Hyper-V, and runs on NxTop Engine, on Xen: it must boot on both.",

@@ -78,6 +78,40 @@ const attachments = z
 	})
 	.meta({ id: "attachments" });
 
+const place = z
+	.discriminatedUnion("on", [
+		z.strictObject({
+			on: z.literal("pci"),
+			address: z
+				.string()
+				.regex(/^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/, "must be a PCI address such as 0000:01:00.0")
+				.exactOptional(),
+			slot: z.int().positive().exactOptional().describe("Number of the hotplug slot at that address; absent: none."),
+			sun: z.int().nonnegative().exactOptional().describe("_SUN of ACPI; absent: not known."),
+			oddIndex: z.literal(true).exactOptional().describe("Firmware gives an onboard index that no board has."),
+		}),
+		z.strictObject({ on: z.literal("xen"), number: z.int().nonnegative() }),
+		z.strictObject({ on: z.literal("vmbus") }),
+	])
+	.meta({ id: "place" });
+
+const cards = z
+	.strictObject({
+		keepMacs: z.boolean().describe("Network cards keep their MACs."),
+		toKeepMacs: text.exactOptional().describe("How whoever imports the package makes them keep them: a sentence."),
+		virtualization: text.exactOptional().describe("systemd's word for the hypervisor, as in systemd-detect-virt."),
+		places: list(
+			z.strictObject({
+				models: list(id).min(1).describe("Ids of network models."),
+				disks: list(id).exactOptional().describe("Only where the package's disk is of one of these models."),
+				cards: list(place).min(1).describe("By the card's number; nothing is known of cards beyond."),
+				verified: z.boolean(),
+				source: text,
+			}),
+		).describe("Where cards sit, as far as the names of their interfaces hang on it; the first that fits counts."),
+	})
+	.meta({ id: "cards" });
+
 /** {@link Hypervisor} as a schema; a test holds the two together. */
 export const hypervisorSchema = z
 	.strictObject({
@@ -90,6 +124,7 @@ export const hypervisorSchema = z
 		devices: list(device).min(1).describe("All models it offers, per role in order of preference."),
 		boot: attachments.describe("What the native package attaches."),
 		also: list(attachments).exactOptional().describe("Other environments in which the same package must boot too."),
+		cards: cards.exactOptional().describe("Absent: nothing is known of where its cards sit, and they get new MACs."),
 		limits: z.strictObject({
 			diskBytes: z.int().positive().exactOptional(),
 			disks: z.int().positive().exactOptional(),

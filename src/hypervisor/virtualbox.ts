@@ -139,6 +139,22 @@ export const virtualbox: Hypervisor = {
 		fallback: ["ide"],
 		network: ["e1000", "e1000-82545em", "virtio-net", "pcnet"],
 	},
+	cards: {
+		keepMacs: false,
+		toKeepMacs: "Import it with VBoxManage import --options keepallmacs.",
+		virtualization: "oracle",
+		places: [
+			{
+				models: ["e1000", "e1000-82543gc", "e1000-82545em", "virtio-net", "pcnet"],
+				cards: ["03", "08", "09", "0a", "10", "11", "12", "13"].map((device) => ({
+					on: "pci",
+					address: `0000:00:${device}.0`,
+				})),
+				verified: true,
+				source: "VirtualBox src/VBox/Main/src-client/BusAssignmentManager.cpp, g_aGenericRules",
+			},
+		],
+	},
 	limits: { nics: 8 },
 	notes: [],
 };

@@ -1,4 +1,12 @@
-import type { Hypervisor } from "./hypervisor.js";
+import type { CardPlace, Hypervisor } from "./hypervisor.js";
+
+/**
+ * pciSlotNumber is the number of the slot that the guest sees. PCIe devices get 160, 192 and 224 in turn, SCSI controllers
+ * before network cards, NVMe after them; of the others the first network card gets 32.
+ */
+const slotSource =
+	"Broadcom KB 2047927, mapping PCI slot numbers; the order as in machines that ESXi made (virt-v2v tests/test-i-vmx-*.vmx)";
+const pcie = (slot: number): CardPlace => ({ on: "pci", slot, oddIndex: true });
 
 export const vmware: Hypervisor = {
 	id: "vmware",
@@ -151,6 +159,32 @@ export const vmware: Hypervisor = {
 		disk: ["pvscsi", "ahci", "lsilogic", "lsisas1068", "nvme"],
 		fallback: ["ide"],
 		network: ["vmxnet3", "e1000e", "e1000"],
+	},
+	cards: {
+		keepMacs: false,
+		toKeepMacs: "Set the original MAC addresses by hand before the first start; the .vmx has them already.",
+		virtualization: "vmware",
+		places: [
+			{
+				models: ["vmxnet3", "e1000e"],
+				disks: ["pvscsi", "lsisas1068"],
+				cards: [192, 224].map(pcie),
+				verified: false,
+				source: slotSource,
+			},
+			{
+				models: ["vmxnet3", "e1000e"],
+				cards: [160, 192, 224].map(pcie),
+				verified: false,
+				source: slotSource,
+			},
+			{
+				models: ["e1000", "vlance"],
+				cards: [{ on: "pci", slot: 32, oddIndex: true }],
+				verified: false,
+				source: slotSource,
+			},
+		],
 	},
 	limits: { diskBytes: 62 * 2 ** 40, nics: 10 },
 	notes: [],

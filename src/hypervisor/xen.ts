@@ -1,4 +1,4 @@
-import type { DeviceAddress, DeviceModel } from "./hypervisor.js";
+import type { CardPlaces, DeviceAddress, DeviceModel } from "./hypervisor.js";
 
 /**
  * Through this function a guest in an HVM finds Xen. Its driver xen_platform_pci is part of current kernels and bears no
@@ -39,6 +39,16 @@ export const xenDevices: readonly DeviceModel[] = [
 		addresses: [platform],
 		verified: true,
 		source: "Linux drivers/xen/platform-pci.c",
+	},
+];
+
+/** Interfaces are named by the number of the vif, from naming scheme v250 on. */
+export const xenPlaces: readonly CardPlaces[] = [
+	{
+		models: ["vif"],
+		cards: [0, 1, 2, 3, 4, 5, 6].map((number) => ({ on: "xen", number })),
+		verified: true,
+		source: "systemd.net-naming-scheme(7), v250",
 	},
 ];
 

@@ -1,5 +1,5 @@
 import type { Hypervisor } from "./hypervisor.js";
-import { xenDevices, xenEmulatedE1000, xenEmulatedIde, xenEmulatedRtl8139 } from "./xen.js";
+import { xenDevices, xenEmulatedE1000, xenEmulatedIde, xenEmulatedRtl8139, xenPlaces } from "./xen.js";
 
 export const xenserver: Hypervisor = {
 	id: "xenserver",
@@ -52,6 +52,12 @@ export const xenserver: Hypervisor = {
 		},
 	],
 	boot: { disk: ["vbd"], fallback: ["ide", "nvme"], network: ["vif", "rtl8139", "e1000"] },
+	cards: {
+		keepMacs: false,
+		toKeepMacs: "Import it with xe vm-import preserve=true.",
+		virtualization: "xen",
+		places: xenPlaces,
+	},
 	limits: { nics: 7 },
 	notes: [
 		"Every disk is shown twice, emulated and as a vbd; a kernel that was built with xen_blkfront gives the emulated ones up at boot, even where xen_blkfront cannot be loaded.",

@@ -1,5 +1,5 @@
 /** The rules that ask for changes; each can be switched off. */
-export const rules = ["initramfs", "drop-in", "fstab", "cmdline", "esp-fallback"] as const;
+export const rules = ["initramfs", "drop-in", "fstab", "cmdline", "esp-fallback", "network"] as const;
 export type Rule = (typeof rules)[number];
 
 interface Common {

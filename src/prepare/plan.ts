@@ -3,6 +3,7 @@ import type { Planning } from "./planning.js";
 import { planDropIns } from "./rules/drop-in.js";
 import { planEspFallback } from "./rules/esp-fallback.js";
 import { planInitramfs } from "./rules/initramfs.js";
+import { planNetwork } from "./rules/network.js";
 import { planCommandLine, planFstab } from "./rules/stable-names.js";
 
 const planners: Record<Rule, (planning: Planning) => Promise<readonly Change[]>> = {
@@ -11,6 +12,7 @@ const planners: Record<Rule, (planning: Planning) => Promise<readonly Change[]>>
 	fstab: planFstab,
 	cmdline: planCommandLine,
 	"esp-fallback": planEspFallback,
+	network: planNetwork,
 };
 
 /**

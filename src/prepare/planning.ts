@@ -1,11 +1,14 @@
 import type { GuestTree } from "../filesystem/tree.js";
 import type { LinuxGuest } from "../guest/guest.js";
 import type { Hypervisor } from "../hypervisor/hypervisor.js";
+import type { MachineNic } from "../machine/machine.js";
 
 /** What a rule looks at. */
 export interface Planning {
 	readonly guest: LinuxGuest;
 	readonly tree: GuestTree;
+	/** The machine's network cards. */
+	readonly nics: readonly MachineNic[];
 	/** Hypervisors that the guest shall run on. */
 	readonly targets: readonly Hypervisor[];
 	/** Name that does not depend on the disk's controller, such as `UUID=…`, for a `/dev/sdX1`; `undefined`: no such volume. */

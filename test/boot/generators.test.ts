@@ -41,7 +41,7 @@ describe.skipIf(hostKernel === undefined)(`after a kernel update ${hostKernelRea
 		const guest = guestWith({ fstab, kernels: [{ ...kernel, initramfs }], generators: [generator] });
 		wanted = guest.kernels.flatMap((one) => modulesToAdd(guest, one, hypervisors));
 		const tree = memoryTree({ "/etc/": "" });
-		const [change] = await planDropIns({ guest, tree, targets: hypervisors, stableName: () => undefined });
+		const [change] = await planDropIns({ guest, tree, nics: [], targets: hypervisors, stableName: () => undefined });
 		if (change?.action !== "write-file") throw new Error("no drop-in");
 		return change;
 	}

@@ -16,6 +16,8 @@ import { because, missing, run, temporaryFolder } from "../support/tools.js";
 const tools = [...guestTools, "debugfs", "e2fsck", "fsck.vfat", "sfdisk", "mtype"];
 const now = 1_790_000_000;
 const mebibyte = 2 ** 20;
+/** The guest has no udev: the kernel calls its interface eth0 wherever it is. */
+const needed = rules.filter((rule) => rule !== "network");
 
 const opened: ByteSource[] = [];
 afterAll(async () => {
@@ -92,8 +94,8 @@ describe.skipIf(missing(...tools))(`a whole guest ${because(...tools)}`, () => {
 			if (disk) await writeRaw(disk, result);
 		}, 300_000);
 
-		it("gets every rule's change", () => {
-			expect(prepared.changes.map(({ rule }) => rule)).toEqual([...rules]);
+		it("gets the change of every rule that it needs", () => {
+			expect(prepared.changes.map(({ rule }) => rule)).toEqual(needed);
 		});
 
 		it("is ready for every hypervisor, and a second time nothing changes", async () => {
@@ -167,10 +169,10 @@ describe.skipIf(missing(...tools))(`a whole guest ${because(...tools)}`, () => {
 			expect(await sha256(source)).toBe(digest);
 		});
 
-		it.each(rules)("without %s all else is done, and that alone is left to do", async (rule) => {
+		it.each(needed)("without %s all else is done, and that alone is left to do", async (rule) => {
 			const partial = await prepare(await openGuest(source), hypervisors, { now, skip: new Set<Rule>([rule]) });
-			expect(partial.changes.map((change) => change.rule)).toEqual(rules.filter((other) => other !== rule));
-			const left = await planFor(partial.contents, hypervisors);
+			expect(partial.changes.map((change) => change.rule)).toEqual(needed.filter((other) => other !== rule));
+			const left = await planFor(partial.vm, partial.contents, hypervisors);
 			// What an initramfs has already, its generator is not asked to add.
 			expect(left.map((change) => change.rule)).toEqual(rule === "drop-in" ? [] : [rule]);
 		});

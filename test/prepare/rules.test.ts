@@ -37,6 +37,7 @@ function planning(facts: Partial<LinuxGuest>, files: Readonly<Record<string, Con
 	return {
 		guest: guestWith(facts),
 		tree: memoryTree(files),
+		nics: [],
 		targets: hypervisors,
 		stableName: (device) => known[device],
 	};

@@ -1,6 +1,11 @@
+import { existsSync } from "node:fs";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import path from "node:path";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { NetworkFact } from "../../../src/guest/guest.js";
 import { readNetwork } from "../../../src/guest/linux/network/network.js";
+import { because, missing, run, temporaryFolder } from "../../support/tools.js";
 import { type Contents, memoryTree } from "../support/memory.js";
 
 const read = async (files: Readonly<Record<string, Contents>>) => {
@@ -13,10 +18,11 @@ const read = async (files: Readonly<Record<string, Contents>>) => {
 /** The facts as short rows; addresses, MAC and the name that is given last, where there are any. */
 const facts = async (files: Readonly<Record<string, Contents>>) => {
 	const rows: string[][] = [];
-	for (const { by, file, interface: name, method, addresses, mac, renamedTo } of await read(files)) {
+	for (const { by, file, interface: name, method, addresses, mac, renamedTo, renderer } of await read(files)) {
 		const row = [by, file.replace(/.*\//, ""), name, method, ...addresses];
 		if (mac !== undefined) row.push(`mac ${mac}`);
 		if (renamedTo !== undefined) row.push(`to ${renamedTo}`);
+		if (renderer !== undefined) row.push(`by ${renderer}`);
 		rows.push(row);
 	}
 	return rows;
@@ -104,14 +110,16 @@ network:
 			await facts({
 				"/etc/netplan/50-cloud-init.yaml": cloud,
 				"/usr/lib/netplan/50-cloud-init.yaml": "network: {ethernets: {hidden: {}}}",
-				"/usr/lib/netplan/00-first.yaml": "network: {ethernets: {first: {}}}",
+				"/usr/lib/netplan/00-first.yaml":
+					"network: {renderer: NetworkManager, ethernets: {first: {}, second: {renderer: networkd}}}",
 				"/etc/netplan/a.yaml": "network: [",
 				"/etc/netplan/b.yaml": "",
 				"/etc/netplan/c.yaml": bomb,
 				"/etc/netplan/d.yaml": "network: {ethernets: x}",
 			}),
 		).toEqual([
-			["netplan", "00-first.yaml", "first", "unknown"],
+			["netplan", "00-first.yaml", "first", "unknown", "by NetworkManager"],
+			["netplan", "00-first.yaml", "second", "unknown", "by networkd"],
 			["netplan", "50-cloud-init.yaml", "fa:16:3e:00:00:01", "dhcp", "to ens3"],
 			["netplan", "50-cloud-init.yaml", "ens*", "unknown", "mac fa:16:3e:00:00:02"],
 			["netplan", "50-cloud-init.yaml", "en*", "static", "10.0.0.2/24", "10.0.0.3/24"],
@@ -121,6 +129,71 @@ network:
 			["netplan", "50-cloud-init.yaml", "eth6", "dhcp"],
 		]);
 	});
+});
+
+const generate = ["/usr/libexec/netplan/generate", "/usr/lib/netplan/generate"].find((file) => existsSync(file));
+
+it.skipIf(generate === undefined)(
+	`netplan matches and configures the same ${generate === undefined ? "(skipped: netplan.io is not installed)" : ""}`,
+	async () => {
+		const yaml = `network:
+  ethernets:
+    one: {match: {macaddress: "FA:16:3E:00:00:01"}, set-name: lan0, dhcp4: true}
+    two: {match: {name: "en*", macaddress: "fa:16:3e:00:00:02"}, addresses: [10.0.0.2/24]}
+    three: {match: {name: "ens*"}, dhcp4: "no", addresses: [10.0.0.3/24, {10.0.0.4/16: {lifetime: 0}}]}
+    four: {dhcp4: on}
+    five: {dhcp6: yes}
+`;
+		const folder = await temporaryFolder();
+		await mkdir(path.join(folder, "etc/netplan"), { recursive: true });
+		await writeFile(path.join(folder, "etc/netplan/a.yaml"), yaml, { mode: 0o600 });
+		await run(generate ?? "", "--root-dir", folder);
+		const units = path.join(folder, "run/systemd/network");
+		const made = await Promise.all(
+			(await readdir(units)).map(async (name) => [
+				`/etc/systemd/network/${name}`,
+				await readFile(path.join(units, name), "utf8"),
+			]),
+		);
+		const core = (all: readonly NetworkFact[]) =>
+			all.map(({ interface: name, mac, method, addresses }) => ({
+				// What netplan renames, its unit knows by both.
+				...{ on: name === "lan0" ? mac : name, mac: name === "lan0" ? undefined : mac },
+				...{ method: name === "five" ? "any" : method, addresses },
+			}));
+		const ours = core(await read({ "/etc/netplan/a.yaml": yaml }));
+		const theirs = core(await read(Object.fromEntries(made) as Record<string, string>));
+		expect(theirs).toHaveLength(5);
+		expect(ours).toEqual(expect.arrayContaining(theirs));
+	},
+);
+
+it.skipIf(missing("ifquery"))(`ifquery finds the same files and addresses ${because("ifquery")}`, async () => {
+	const folder = await temporaryFolder();
+	const files = {
+		interfaces: `source ${folder}/d/*\nsource-directory ${folder}/more\niface ens4 inet static\n\taddress \\\n\t10.0.0.2\n\tnetmask 255.255.255.0\n`,
+		"d/eth1": "iface eth1 inet static\n\taddress 10.0.1.2/16\n",
+		"d/.hidden": "iface hidden inet dhcp\n",
+		"d/old~": "iface old inet dhcp\n",
+		"more/eth2": "iface eth2 inet dhcp\n",
+		"more/eth2.bak": "iface bak inet dhcp\n",
+	};
+	for (const [name, text] of Object.entries(files)) {
+		await mkdir(path.dirname(path.join(folder, name)), { recursive: true });
+		await writeFile(path.join(folder, name), text);
+	}
+	const inGuest = Object.entries(files).map(([name, text]) => [
+		`${name === "interfaces" ? "/etc/network" : folder}/${name}`,
+		text,
+	]);
+	const ours = await read(Object.fromEntries(inGuest) as Record<string, string>);
+	for (const name of ["ens4", "eth1", "eth2", "old", "hidden", "bak"]) {
+		const answer = await run("ifquery", "-i", path.join(folder, "interfaces"), name).catch(() => undefined);
+		const [, address] = /^address: (\S+)$/m.exec(answer ?? "") ?? [];
+		const found = ours.find((fact) => fact.interface === name);
+		expect([name, found !== undefined]).toEqual([name, answer !== undefined]);
+		expect(found?.addresses[0]?.replace(/\/.*/, "")).toBe(address);
+	}
 });
 
 describe("NetworkManager", () => {

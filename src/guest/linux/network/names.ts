@@ -8,7 +8,7 @@ export function macAddress(text: string | undefined): string | undefined {
 	return macPattern.test(mac) ? mac : undefined;
 }
 
-const isMac = (text: string) => macPattern.test(text);
+export const isMac = (text: string) => macPattern.test(text);
 
 /** What stands for several interfaces, or for none by name. */
 const isPattern = (text: string) => text === "" || /[*?[\]!\s/]/.test(text);

@@ -18,7 +18,7 @@ export interface NamingContext {
 
 /** Bytes; a rule file that installers write has a line for each card. */
 const largestFile = 128 * 1024;
-const mostFiles = 1000;
+const mostFiles = 200;
 const libraries = [
 	...["/usr/lib/systemd", "/lib/systemd", "/usr/lib64/systemd"],
 	...["x86_64", "aarch64", "i386"].map((arch) => `/usr/lib/${arch}-linux-gnu/systemd`),

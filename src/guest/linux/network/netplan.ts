@@ -4,12 +4,16 @@ import { isMapping, member, parseYaml, strings } from "./yaml.js";
 
 /** https://netplan.readthedocs.io/en/stable/netplan-yaml/. What is no such YAML configures nothing. */
 export async function parseNetplan(text: string): Promise<readonly Configured[]> {
-	const ethernets = member(member(await parseYaml(text), "network"), "ethernets");
+	const network = member(await parseYaml(text), "network");
+	const ethernets = member(network, "ethernets");
 	if (!isMapping(ethernets)) return [];
-	return Object.entries(ethernets).map(([id, definition]) => configured(id, definition));
+	const general = [member(network, "renderer"), member(ethernets, "renderer")].findLast((one) => one !== undefined);
+	return Object.entries(ethernets)
+		.filter(([id]) => id !== "renderer")
+		.map(([id, definition]) => configured(id, definition, member(definition, "renderer") ?? general));
 }
 
-function configured(id: string, definition: unknown): Configured {
+function configured(id: string, definition: unknown, renderer: unknown): Configured {
 	const match = member(definition, "match");
 	const name = member(match, "name");
 	const mac = macAddress(strings(member(match, "macaddress"))[0]);
@@ -28,6 +32,7 @@ function configured(id: string, definition: unknown): Configured {
 		addresses,
 		...(mac !== undefined && typeof name === "string" && { mac }),
 		...(typeof setName === "string" && match !== undefined && { renamedTo: setName }),
+		...(typeof renderer === "string" && { renderer }),
 	};
 }
 

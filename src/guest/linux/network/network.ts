@@ -46,6 +46,8 @@ const places: readonly Place[] = [
 ];
 
 const mostFiles = 1000;
+/** Interfaces that are configured: no machine has as many. */
+const mostFacts = 1000;
 /** `source` lines that differ. */
 const mostSources = 100;
 /** Bytes; a real one has a few hundred. */
@@ -62,7 +64,7 @@ export async function readNetwork(tree: GuestTree, problems: string[]): Promise<
 			for (const configured of await parse(text, file)) facts.push({ by, file, ...configured });
 		}
 	}
-	return facts;
+	return facts.slice(0, mostFacts);
 }
 
 /** Paths of the files that count, in the order of their names; those in later folders are hidden. */
