@@ -14,7 +14,7 @@ packages=(
 	e2fsprogs dosfstools mtools fdisk gdisk xfsprogs btrfs-progs lvm2 mdadm thin-provisioning-tools cpio kmod attr
 	# judges of what is read and written
 	qemu-utils 7zip libvhdi-utils python3-libvhdi libxml2-utils xva-img libvirt-daemon libvirt-clients xz-utils zstd lz4 bzip2
-	libvmdk-utils file strace
+	libvmdk-utils file strace selinux-utils
 	# edits file systems that nothing here can edit
 	libguestfs-tools
 	# benchmarks
