@@ -17,7 +17,7 @@ packages=(
 	systemd-boot systemd-boot-efi binutils shim-unsigned sbsigntool openssl
 	# judges of what is read and written
 	qemu-utils 7zip libvhdi-utils python3-libvhdi python3-yaml libxml2-utils xva-img libvirt-daemon libvirt-clients xz-utils zstd lz4 lzop bzip2
-	libvmdk-utils file strace udev ifupdown netplan.io
+	libvmdk-utils file strace udev ifupdown netplan.io selinux-utils
 	# edits file systems that nothing here can edit
 	libguestfs-tools
 	# benchmarks

@@ -55,7 +55,7 @@ export interface Filesystem {
 	edit?(): Promise<Editor>;
 }
 
-/** Owner and permissions of a file that an edit creates. */
+/** Owner, permissions and time of what an edit creates. */
 export interface Attributes {
 	readonly mode: number;
 	readonly uid: number;
@@ -75,6 +75,19 @@ export interface Editor {
 	appendFile(path: string, contents: Uint8Array, mtime: number): Promise<void>;
 	/** Creates one directory; an existing one is left as it is. */
 	makeDirectory(path: string, attributes: Attributes): Promise<void>;
+	/** Makes a symbolic link; `refused` where something has that name. Links have no permissions of their own. */
+	makeLink(path: string, target: string, attributes: Omit<Attributes, "mode">): Promise<void>;
+	/** Moves a file, a link, or a directory with all that is in it; `refused` where something has that name. */
+	rename(from: string, to: string): Promise<void>;
+	/** Removes a file, a link or an empty directory. */
+	remove(path: string): Promise<void>;
+	/** Changes what is given of a file, a directory or a link itself; what is left out stays. */
+	setAttributes(path: string, attributes: Partial<Attributes>): Promise<void>;
+	/**
+	 * Sets an extended attribute of a file, a directory or a link itself, whether or not there was one. `unsupported`
+	 * where the file system has none, or none of that namespace.
+	 */
+	setExtendedAttribute(path: string, name: string, value: Uint8Array): Promise<void>;
 	/** Writes everything back. An editor that is not closed leaves the file system in an undefined state. */
 	close(): Promise<void>;
 }

@@ -2,6 +2,7 @@ import { AnyvisorError, damaged, unsupported } from "../bytes/errors.js";
 import type { Editor, Filesystem } from "../filesystem/filesystem.js";
 import type { GuestTree, Resolved } from "../filesystem/tree.js";
 import type { LinuxGuest } from "../guest/guest.js";
+import { readFileContexts } from "../guest/linux/selinux.js";
 import type { Change, ReplaceLines } from "./change.js";
 import { initramfsOf } from "./initramfs-of.js";
 import { joinLines, splitLines } from "./lines.js";
@@ -13,11 +14,19 @@ const copyLimit = 64 * 2 ** 20;
 /** Bytes beside its contents that a new file or folder takes at most: a block or cluster begun, and a folder that grows. */
 const overhead = 128 * 1024;
 
+/** Something new: its path inside the file system, and the SELinux label that it is to have. */
+interface Place {
+	readonly path: string;
+	readonly label: Uint8Array | undefined;
+}
+
 /** One file operation on one file system: what a change comes down to. */
 interface Edit {
-	/** Folders that are to be made first, and the file's path, inside the file system. */
-	readonly folders: readonly string[];
+	/** Folders that are to be made first. */
+	readonly folders: readonly Place[];
 	readonly path: string;
+	/** Where the file is new, and the guest has SELinux. */
+	readonly label?: Uint8Array | undefined;
 	readonly append: boolean;
 	readonly contents: Uint8Array;
 	/** Permission bits of a file that is new. */
@@ -44,13 +53,22 @@ export async function apply(
 	now: number,
 	editorOf: EditorOf = itsOwn,
 ): Promise<void> {
+	const contexts = changes.length > 0 ? await readFileContexts(tree) : undefined;
 	const edits = new Map<Filesystem, { readonly open: () => Promise<Editor>; readonly list: Edit[] }>();
 	for (const change of changes) {
-		const { found, folders, path } = await destination(tree, change.path);
+		const { found, folders, path, guestPath } = await destination(tree, change.path);
 		const { filesystem } = found;
+		const labelOf = (place: string, type: "file" | "directory") =>
+			filesystem.extendedAttributes && labelBytes(contexts?.contextOf(place, type));
 		const known = edits.get(filesystem) ?? { open: editorOf(filesystem) ?? notEditable(found, change.path), list: [] };
 		edits.set(filesystem, known);
-		known.list.push({ folders, path, ...(await contentsOf(change, guest, tree)) });
+		const isNew = (await filesystem.stat(path)) === undefined;
+		known.list.push({
+			folders: folders.map((folder) => ({ path: folder.path, label: labelOf(folder.guestPath, "directory") })),
+			path,
+			...(isNew && { label: labelOf(guestPath, "file") }),
+			...(await contentsOf(change, guest, tree)),
+		});
 	}
 	for (const { mount, filesystem } of tree.mounts) {
 		if (edits.has(filesystem)) await assertRoom(filesystem, mount, onVolumeOf(filesystem, edits));
@@ -115,14 +133,19 @@ async function destination(tree: GuestTree, path: string) {
 		known = known.slice(0, slash);
 		found = await tree.resolveParent(known);
 	}
-	const folders: string[] = [];
-	let inside = found.path;
+	const folders: { readonly path: string; readonly guestPath: string }[] = [];
+	let { path: inside, guestPath } = found;
 	for (const name of missing) {
-		folders.push(inside);
+		folders.push({ path: inside, guestPath });
 		inside = `${inside}/${name}`;
+		guestPath = `${guestPath}/${name}`;
 	}
-	return { found, folders, path: inside };
+	return { found, folders, path: inside, guestPath };
 }
+
+/** As the kernel keeps it, with a NUL at the end. */
+const labelBytes = (context: string | undefined) =>
+	context === undefined ? undefined : new TextEncoder().encode(`${context}\0`);
 
 async function contentsOf(
 	change: Change,
@@ -168,10 +191,14 @@ function replaceLines(contents: Uint8Array, { path, lines }: ReplaceLines): Uint
 async function carryOut(edits: readonly Edit[], editor: Editor, now: number): Promise<void> {
 	const owner = { uid: 0, gid: 0, mtime: now };
 	try {
-		for (const { folders, path, append, contents, mode } of edits) {
-			for (const folder of folders) await editor.makeDirectory(folder, { ...owner, mode: 0o755 });
+		for (const { folders, path, label, append, contents, mode } of edits) {
+			for (const folder of folders) {
+				await editor.makeDirectory(folder.path, { ...owner, mode: 0o755 });
+				await setLabel(editor, folder);
+			}
 			if (append) await editor.appendFile(path, contents, now);
 			else await editor.writeFile(path, contents, { ...owner, mode });
+			await setLabel(editor, { path, label });
 		}
 	} catch (error) {
 		// The first failure is the cause, whatever closing says.
@@ -179,4 +206,8 @@ async function carryOut(edits: readonly Edit[], editor: Editor, now: number): Pr
 		throw error;
 	}
 	await editor.close();
+}
+
+async function setLabel(editor: Editor, { path, label }: Place): Promise<void> {
+	if (label) await editor.setExtendedAttribute(path, "security.selinux", label);
 }

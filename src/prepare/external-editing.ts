@@ -1,6 +1,6 @@
-import { unsupported } from "../bytes/errors.js";
+import { notFound, refused, unsupported } from "../bytes/errors.js";
 import type { ByteStore } from "../bytes/source.js";
-import type { Editor, Filesystem } from "../filesystem/filesystem.js";
+import type { Editor, FileStat, Filesystem } from "../filesystem/filesystem.js";
 import type { FileOperation, FilesystemJob } from "../source/guestfish.js";
 
 /** Kinds of file systems that have no editor of their own, and that the kernel of an appliance can change. */
@@ -47,25 +47,75 @@ export class ExternalEditing {
 }
 
 function noting(filesystem: Filesystem, operations: FileOperation[]): Editor {
-	/** Sizes of files as they will be, and 0 for folders that will be there. */
-	const sizes = new Map<string, number>();
-	const sizeOf = async (path: string) => sizes.get(path) ?? (await filesystem.stat(path))?.size;
+	/** What will be at `path`; `undefined` where nothing will. */
+	async function look(path: string): Promise<Pick<FileStat, "type" | "size"> | undefined> {
+		let now = path;
+		for (const operation of operations.toReversed()) {
+			if (operation.kind === "rename") {
+				if (isIn(now, operation.to)) now = operation.path + now.slice(operation.to.length);
+				else if (isIn(now, operation.path)) return undefined;
+			} else if (operation.path === now) {
+				if (operation.kind === "remove") return undefined;
+				if (operation.kind === "folder") return { type: "directory", size: 0 };
+				if (operation.kind === "link") return { type: "link", size: operation.target.length };
+				if (operation.kind === "write") return { type: "file", size: operation.contents.length };
+				if (operation.kind === "append") return { type: "file", size: operation.at + operation.contents.length };
+			}
+		}
+		return filesystem.stat(now);
+	}
+	async function existing(path: string) {
+		const found = await look(path);
+		if (found === undefined) throw notFound(`There is no ${path} in this file system`, { file: path });
+		return found;
+	}
+	async function checkNew(path: string): Promise<void> {
+		if ((await look(path)) !== undefined) throw refused(`${path} exists already`, { file: path });
+		const parent = path.slice(0, path.lastIndexOf("/")) || "/";
+		if ((await look(parent))?.type !== "directory") throw notFound(`${parent} is not a directory`, { file: path });
+	}
 	return {
 		async writeFile(path, contents, { mode, uid, gid, mtime }) {
-			const isNew = (await sizeOf(path)) === undefined;
+			const isNew = (await look(path)) === undefined;
 			operations.push({ kind: "write", path, contents, mtime, ...(isNew && { created: { mode, uid, gid } }) });
-			sizes.set(path, contents.length);
 		},
 		async appendFile(path, contents, mtime) {
-			const at = (await sizeOf(path)) ?? 0;
-			operations.push({ kind: "append", path, contents, mtime, at });
-			sizes.set(path, at + contents.length);
+			operations.push({ kind: "append", path, contents, mtime, at: (await look(path))?.size ?? 0 });
 		},
-		async makeDirectory(path, { mode }) {
-			if ((await sizeOf(path)) !== undefined) return;
-			operations.push({ kind: "folder", path, mode });
-			sizes.set(path, 0);
+		async makeDirectory(path, attributes) {
+			if ((await look(path)) === undefined) operations.push({ kind: "folder", path, ...attributes });
+		},
+		async makeLink(path, target, attributes) {
+			await checkNew(path);
+			operations.push({ kind: "link", path, target, ...attributes });
+		},
+		async rename(path, to) {
+			await existing(path);
+			await checkNew(to);
+			if (isIn(to, path)) throw refused(`${path} cannot be moved into itself`, { file: path });
+			operations.push({ kind: "rename", path, to });
+		},
+		async remove(path) {
+			operations.push({ kind: "remove", path, folder: (await existing(path)).type === "directory" });
+		},
+		async setAttributes(path, attributes) {
+			if ((await existing(path)).type === "link" && attributes.mode !== undefined) {
+				throw refused(`${path} is a symbolic link, which has no permissions`, { file: path });
+			}
+			operations.push({ kind: "attributes", path, ...attributes });
+		},
+		async setExtendedAttribute(path, name, value) {
+			await existing(path);
+			if (value.subarray(0, -1).includes(0)) {
+				throw unsupported(`libguestfs cannot set an attribute with a NUL inside, as ${name} would have`, {
+					file: path,
+				});
+			}
+			operations.push({ kind: "extended", path, name, value });
 		},
 		close: () => Promise.resolve(),
 	};
 }
+
+/** Whether `path` is `top`, or lies below it. */
+const isIn = (path: string, top: string) => path === top || path.startsWith(`${top}/`);

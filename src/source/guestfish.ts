@@ -25,7 +25,21 @@ export type FileOperation =
 			readonly mtime: number;
 			readonly at: number;
 	  }
-	| { readonly kind: "folder"; readonly path: string; readonly mode: number };
+	| ({ readonly kind: "folder"; readonly path: string; readonly mode: number } & Ownership)
+	| ({ readonly kind: "link"; readonly path: string; readonly target: string } & Ownership)
+	| { readonly kind: "rename"; readonly path: string; readonly to: string }
+	/** `folder`: an empty one. */
+	| { readonly kind: "remove"; readonly path: string; readonly folder: boolean }
+	/** What is left out stays; a link has no mode. */
+	| ({ readonly kind: "attributes"; readonly path: string; readonly mode?: number } & Partial<Ownership>)
+	/** The value has no NUL but one at its end. */
+	| { readonly kind: "extended"; readonly path: string; readonly name: string; readonly value: Uint8Array };
+
+interface Ownership {
+	readonly uid: number;
+	readonly gid: number;
+	readonly mtime: number;
+}
 
 /** A file system, by itself in its store, and what is to be done with it, in order. */
 export interface FilesystemJob {
@@ -109,22 +123,46 @@ async function commandsOf(
 	fileOf: (contents: Uint8Array) => Promise<string>,
 ): Promise<readonly string[]> {
 	const file = quoted(operation.path);
-	if (operation.kind === "folder") return [`mkdir-p ${file}`, `chmod 0${operation.mode.toString(8)} ${file}`];
-	const local = await fileOf(operation.contents);
-	// The time of the last access stays as it is: -2.
-	const time = `utimens ${file} 0 -2 ${Math.floor(operation.mtime)} 0`;
-	if (operation.kind === "append") return [`upload-offset ${local} ${file} ${operation.at}`, time];
-	const { created } = operation;
-	const attributes = created && [
-		`chown ${created.uid} ${created.gid} ${file}`,
-		`chmod 0${created.mode.toString(8)} ${file}`,
+	switch (operation.kind) {
+		case "folder":
+			return [`mkdir ${file}`, ...attributesOf(file, operation)];
+		case "link":
+			return [`ln-s ${quoted(operation.target)} ${file}`, ...attributesOf(file, operation)];
+		case "rename":
+			return [`rename ${file} ${quoted(operation.to)}`];
+		case "remove":
+			return [`${operation.folder ? "rmdir" : "rm"} ${file}`];
+		case "attributes":
+			return attributesOf(file, operation);
+		case "extended": {
+			// A NUL at the end is the one that ends the word, and counts.
+			const text = operation.value.at(-1) === 0 ? operation.value.subarray(0, -1) : operation.value;
+			return [`lsetxattr ${quoted(operation.name)} ${quoted(text)} ${operation.value.length} ${file}`];
+		}
+		case "append":
+		case "write": {
+			const local = await fileOf(operation.contents);
+			const { mtime } = operation;
+			if (operation.kind === "append") {
+				return [`upload-offset ${local} ${file} ${operation.at}`, ...attributesOf(file, { mtime })];
+			}
+			return [`upload ${local} ${file}`, ...attributesOf(file, { ...operation.created, mtime })];
+		}
+	}
+}
+
+/** -1 leaves an owner as it is, -2 the time of the last access. */
+function attributesOf(file: string, { mode, uid = -1, gid = -1, mtime }: Partial<Ownership> & { mode?: number }) {
+	return [
+		...(uid < 0 && gid < 0 ? [] : [`lchown ${uid} ${gid} ${file}`]),
+		...(mode === undefined ? [] : [`chmod 0${mode.toString(8)} ${file}`]),
+		...(mtime === undefined ? [] : [`utimens ${file} 0 -2 ${Math.floor(mtime)} 0`]),
 	];
-	return [`upload ${local} ${file}`, ...(attributes ?? []), time];
 }
 
 /** A word of guestfish's language, in which only letters, digits, `/`, `.`, `_` and `-` mean themselves everywhere. */
-function quoted(word: string): string {
-	const escaped = [...new TextEncoder().encode(word)].map((byte) => {
+function quoted(word: string | Uint8Array): string {
+	const escaped = [...(typeof word === "string" ? new TextEncoder().encode(word) : word)].map((byte) => {
 		const letter = String.fromCharCode(byte);
 		return /[\w/.-]/.test(letter) ? letter : `\\x${byte.toString(16).padStart(2, "0")}`;
 	});

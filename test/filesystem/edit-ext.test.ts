@@ -8,6 +8,7 @@ import { editExt } from "../../src/filesystem/ext/edit.js";
 import type { Attributes, Editor } from "../../src/filesystem/filesystem.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
 import { fileStore, memoryStore } from "./store.js";
+import { mounted, unmountable } from "./xfs-images.js";
 
 const tools = ["mke2fs", "e2fsck", "debugfs"];
 
@@ -200,6 +201,35 @@ describe.skipIf(missing(...tools))(`ext2, ext3 and ext4, edited ${because(...too
 		expect(Buffer.compare(await contentsOf("/etc/new3"), overlay.subarray(3, 300_000))).toBe(0);
 		await run("cp", other, image);
 		expect(Buffer.compare(await contentsOf("/etc/new1"), overlay.subarray(11, 300_000))).toBe(0);
+	});
+
+	const unmounted = missing("setfattr", "getfattr", "mkfs.xfs")
+		? because("setfattr", "getfattr", "mkfs.xfs")
+		: unmountable(folder);
+	it.skipIf(unmounted !== "")(`leaves a block of attributes that files share to the others ${unmounted}`, async () => {
+		await format(24, ["-t", "ext4", "-I", "128"]);
+		const at = path.join(folder, "mounted");
+		const files = ["fstab", "tiny", "other"].map((name) => path.join(at, "etc", name));
+		await mounted(image, at, () => run("setfattr", "-n", "user.shared", "-v", "x".repeat(500), ...files));
+		const blockOf = async (name: string) => /File ACL: (\d+)/.exec(await debugfs(`stat /etc/${name}`))?.[1];
+		expect(await blockOf("fstab")).toBe(await blockOf("other"));
+		await edit(async (editor) => {
+			await editor.setExtendedAttribute("/etc/fstab", "security.selinux", new TextEncoder().encode("u:r:t:s0\0"));
+			await editor.setExtendedAttribute("/etc/fstab", "user.shared", new Uint8Array());
+			await editor.remove("/etc/other");
+			await expect(editor.setExtendedAttribute("/etc/tiny", "user.big", new Uint8Array(5000))).rejects.toMatchObject({
+				kind: "no-space",
+			});
+			await expect(editor.setExtendedAttribute("/etc/tiny", "btrfs.x", new Uint8Array())).rejects.toMatchObject({
+				kind: "unsupported",
+			});
+		});
+		await run("e2fsck", "-fn", image);
+		expect(await blockOf("fstab")).not.toBe(await blockOf("tiny"));
+		const seen = await mounted(image, at, () => run("getfattr", "-m", "-", "-d", ...files.slice(0, 2)));
+		expect(seen.replace(/# file: .*/g, "#")).toBe(
+			`#\nsecurity.selinux="u:r:t:s0"\nuser.shared=""\n\n#\nuser.shared="${"x".repeat(500)}"\n\n`,
+		);
 	});
 
 	it("refuses what cannot be done before it writes anything", async () => {

@@ -60,12 +60,12 @@ describe.skipIf(missing(...tools))(`edits of a guest ${because(...tools)}`, () =
 	});
 
 	/** Fresh copies of both file systems, one mounted in the other. */
-	async function open() {
-		const stores = [memoryStore(ext.slice()), memoryStore(fat.slice())] as const;
-		const [root, esp] = await Promise.all(stores.map((store) => openFilesystem(store)));
-		if (!root || !esp) throw new Error("not recognised");
+	async function open(root = ext) {
+		const stores = [memoryStore(root.slice()), memoryStore(fat.slice())] as const;
+		const [top, esp] = await Promise.all(stores.map((store) => openFilesystem(store)));
+		if (!top || !esp) throw new Error("not recognised");
 		const tree = new GuestTree([
-			{ mount: "/", filesystem: root },
+			{ mount: "/", filesystem: top },
 			{ mount: "/boot/efi", filesystem: esp },
 		]);
 		const save = async () => {
@@ -80,10 +80,55 @@ describe.skipIf(missing(...tools))(`edits of a guest ${because(...tools)}`, () =
 			const [extFile = "", fatFile = ""] = files;
 			await run("e2fsck", "-fn", extFile);
 			await run("fsck.vfat", "-n", fatFile);
-			return { debugfs: (request: string) => run("debugfs", "-R", request, extFile), fatFile };
+			return { debugfs: (request: string) => run("debugfs", "-R", request, extFile), extFile, fatFile };
 		};
 		return { tree, save };
 	}
+
+	it("carry the labels that the guest's own SELinux policy gives them, and old files keep theirs", async () => {
+		const { tree: before, save: saveBefore } = await open();
+		const policy = `/etc(/.*)? u:r:etc_t:s0
+/etc/modules-load\\.d -d u:r:modules_d_t:s0
+/etc/modules-load\\.d/.* -- u:r:modules_t:s0
+/etc/quiet/.* <<none>>
+/boot/efi(/.*)? u:r:dosfs_t:s0
+`;
+		const files = [
+			write("/etc/selinux/config", "SELINUX=enforcing\nSELINUXTYPE=strict\n"),
+			write("/etc/selinux/strict/contexts/files/file_contexts", policy),
+		];
+		await apply(files, guest, before, now);
+		const { debugfs: unlabelled, extFile } = await saveBefore();
+		expect(await unlabelled("ea_list /etc/selinux/config")).not.toContain("security.selinux");
+		await run("debugfs", "-w", "-R", "ea_set /etc/real/fstab security.selinux u:r:kept_t:s0", extFile);
+		const { tree, save } = await open(new Uint8Array(await readFile(extFile)));
+		await apply(
+			[
+				replace("/etc/fstab", "/dev/sda1 / ext4", "UUID=1 / ext4"),
+				write("/etc/modules-load.d/virtio.conf"),
+				write("/etc/dangling.d/conf"),
+				write("/etc/quiet/file"),
+				write("/etc/selinux/config", "SELINUX=permissive\nSELINUXTYPE=strict\n"),
+				copy("/boot/efi/efi/debian/grubx64.efi", "/boot/efi/EFI/BOOT/BOOTX64.EFI"),
+			],
+			guest,
+			tree,
+			now,
+		);
+		const { debugfs } = await save();
+		const label = (file: string) =>
+			debugfs(`ea_get -V ${file} security.selinux`).then(
+				(said) => said.trimEnd(),
+				() => "",
+			);
+		expect(await label("/etc/modules-load.d")).toBe("u:r:modules_d_t:s0\0");
+		expect(await label("/etc/modules-load.d/virtio.conf")).toBe("u:r:modules_t:s0\0");
+		expect(await label("/etc/elsewhere")).toBe("u:r:etc_t:s0\0");
+		expect(await label("/etc/elsewhere/conf")).toBe("u:r:etc_t:s0\0");
+		expect(await label("/etc/quiet")).toBe("u:r:etc_t:s0\0");
+		for (const file of ["/etc/quiet/file", "/etc/selinux/config"]) expect(await label(file)).toBe("");
+		expect(await label("/etc/real/fstab")).toBe("u:r:kept_t:s0");
+	});
 
 	it("follow links, make what is missing on the way, and go to the file system that is mounted there", async () => {
 		const { tree, save } = await open();

@@ -22,7 +22,7 @@ describe("rescue images", () => {
 		const files = [...kernel.modules.paths.values()].map((path) => [`${kernel.modulesDirectory}/${path}`, "x"]);
 		const tree = memoryTree({ ...Object.fromEntries(files), "/boot/rescue.img": rescue });
 		const guest = { ...found, kernels: [{ ...kernel, otherInitramfs: [{ path: "/boot/rescue.img", before: [] }] }] };
-		const planning = { guest, tree, targets: hypervisors, stableName: () => undefined };
+		const planning = { guest, tree, nics: [], targets: hypervisors, stableName: () => undefined };
 		return (await planInitramfs(planning)).map(({ path }) => path);
 	}
 	const own = driverGuest({ initramfs: home }).kernels[0];

@@ -1,8 +1,8 @@
 import { crc32cRaw } from "../../bytes/checksum/index.js";
-import { type ByteStore, readBytes } from "../../bytes/source.js";
+import { type ByteSource, type ByteStore, readBytes } from "../../bytes/source.js";
 import { i32, struct, u16, u32, viewOf } from "../../bytes/struct.js";
 import { FileMode } from "../mode.js";
-import { readInode } from "./inode.js";
+import { type Inode as ReadInode, readInode } from "./inode.js";
 import { Incompat, Inode, RoCompat, SUPERBLOCK_AT, Superblock } from "./layout.js";
 import type { ExtParameters } from "./superblock.js";
 
@@ -15,7 +15,7 @@ export interface NewAttributes {
 	readonly atime?: number;
 	readonly crtime?: number;
 	/** Goes to the time of the inode's last change as well. */
-	readonly mtime: number;
+	readonly mtime?: number;
 }
 
 /** What follows {@link Inode} in larger inodes: https://docs.kernel.org/filesystems/ext4/inodes.html */
@@ -40,7 +40,7 @@ export async function setAttributes(
 	{ mode, uid, gid, atime, crtime, mtime }: NewAttributes,
 ): Promise<void> {
 	const inode = await readInode({ name: store.name, parameters, source: store, metadata: store }, number, 0);
-	const modified = split(mtime);
+	const modified = mtime === undefined ? undefined : split(mtime);
 	const accessed = atime === undefined ? undefined : split(atime);
 	const created = crtime === undefined ? undefined : split(crtime);
 	const fields = {
@@ -49,9 +49,7 @@ export async function setAttributes(
 		...(uid !== undefined && { i_uid: uid % 0x10000, l_i_uid_high: Math.floor(uid / 0x10000) }),
 		...(gid !== undefined && { i_gid: gid % 0x10000, l_i_gid_high: Math.floor(gid / 0x10000) }),
 		...(accessed && { i_atime: accessed.low }),
-		i_ctime: modified.low,
-		i_mtime: modified.low,
-		l_i_checksum_lo: 0,
+		...(modified && { i_ctime: modified.low, i_mtime: modified.low }),
 	};
 	/** The extra fields that this inode has room for; the others come to nothing. */
 	const room = inode.bytes.subarray(Inode.size, Inode.size + Math.min(inode.extraSize, Extra.size));
@@ -59,25 +57,32 @@ export async function setAttributes(
 	padded.set(room);
 	const extra = {
 		...Extra.parse(padded),
-		i_ctime_extra: modified.extra,
-		i_mtime_extra: modified.extra,
+		...(modified && { i_ctime_extra: modified.extra, i_mtime_extra: modified.extra }),
 		...(accessed && { i_atime_extra: accessed.extra }),
 		...(created && { i_crtime: created.low, i_crtime_extra: created.extra }),
-		i_checksum_hi: 0,
 	};
-	const { bytes } = inode;
-	const build = () => {
-		bytes.set(Inode.build(fields));
-		room.set(Extra.build(extra).subarray(0, room.length));
-	};
-	build();
+	inode.bytes.set(Inode.build(fields));
+	room.set(Extra.build(extra).subarray(0, room.length));
+	await writeInode(store, parameters, inode);
+}
+
+/** Writes the bytes of an inode back, with the checksum that they have now. */
+export async function writeInode(
+	store: ByteStore,
+	parameters: ExtParameters,
+	{ number, at, bytes, extraSize }: Pick<ReadInode, "number" | "at" | "bytes" | "extraSize">,
+): Promise<void> {
 	if (parameters.features.roCompat & RoCompat.METADATA_CSUM) {
+		const view = viewOf(bytes);
+		const [low, high] = [Inode.offsets.l_i_checksum_lo, Inode.size + Extra.offsets.i_checksum_hi];
+		const isWide = extraSize >= Extra.offsets.i_checksum_hi + u16.size;
+		view.setUint16(low, 0, true);
+		if (isWide) view.setUint16(high, 0, true);
 		const checksum = await inodeChecksum(store, parameters, number, bytes);
-		fields.l_i_checksum_lo = checksum & 0xffff;
-		extra.i_checksum_hi = checksum >>> 16;
-		build();
+		view.setUint16(low, checksum & 0xffff, true);
+		if (isWide) view.setUint16(high, checksum >>> 16, true);
 	}
-	await store.write(inode.at, bytes);
+	await store.write(at, bytes);
 }
 
 /** The 32 bits that every inode has, and those that add nanoseconds and two bits of seconds. */
@@ -88,20 +93,21 @@ function split(time: number): { low: number; extra: number } {
 	return { low, extra: Math.floor((time - seconds) * 1e9) * 4 + epoch };
 }
 
-/** https://docs.kernel.org/filesystems/ext4/overview.html#checksums */
 async function inodeChecksum(
 	store: ByteStore,
-	{ fields, features }: ExtParameters,
+	parameters: ExtParameters,
 	number: number,
 	bytes: Uint8Array,
 ): Promise<number> {
-	const seed =
-		features.incompat & Incompat.CSUM_SEED
-			? fields.s_checksum_seed
-			: crc32cRaw(0xffffffff, await readBytes(store, SUPERBLOCK_AT + Superblock.offsets.s_uuid, 16));
 	const generation = Inode.offsets.i_generation;
 	const prefix = new Uint8Array(8);
 	viewOf(prefix).setUint32(0, number, true);
 	prefix.set(bytes.subarray(generation, generation + 4), 4);
-	return crc32cRaw(crc32cRaw(seed, prefix), bytes);
+	return crc32cRaw(crc32cRaw(await checksumSeed(store, parameters), prefix), bytes);
+}
+
+/** What all checksums of metadata begin with: https://docs.kernel.org/filesystems/ext4/overview.html#checksums */
+export async function checksumSeed(store: ByteSource, { fields, features }: ExtParameters): Promise<number> {
+	if (features.incompat & Incompat.CSUM_SEED) return fields.s_checksum_seed;
+	return crc32cRaw(0xffffffff, await readBytes(store, SUPERBLOCK_AT + Superblock.offsets.s_uuid, 16));
 }

@@ -1,14 +1,16 @@
-import { AnyvisorError, damaged, notFound, refused, unsupported } from "../../bytes/errors.js";
+import { AnyvisorError, damaged, notFound, refused } from "../../bytes/errors.js";
 import type { ByteStore } from "../../bytes/source.js";
 import { claim } from "../claim.js";
 import type { Attributes, Editor } from "../filesystem.js";
 import { FileMode } from "../mode.js";
 import { type NewAttributes, setAttributes } from "./attributes.js";
+import { checkFeatures, checkState } from "./editable.js";
 import { type Inode, readInode } from "./inode.js";
-import { Extent, Incompat, SUPERBLOCK_AT, Superblock } from "./layout.js";
+import { Extent, InodeFlag, SUPERBLOCK_AT } from "./layout.js";
 import { exclusively, LibError, LibExt2fs, LibraryError, OpenFlag } from "./libext2fs.js";
 import { type ExtParameters, freeBytes, readSuperblock } from "./superblock.js";
 import { WriteCache } from "./write-cache.js";
+import { checkName, type NewExtended, needsBlock, setExtended } from "./xattr-edit.js";
 
 /**
  * Edits ext2, ext3 and ext4 through libext2fs. Files that it creates are mapped block by block, and a directory that
@@ -34,102 +36,14 @@ export function editExt(volume: ByteStore): Promise<Editor> {
 	});
 }
 
-const State = { CLEAN: 1, ERRORS: 2 };
-const recover = "Boot the guest once and shut it down cleanly, or run e2fsck -y on a copy of its disk.";
-
-function checkState({ name }: ByteStore, { fields, features }: ExtParameters): void {
-	const details = { file: name, offset: SUPERBLOCK_AT + Superblock.offsets.s_state, hint: recover };
-	if (
-		features.incompat & Incompat.RECOVER ||
-		features.roCompat & RoFeature.ORPHAN_PRESENT ||
-		fields.s_last_orphan !== 0
-	) {
-		throw refused(`${name} was not unmounted: its journal has to be recovered before it can be edited`, details);
-	}
-	if (!(fields.s_state & State.CLEAN) || fields.s_state & State.ERRORS) {
-		throw refused(
-			`${name} was not unmounted or has known errors: it has to be checked before it can be edited`,
-			details,
-		);
-	}
-}
-
-/** Read-only compatible features as mke2fs and the kernel call them. */
-const RoFeature = {
-	SPARSE_SUPER: 0x1,
-	LARGE_FILE: 0x2,
-	BTREE_DIR: 0x4,
-	HUGE_FILE: 0x8,
-	UNINIT_BG: 0x10,
-	DIR_NLINK: 0x20,
-	EXTRA_ISIZE: 0x40,
-	SNAPSHOT: 0x80,
-	QUOTA: 0x100,
-	BIGALLOC: 0x200,
-	METADATA_CSUM: 0x400,
-	REPLICA: 0x800,
-	READONLY: 0x1000,
-	PROJECT: 0x2000,
-	SHARED_BLOCKS: 0x4000,
-	VERITY: 0x8000,
-	ORPHAN_PRESENT: 0x10000,
-};
-/** With these, e2fsck finds nothing after edits. Compatible features need no support, by their definition. */
-const editableIncompat =
-	Incompat.FILETYPE |
-	Incompat.META_BG |
-	Incompat.EXTENTS |
-	Incompat["64BIT"] |
-	Incompat.FLEX_BG |
-	Incompat.EA_INODE |
-	Incompat.CSUM_SEED |
-	Incompat.LARGEDIR |
-	Incompat.INLINE_DATA;
-const editableRoCompat =
-	RoFeature.SPARSE_SUPER |
-	RoFeature.LARGE_FILE |
-	RoFeature.BTREE_DIR |
-	RoFeature.HUGE_FILE |
-	RoFeature.UNINIT_BG |
-	RoFeature.DIR_NLINK |
-	RoFeature.EXTRA_ISIZE |
-	RoFeature.METADATA_CSUM;
-/** `i_flags`: `i_blocks` counts blocks, not units of 512 bytes. */
-const hugeFile = 0x40000;
 /** Blocks that a directory may grow by for one new name. */
 const blocksOfName = 2;
 /** Blocks above the lowest level of a block map or an extent tree that one write may add. */
 const deepestMap = 5;
 
-/** 2 TiB with usual blocks: the library keeps a bit in memory for each of them, and one for each inode. */
-const mostBlocks = 2 ** 29;
-
-function checkFeatures({ name, size }: ByteStore, { features, blocks, blockSize }: ExtParameters): void {
-	const missing =
-		nameOf(Incompat, features.incompat & ~editableIncompat) ?? nameOf(RoFeature, features.roCompat & ~editableRoCompat);
-	if (missing !== undefined) {
-		throw unsupported(`${name}: ext file systems with the feature ${missing} cannot be edited`, { file: name });
-	}
-	if (blocks > mostBlocks) {
-		throw unsupported(`${name} has ${blocks} blocks; ext file systems with more than ${mostBlocks} cannot be edited`, {
-			file: name,
-		});
-	}
-	if (blocks * blockSize > size) {
-		throw damaged(`${name}: the file system has ${blocks * blockSize} bytes, but its volume only ${size}`, {
-			file: name,
-			hint: "Check that the disk image is complete.",
-		});
-	}
-}
-
-function nameOf(known: Readonly<Record<string, number>>, bits: number): string | undefined {
-	if (bits === 0) return undefined;
-	const [feature] = Object.entries(known).find(([, bit]) => bits & bit) ?? [];
-	return feature?.toLowerCase() ?? `0x${(bits >>> 0).toString(16)}`;
-}
-
 const longestName = 255;
+/** PATH_MAX, the NUL included. */
+const longestTarget = 4096;
 
 class ExtEditor implements Editor {
 	readonly #cache: WriteCache;
@@ -141,6 +55,7 @@ class ExtEditor implements Editor {
 	#freeInodes: number;
 	/** By inode number, to be set when the library has let go of the volume. */
 	readonly #attributes = new Map<number, NewAttributes>();
+	readonly #extended = new Map<number, NewExtended>();
 
 	constructor(cache: WriteCache, parameters: ExtParameters, library: LibExt2fs, release: () => void) {
 		this.#cache = cache;
@@ -173,8 +88,7 @@ class ExtEditor implements Editor {
 
 	appendFile(path: string, contents: Uint8Array, mtime: number): Promise<void> {
 		return exclusively(async () => {
-			const old = await this.#find(path);
-			if (!old) throw notFound(`${this.#cache.name}:${path} does not exist`, { file: path });
+			const old = await this.#existing(path);
 			this.#checkRegular(path, old);
 			this.#checkRoom(path, this.#blocksFor(contents.length), 0);
 			await this.#write(path, OpenFlag.WRITE | OpenFlag.APPEND, contents, old);
@@ -189,18 +103,72 @@ class ExtEditor implements Editor {
 			if (old) throw refused(`${this.#cache.name}:${path} exists and is not a directory`, { file: path });
 			await this.#checkParent(path);
 			this.#checkRoom(path, this.#blocksFor(1) + blocksOfName, 1);
-			const make = () => this.#library.makeDirectory(path, FileMode.DIRECTORY | attributes.mode);
-			try {
-				await make();
-			} catch (error) {
-				if (!(error instanceof LibraryError && error.code === LibError.DIRECTORY_FULL)) throw error;
-				// The library enlarges a directory for a new file, but not for a new directory.
-				const flags = OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.EXCLUSIVE;
-				await this.#library.close(await this.#library.open(path, flags, FileMode.REGULAR));
-				await this.#library.unlink(path);
-				await make();
-			}
+			await this.#withRoom(path, () => this.#library.makeDirectory(path, FileMode.DIRECTORY | attributes.mode));
 			await this.#created(path, attributes);
+		});
+	}
+
+	makeLink(path: string, target: string, attributes: Omit<Attributes, "mode">): Promise<void> {
+		return exclusively(async () => {
+			await this.#checkNew(path);
+			const length = new TextEncoder().encode(target).length;
+			if (length === 0 || length >= Math.min(longestTarget, this.#parameters.blockSize) || target.includes("\0")) {
+				throw refused(`${this.#cache.name}:${path} cannot be a link to a name of ${length} bytes`, { file: path });
+			}
+			this.#checkRoom(path, this.#blocksFor(length) + blocksOfName, 1);
+			await this.#withRoom(path, () => this.#library.symbolicLink(path, target));
+			await this.#created(path, attributes);
+		});
+	}
+
+	rename(from: string, to: string): Promise<void> {
+		return exclusively(async () => {
+			await this.#existing(from);
+			await this.#checkNew(to);
+			if (to.startsWith(`${from}/`)) throw refused(`${from} cannot be moved into itself`, { file: from });
+			this.#checkRoom(to, blocksOfName, 0);
+			await this.#withRoom(to, () => this.#library.rename(from, to));
+			this.#freeBlocks -= blocksOfName;
+		});
+	}
+
+	remove(path: string): Promise<void> {
+		return exclusively(async () => {
+			const old = await this.#existing(path);
+			if (old.type === "directory") {
+				try {
+					await this.#library.removeDirectory(path);
+				} catch (error) {
+					if (!(error instanceof LibraryError && error.code === LibError.NOT_EMPTY)) throw error;
+					throw refused(`${this.#cache.name}:${path} is not empty`, { file: path });
+				}
+			} else await this.#library.unlink(path);
+			if (old.type !== "directory" && old.fields.i_links_count > 1) return;
+			this.#attributes.delete(old.number);
+			this.#extended.delete(old.number);
+		});
+	}
+
+	setAttributes(path: string, attributes: Partial<Attributes>): Promise<void> {
+		return exclusively(async () => {
+			const { number, type } = await this.#existing(path);
+			if (type === "link" && attributes.mode !== undefined) {
+				throw refused(`${this.#cache.name}:${path} is a symbolic link, which has no permissions`, { file: path });
+			}
+			this.#attributes.set(number, { ...this.#attributes.get(number), ...attributes });
+		});
+	}
+
+	setExtendedAttribute(path: string, name: string, value: Uint8Array): Promise<void> {
+		return exclusively(async () => {
+			checkName(this.#cache.name, name);
+			const inode = await this.#existing(path);
+			const all = new Map([...(this.#extended.get(inode.number) ?? []), [name, value.slice()]]);
+			if (await needsBlock(this.#volume, inode, all)) {
+				this.#checkRoom(path, 1 + blocksOfName, 1);
+				this.#freeBlocks -= 1 + blocksOfName;
+			}
+			this.#extended.set(inode.number, all);
 		});
 	}
 
@@ -211,6 +179,7 @@ class ExtEditor implements Editor {
 				for (const [inode, attributes] of this.#attributes) {
 					await setAttributes(this.#cache, this.#parameters, inode, attributes);
 				}
+				await setExtended(this.#cache, this.#parameters, this.#extended);
 				await this.#cache.flush();
 			} finally {
 				this.#release();
@@ -242,9 +211,36 @@ class ExtEditor implements Editor {
 
 	/** The library writes inodes at once, so that what lies on the volume counts. */
 	#inode(number: number): Promise<Inode> {
-		const { name } = this.#cache;
-		const volume = { name, parameters: this.#parameters, source: this.#cache, metadata: this.#cache };
-		return readInode(volume, number, SUPERBLOCK_AT);
+		return readInode(this.#volume, number, SUPERBLOCK_AT);
+	}
+
+	get #volume() {
+		return { name: this.#cache.name, parameters: this.#parameters, source: this.#cache, metadata: this.#cache };
+	}
+
+	/** Repeats what failed because a directory is full: the library enlarges one for a new file only. */
+	async #withRoom(path: string, make: () => Promise<unknown>): Promise<void> {
+		try {
+			await make();
+		} catch (error) {
+			if (!(error instanceof LibraryError && error.code === LibError.DIRECTORY_FULL)) throw error;
+			const flags = OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.EXCLUSIVE;
+			await this.#library.close(await this.#library.open(path, flags, FileMode.REGULAR));
+			await this.#library.unlink(path);
+			await make();
+		}
+	}
+
+	async #existing(path: string): Promise<Inode> {
+		const found = path === "/" ? await this.#lookUp(path) : await this.#find(path);
+		if (!found) throw notFound(`${this.#cache.name}:${path} does not exist`, { file: path });
+		return found;
+	}
+
+	/** `refused` where `path` is taken. */
+	async #checkNew(path: string): Promise<void> {
+		if (await this.#find(path)) throw refused(`${this.#cache.name}:${path} exists already`, { file: path });
+		await this.#checkParent(path);
 	}
 
 	#checkRegular(path: string, { type }: Inode): void {
@@ -269,7 +265,7 @@ class ExtEditor implements Editor {
 
 	#blocksOf({ fields }: Inode): number {
 		// A file counted in whole blocks is larger than any that is edited.
-		if (fields.i_flags & hugeFile) return 0;
+		if (fields.i_flags & InodeFlag.HUGE_FILE) return 0;
 		return Math.floor((fields.i_blocks_lo + fields.l_i_blocks_high * 2 ** 32) / (this.#parameters.blockSize / 512));
 	}
 
@@ -295,12 +291,13 @@ class ExtEditor implements Editor {
 	}
 
 	/** Counts what a new file or directory took, and remembers what it is to look like. */
-	async #created(path: string, { mode, uid, gid, mtime }: Attributes): Promise<void> {
+	async #created(path: string, attributes: Omit<Attributes, "mode"> & { readonly mode?: number }): Promise<void> {
+		const { mtime } = attributes;
 		const made = await this.#lookUp(path);
 		if (!made) throw damaged(`${this.#cache.name}:${path} cannot be found after it was created`, { file: path });
 		this.#freeBlocks -= this.#blocksOf(made) + blocksOfName;
 		this.#freeInodes--;
-		this.#attributes.set(made.number, { mode, uid, gid, atime: mtime, crtime: mtime, mtime });
+		this.#attributes.set(made.number, { ...attributes, atime: mtime, crtime: mtime });
 	}
 
 	#setTime(inode: number, mtime: number): void {

@@ -194,7 +194,13 @@ export const InodeExtra = struct("ext inode, extra fields", "little", {
 	i_mtime_extra: u32,
 });
 
-export const InodeFlag = { ENCRYPT: 0x800, EXTENTS: 0x80000, INLINE_DATA: 0x10000000 } as const;
+export const InodeFlag = {
+	ENCRYPT: 0x800,
+	/** `i_blocks` counts blocks, not units of 512 bytes. */
+	HUGE_FILE: 0x40000,
+	EXTENTS: 0x80000,
+	INLINE_DATA: 0x10000000,
+} as const;
 
 /** https://docs.kernel.org/filesystems/ext4/special_inodes.html */
 export const ROOT_INODE = 2;

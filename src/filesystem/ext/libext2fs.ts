@@ -15,8 +15,8 @@ export const OpenFlag = {
 	NO_FOLLOW: 0o400000,
 } as const;
 
-/** Errors that mean something here: Emscripten's ENOENT, and libext2fs' own for a directory without room for a name. */
-export const LibError = { NOT_FOUND: 44, DIRECTORY_FULL: 2133571366 } as const;
+/** Errors that mean something here: Emscripten's, and libext2fs' own for a directory without room for a name. */
+export const LibError = { NOT_FOUND: 44, NOT_EMPTY: 55, DIRECTORY_FULL: 2133571366 } as const;
 
 /** Bytes written by one call; the library needs memory of its own for each block. */
 const chunkSize = 256 * 1024;
@@ -36,7 +36,7 @@ export class LibExt2fs {
 	readonly #disk: Disk;
 	readonly #diskId: number;
 	readonly #module: Module;
-	/** Holds a chunk of a file, and a path behind it. */
+	/** Holds a chunk of a file, and two paths behind it. */
 	readonly #buffer: number;
 	#filesystem = 0;
 
@@ -45,7 +45,7 @@ export class LibExt2fs {
 		this.#volume = volume;
 		this.#disk = diskOf(volume);
 		this.#diskId = module.setObject(this.#disk);
-		this.#buffer = module._malloc(chunkSize + pathSize);
+		this.#buffer = module._malloc(chunkSize + 2 * pathSize);
 	}
 
 	static async mount(volume: ByteStore): Promise<LibExt2fs> {
@@ -91,6 +91,18 @@ export class LibExt2fs {
 		return this.#call("node_ext2fs_mkdir", this.#filesystem, this.#path(path), mode);
 	}
 
+	symbolicLink(path: string, target: string): Promise<number> {
+		return this.#call("node_ext2fs_symlink", this.#filesystem, this.#path(target, 1), this.#path(path));
+	}
+
+	rename(from: string, to: string): Promise<number> {
+		return this.#call("node_ext2fs_rename", this.#filesystem, this.#path(from), this.#path(to, 1));
+	}
+
+	removeDirectory(path: string): Promise<number> {
+		return this.#call("node_ext2fs_rmdir", this.#filesystem, this.#path(path));
+	}
+
 	unlink(path: string): Promise<number> {
 		return this.#call("node_ext2fs_unlink", this.#filesystem, this.#path(path));
 	}
@@ -104,11 +116,13 @@ export class LibExt2fs {
 		return this.#call("node_ext2fs_stat_i_mode", file);
 	}
 
-	#path(path: string): number {
+	/** @param slot 0 or 1, for calls that take two. */
+	#path(path: string, slot = 0): number {
 		const bytes = new TextEncoder().encode(`${path}\0`);
 		if (bytes.length > pathSize) throw this.#failure(`a path of ${bytes.length} bytes`, 0);
-		this.#module.HEAPU8.set(bytes, this.#buffer + chunkSize);
-		return this.#buffer + chunkSize;
+		const at = this.#buffer + chunkSize + slot * pathSize;
+		this.#module.HEAPU8.set(bytes, at);
+		return at;
 	}
 
 	async #call(name: string, ...values: readonly number[]): Promise<number> {

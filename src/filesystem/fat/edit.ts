@@ -1,20 +1,22 @@
-import { AnyvisorError, damaged, notFound, refused } from "../../bytes/errors.js";
+import { AnyvisorError, damaged, notFound, refused, unsupported } from "../../bytes/errors.js";
 import { inTurn } from "../../bytes/in-turn.js";
 import { type ByteStore, readBytes } from "../../bytes/source.js";
 import { claim } from "../claim.js";
 import type { Attributes, Editor } from "../filesystem.js";
+import { type Directory, dateAndTime, type Entry, parseDirectory, readDirectory, spansOf } from "./directory.js";
 import {
-	type Directory,
-	dateAndTime,
-	type Entry,
-	parseDirectory,
-	readDirectory,
-	type Span,
-	spansOf,
-} from "./directory.js";
+	type EntryFields,
+	endOfEntries,
+	firstOfName,
+	freePlace,
+	lookUp,
+	runsOf,
+	shortEntry,
+	writeSpans,
+} from "./entries.js";
 import type { Geometry } from "./geometry.js";
-import { attribute, deleted, directoryLimit, end, entrySize, FsInfo, fsInfoSignatures, ShortEntry } from "./layout.js";
-import { longEntries, makeShortName, nameProblem, sameName } from "./names.js";
+import { attribute, deleted, directoryLimit, entrySize, FsInfo, fsInfoSignatures, ShortEntry } from "./layout.js";
+import { longEntries, makeShortName, nameProblem } from "./names.js";
 import { AllocationTable } from "./table.js";
 
 const largestFile = 2 ** 32 - 1;
@@ -34,8 +36,13 @@ export async function editFat(volume: ByteStore, geometry: Geometry): Promise<Ed
 	}
 }
 
+/** A short entry with this name. */
+type MakeEntry = (raw: Uint8Array) => Uint8Array;
+
 interface Found {
 	readonly directory: Directory;
+	/** The first clusters of the directories on the way, that one included. */
+	readonly way: readonly number[];
 	/** The last name of the path. */
 	readonly name: string;
 	readonly entry: Entry | undefined;
@@ -74,7 +81,7 @@ class FatEditor implements Editor {
 		if (entry) await this.#updateEntry(directory, entry, fields);
 		else {
 			const readOnly = (attributes.mode & 0o200) === 0 ? attribute.readOnly : 0;
-			await this.#addEntry(directory, name, attribute.archive | readOnly, fields);
+			await this.#addEntry(directory, name, (raw) => shortEntry(raw, attribute.archive | readOnly, fields));
 		}
 	}
 
@@ -83,8 +90,7 @@ class FatEditor implements Editor {
 	}
 
 	async #appendFile(path: string, contents: Uint8Array, mtime: number): Promise<void> {
-		const { directory, entry } = await this.#find(path);
-		if (!entry) throw notFound(`${this.#volume.name}:${path} does not exist`, { file: path });
+		const { directory, entry } = await this.#existing(path);
 		const old = await this.#chain(this.#regular(path, entry));
 		if (old.length * this.#geometry.clusterSize < entry.size) {
 			throw damaged(`${this.#volume.name}:${path} has ${entry.size} bytes, but its clusters end before`, {
@@ -113,8 +119,7 @@ class FatEditor implements Editor {
 		this.#checkRoom(path, clusterSize, 0, this.#growth(directory, name));
 		const [cluster = 0] = await this.#resize([], clusterSize);
 		const { mtime } = attributes;
-		// The root is cluster 0 to its subdirectories, wherever it is.
-		const parent = directory.cluster === this.#geometry.rootCluster ? 0 : directory.cluster;
+		const parent = this.#parentOf(directory);
 		const contents = new Uint8Array(clusterSize);
 		const dots: [string, number][] = [
 			[".", cluster],
@@ -125,7 +130,89 @@ class FatEditor implements Editor {
 			contents.set(shortEntry(raw, attribute.directory, { cluster, size: 0, mtime }), i * entrySize);
 		}
 		await this.#writeData([cluster], 0, contents);
-		await this.#addEntry(directory, name, attribute.directory, { cluster, size: 0, mtime });
+		await this.#addEntry(directory, name, (raw) => shortEntry(raw, attribute.directory, { cluster, size: 0, mtime }));
+	}
+
+	/** What `..` says in a subdirectory: the root is cluster 0 there, wherever it is. */
+	#parentOf({ cluster }: Directory): number {
+		return cluster === this.#geometry.rootCluster ? 0 : cluster;
+	}
+
+	makeLink(path: string): Promise<void> {
+		return Promise.reject(this.#lacks(path, "symbolic links"));
+	}
+
+	setExtendedAttribute(path: string): Promise<void> {
+		return Promise.reject(this.#lacks(path, "extended attributes"));
+	}
+
+	#lacks(path: string, what: string): AnyvisorError {
+		return unsupported(`${this.#volume.name}: FAT has no ${what}`, { file: path });
+	}
+
+	rename(from: string, to: string): Promise<void> {
+		return this.#inTurn(() => this.#rename(from, to));
+	}
+
+	async #rename(from: string, to: string): Promise<void> {
+		const { entry, directory: left } = await this.#existing(from);
+		const { directory, way, name, entry: taken } = await this.#find(to);
+		if (taken) throw refused(`${this.#volume.name}:${to} exists already`, { file: to });
+		const isDirectory = (entry.attributes & attribute.directory) !== 0;
+		if (isDirectory && way.includes(entry.cluster)) {
+			throw refused(`${this.#volume.name}:${from} cannot be moved into itself`, { file: from });
+		}
+		this.#checkRoom(to, 0, 0, this.#growth(directory, name));
+		const fields = ShortEntry.parse(left.bytes, entry.offset);
+		// The bits of ntRes say which parts of the old name are in lower case.
+		await this.#addEntry(directory, name, (raw) => ShortEntry.build({ ...fields, name: raw, ntRes: 0 }));
+		await this.#removeEntry(await readDirectory(this.#volume, this.#geometry, this.#table, left.cluster), entry);
+		if (!isDirectory || left.cluster === directory.cluster) return;
+		const moved = await readDirectory(this.#volume, this.#geometry, this.#table, entry.cluster);
+		const parent = this.#parentOf(directory);
+		const dots = ShortEntry.build({
+			...ShortEntry.parse(moved.bytes, entrySize),
+			fstClusHI: Math.floor(parent / 0x10000),
+			fstClusLO: parent % 0x10000,
+		});
+		await writeSpans(this.#volume, moved.spans, entrySize, dots);
+	}
+
+	async #removeEntry(directory: Directory, entry: Entry): Promise<void> {
+		for (let at = firstOfName(directory.bytes, entry.offset); at <= entry.offset; at += entrySize) {
+			await writeSpans(this.#volume, directory.spans, at, Uint8Array.of(deleted));
+		}
+	}
+
+	remove(path: string): Promise<void> {
+		return this.#inTurn(async () => {
+			const { directory, entry } = await this.#existing(path);
+			if ((entry.attributes & attribute.directory) !== 0) {
+				const inside = await readDirectory(this.#volume, this.#geometry, this.#table, entry.cluster);
+				if (parseDirectory(inside).entries.length > 0) {
+					throw refused(`${this.#volume.name}:${path} is not empty`, { file: path });
+				}
+			}
+			const chain = await this.#chain(entry);
+			await this.#removeEntry(directory, entry);
+			await this.#resize(chain, 0);
+		});
+	}
+
+	setAttributes(path: string, { mode, uid, gid, mtime }: Partial<Attributes>): Promise<void> {
+		return this.#inTurn(async () => {
+			if (uid !== undefined || gid !== undefined) throw this.#lacks(path, "owners");
+			const { directory, entry } = await this.#existing(path);
+			const fields = ShortEntry.parse(directory.bytes, entry.offset);
+			const attr = mode === undefined || mode & 0o200 ? 0 : attribute.readOnly;
+			const modified = mtime === undefined ? undefined : dateAndTime(mtime);
+			const raw = ShortEntry.build({
+				...fields,
+				...(mode !== undefined && { attr: (fields.attr & ~attribute.readOnly) | attr }),
+				...(modified && { wrtDate: modified.date, wrtTime: modified.time }),
+			});
+			await writeSpans(this.#volume, directory.spans, entry.offset, raw);
+		});
 	}
 
 	close(): Promise<void> {
@@ -155,19 +242,27 @@ class FatEditor implements Editor {
 		const name = names.pop();
 		if (name === undefined) throw refused(`${this.#volume.name}: the root directory is no file`, { file: path });
 		let directory = await readDirectory(this.#volume, this.#geometry, this.#table, 0);
+		const way = [directory.cluster];
 		for (const part of names) {
 			const entry = lookUp(directory, part);
 			if (!entry || (entry.attributes & attribute.directory) === 0) {
 				throw notFound(`${this.#volume.name}:${path}: there is no directory "${part}" on the way`, { file: path });
 			}
 			directory = await readDirectory(this.#volume, this.#geometry, this.#table, entry.cluster);
+			way.push(directory.cluster);
 		}
 		const entry = lookUp(directory, name);
 		const problem = entry ? undefined : nameProblem(name);
 		if (problem !== undefined) {
 			throw refused(`${this.#volume.name}: "${name}" cannot be a file name on FAT: ${problem}`, { file: path });
 		}
-		return { directory, name, entry };
+		return { directory, way, name, entry };
+	}
+
+	async #existing(path: string): Promise<Found & { readonly entry: Entry }> {
+		const { entry, ...found } = await this.#find(path);
+		if (!entry) throw notFound(`${this.#volume.name}:${path} does not exist`, { file: path });
+		return { ...found, entry };
 	}
 
 	#regular(path: string, entry: Entry): Entry {
@@ -228,7 +323,7 @@ class FatEditor implements Editor {
 
 	/** How many clusters a directory grows by when `name` enters it. */
 	#growth(directory: Directory, name: string): number {
-		const entries = this.#newEntries(directory, name, 0, { cluster: 0, size: 0, mtime: 0 });
+		const entries = this.#newEntries(directory, name, () => new Uint8Array(entrySize));
 		const place = freePlace(directory.bytes, entries.length);
 		const missing = place + entries.length - directory.bytes.length;
 		if (missing <= 0) return 0;
@@ -238,8 +333,8 @@ class FatEditor implements Editor {
 		return Math.ceil(missing / this.#geometry.clusterSize);
 	}
 
-	async #addEntry(directory: Directory, name: string, attributes: number, fields: EntryFields): Promise<void> {
-		const entries = this.#newEntries(directory, name, attributes, fields);
+	async #addEntry(directory: Directory, name: string, make: MakeEntry): Promise<void> {
+		const entries = this.#newEntries(directory, name, make);
 		const place = freePlace(directory.bytes, entries.length);
 		const grown = await this.#grow(directory, this.#growth(directory, name));
 		const stop = place + entries.length;
@@ -260,7 +355,7 @@ class FatEditor implements Editor {
 		return readDirectory(this.#volume, this.#geometry, this.#table, directory.cluster);
 	}
 
-	#newEntries(directory: Directory, name: string, attributes: number, fields: EntryFields): Uint8Array {
+	#newEntries(directory: Directory, name: string, make: MakeEntry): Uint8Array {
 		const taken = parseDirectory(directory).entries.map((entry) =>
 			ShortEntry.parse(directory.bytes, entry.offset).name.join(),
 		);
@@ -268,7 +363,7 @@ class FatEditor implements Editor {
 		const long = exact ? new Uint8Array() : longEntries(name, raw);
 		const entries = new Uint8Array(long.length + entrySize);
 		entries.set(long);
-		entries.set(shortEntry(raw, attributes, fields), long.length);
+		entries.set(make(raw), long.length);
 		return entries;
 	}
 
@@ -283,82 +378,5 @@ class FatEditor implements Editor {
 			fileSize: size,
 		});
 		await writeSpans(this.#volume, directory.spans, entry.offset, raw);
-	}
-}
-
-interface EntryFields {
-	readonly cluster: number;
-	readonly size: number;
-	readonly mtime: number;
-}
-
-function shortEntry(raw: Uint8Array, attr: number, { cluster, size, mtime }: EntryFields): Uint8Array {
-	const { date, time } = dateAndTime(mtime);
-	return ShortEntry.build({
-		name: raw,
-		attr,
-		crtTime: time,
-		crtDate: date,
-		lstAccDate: date,
-		fstClusHI: Math.floor(cluster / 0x10000),
-		wrtTime: time,
-		wrtDate: date,
-		fstClusLO: cluster % 0x10000,
-		fileSize: size,
-	});
-}
-
-function lookUp(directory: Directory, name: string): Entry | undefined {
-	const { entries } = parseDirectory(directory);
-	return (
-		entries.find((entry) => sameName(entry.name, name)) ?? entries.find((entry) => sameName(entry.shortName, name))
-	);
-}
-
-function endOfEntries(bytes: Uint8Array): number {
-	let at = 0;
-	while (at < bytes.length && bytes[at] !== end) at += entrySize;
-	return at;
-}
-
-/** Offset of the first `length` bytes of unused entries; beyond the last entry where there are none between. */
-function freePlace(bytes: Uint8Array, length: number): number {
-	let start = 0;
-	const stop = endOfEntries(bytes);
-	for (let at = 0; at < stop; at += entrySize) {
-		if (bytes[at] !== deleted) start = at + entrySize;
-		else if (at + entrySize - start === length) return start;
-	}
-	return start;
-}
-
-function runsOf(chain: readonly number[]): { first: number; count: number }[] {
-	const runs: { first: number; count: number }[] = [];
-	for (const cluster of chain) {
-		const run = runs.at(-1);
-		if (run && run.first + run.count === cluster) run.count++;
-		else runs.push({ first: cluster, count: 1 });
-	}
-	return runs;
-}
-
-/** What remains of `spans` without their first `skip` bytes. */
-function after(spans: readonly Span[], skip: number): Span[] {
-	const rest: Span[] = [];
-	let left = skip;
-	for (const { at, length } of spans) {
-		if (left < length) rest.push({ at: at + left, length: length - left });
-		left = Math.max(0, left - length);
-	}
-	return rest;
-}
-
-async function writeSpans(volume: ByteStore, spans: readonly Span[], at: number, bytes: Uint8Array): Promise<void> {
-	let done = 0;
-	for (const span of after(spans, at)) {
-		if (done === bytes.length) break;
-		const part = bytes.subarray(done, done + span.length);
-		await volume.write(span.at, part);
-		done += part.length;
 	}
 }

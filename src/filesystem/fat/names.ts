@@ -28,7 +28,8 @@ function shortNameChecksum(raw: Uint8Array): number {
 }
 
 const unitsPerEntry = 13;
-const lastFlag = 0x40;
+/** In the number of the entry that stands first: its name ends there. */
+export const lastFlag = 0x40;
 const longestName = 255;
 
 /** Collects the long name entries that come before a short one, last part first. */
