@@ -206,8 +206,14 @@ async function judgeOne(vm: Vm, contents: Contents, hypervisor: Hypervisor): Pro
 	} catch (error) {
 		// A guest that cannot be prepared, for want of an editor of its file system for example, can still be judged.
 		if (!(error instanceof AnyvisorError)) throw error;
-		const outcome = verdict.verdict === "fixable" ? "blocked" : verdict.verdict;
-		return { verdict: { ...verdict, verdict: outcome, reasons: [...verdict.reasons, error.message] }, changes: [] };
+		const { reasons } = verdict;
+		return {
+			verdict:
+				verdict.verdict === "fixable"
+					? { ...verdict, verdict: "blocked", reasons: [error.message, ...reasons] }
+					: { ...verdict, reasons: [...reasons, error.message] },
+			changes: [],
+		};
 	}
 }
 

@@ -65,11 +65,12 @@ class KernelImages {
 			.map(({ kernel }) => kernel)
 			.filter((path) => path.endsWith(`-${version}`) || path.includes(`/${version}/`));
 		const usual = ["vmlinuz", "vmlinux", "Image"].map((name) => `/boot/${name}-${version}`);
-		for (const path of [...usual, ...named, `${directory}/vmlinuz`]) {
+		for (const path of [...usual, ...named]) {
 			if ((await this.#tree.stat(path))?.type === "file") return (await this.#tree.resolve(path))?.guestPath;
 		}
 		this.#byRelease ??= await this.#readReleases();
-		return this.#byRelease.get(version);
+		// Where it was installed from; a loader starts the copy in /boot.
+		return this.#byRelease.get(version) ?? (await this.#tree.resolve(`${directory}/vmlinuz`))?.guestPath;
 	}
 
 	/** Images whose names say nothing, such as Arch's vmlinuz-linux, by what they themselves say. */
