@@ -5,7 +5,7 @@
 //
 // With --write the result goes to bench/INSPECT.md.
 import { execFileSync, spawnSync } from "node:child_process";
-import { readFileSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
@@ -29,14 +29,15 @@ const guests = execFileSync("node", ["scripts/guest/replicas.mjs"], { encoding: 
 	.split("\n")
 	.map((line) => line.split("\t"))
 	.filter(([name]) => name.includes(values.only))
-	.map(([name, image]) => ({ name, image, times: [], memory: 0, read: bytesRead(image) }));
+	.map(([name, image]) => ({ name, image, times: [], processor: [], memory: 0, read: bytesRead(image) }));
 
 // Everybody takes turns, so that what else runs on the machine meets all alike.
 const bare = [];
 for (let round = 0; round < rounds; round++) {
 	bare.push(timed(["-e", "0"]).milliseconds);
 	for (const guest of guests) {
-		const { milliseconds, kibibytes } = timed([command, "inspect", "--json", guest.image]);
+		const { milliseconds, processor, kibibytes } = timed([command, "inspect", "--json", guest.image]);
+		guest.processor.push(processor);
 		guest.times.push(milliseconds);
 		guest.memory = Math.max(guest.memory, kibibytes);
 	}
@@ -46,25 +47,30 @@ const report = await markdown();
 console.log(report);
 if (values.write) writeFileSync("bench/INSPECT.md", report);
 
-/** One whole process of Node: its wall time, and its highest resident set by GNU time. */
+/** One whole process of Node: its wall time, and by GNU time its processor time and highest resident set. */
 function timed(args) {
 	const began = performance.now();
-	const { status, stderr } = spawnSync("/usr/bin/time", ["-f", "%M", process.execPath, ...args], {
+	const { status, stderr } = spawnSync("/usr/bin/time", ["-f", "%M %U %S", process.execPath, ...args], {
 		stdio: ["ignore", "ignore", "pipe"],
 		encoding: "utf8",
 	});
 	if (status !== 0) throw new Error(stderr);
-	return { milliseconds: performance.now() - began, kibibytes: Number(stderr.trim().split("\n").at(-1)) };
+	const milliseconds = performance.now() - began;
+	const [kibibytes, user, system] = stderr.trim().split("\n").at(-1).split(" ").map(Number);
+	return { milliseconds, processor: (user + system) * 1000, kibibytes };
 }
 
 /** What the kernel handed out of the image, by strace: `{ calls, bytes, pages }`, a page read twice counting once. */
 function bytesRead(image) {
 	const file = realpathSync(image);
-	const options = ["-f", "-y", "-qq", "-e", "trace=read,pread64,readv,preadv,preadv2", "-o", trace];
+	// A file for each thread: in one, calls of several would be cut in pieces.
+	const options = ["-ff", "-y", "-qq", "-e", "trace=read,pread64,readv,preadv,preadv2", "-o", path.join(trace, "of")];
+	mkdirSync(trace);
 	execFileSync("strace", [...options, process.execPath, command, "inspect", "--json", image], { stdio: "ignore" });
 	const pages = new Set();
 	const read = { calls: 0, bytes: 0, pages: 0 };
-	for (const line of readFileSync(trace, "utf8").split("\n")) {
+	const lines = readdirSync(trace).flatMap((name) => readFileSync(path.join(trace, name), "utf8").split("\n"));
+	for (const line of lines) {
 		if (!line.includes(`<${file}>`)) continue;
 		const [, at, length] = /, (\d+)\)\s+= (\d+)/.exec(line) ?? [];
 		if (length === undefined) continue;
@@ -73,7 +79,7 @@ function bytesRead(image) {
 		const last = Math.floor((Number(at) + Number(length) - 1) / 4096);
 		for (let page = Math.floor(Number(at) / 4096); page <= last; page++) pages.add(page);
 	}
-	rmSync(trace);
+	rmSync(trace, { recursive: true });
 	return { ...read, pages: pages.size };
 }
 
@@ -95,15 +101,15 @@ process, under ${target.mebibytes} MiB, under ${target.share * 100} % of a 20 Gi
 
 ${lines.map(([what, value]) => `- ${what}: ${value}\n`).join("")}
 Times are medians of whole processes of \`anyvisor inspect --json\` that took turns; "above Node" is what remains after bare
-Node. Memory is the highest resident set of any run. Bytes are what the kernel handed out of the image, by strace, and
+Node. A load average above the number of processors makes times longer than they are; processor time suffers least. Memory is the highest resident set of any run. Bytes are what the kernel handed out of the image, by strace, and
 pages those of 4 KiB that were touched.
 
-| guest | time | above Node | fastest, slowest | memory | reads | bytes read | pages | of the disk | reached |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| guest | time | above Node | fastest, slowest | processor | memory | reads | bytes read | pages | of the disk | reached |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 ${rows.map(({ cells }) => `| ${cells.join(" | ")} |\n`).join("")}`;
 }
 
-function row({ name, image, times, memory, read }) {
+function row({ name, image, times, processor, memory, read }) {
 	const milliseconds = median(times);
 	const share = read.bytes / statSync(image).size;
 	const reached =
@@ -115,6 +121,7 @@ function row({ name, image, times, memory, read }) {
 			`${Math.round(milliseconds)} ms`,
 			`${Math.round(milliseconds - node)} ms`,
 			`${Math.round(Math.min(...times))}, ${Math.round(Math.max(...times))}`,
+			`${Math.round(median(processor))} ms`,
 			`${Math.round(memory / 1024)} MiB`,
 			read.calls,
 			`${(read.bytes / 2 ** 20).toFixed(1)} MiB`,
