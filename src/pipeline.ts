@@ -227,9 +227,12 @@ async function judgeOne(vm: Vm, contents: Contents, hypervisor: Hypervisor): Pro
 	} catch (error) {
 		// A guest that cannot be prepared, for want of an editor of its file system for example, can still be judged.
 		if (!(error instanceof AnyvisorError)) throw error;
-		const outcome = verdict.verdict === "fixable" ? "blocked" : verdict.verdict;
-		const reasons = [...verdict.reasons, error.message];
-		return { verdict: { ...verdict, verdict: outcome, reasons }, changes: [], interfaces: interfaces([]) };
+		const { reasons } = verdict;
+		const judged: Verdict =
+			verdict.verdict === "fixable"
+				? { ...verdict, verdict: "blocked", reasons: [error.message, ...reasons] }
+				: { ...verdict, reasons: [...reasons, error.message] };
+		return { verdict: judged, changes: [], interfaces: interfaces([]) };
 	}
 }
 

@@ -4,32 +4,41 @@
 // loop device and no network beyond two GRUB packages. The result is cached by the content of everything it is made of.
 //
 //   node scripts/guest/build.mjs [--generator initramfs-tools|dracut] [--size MiB] [--print-key]
+//   node scripts/guest/build.mjs [--modules dep|list|most | --hostonly | --no-hostonly] [--filesystem ext4|xfs|btrfs]
+//                                [--lvm] [--loader grub-bios|grub-uefi|systemd-boot]
+//
+// The second form makes guests to be looked at rather than booted, in a combination of what Debian offers; it needs root.
 //
 // Prints the image's path. As delivered it boots on IDE (ata_piix) under BIOS only: root=/dev/sda3, no driver for another
 // controller in the initramfs, no \EFI\BOOT\BOOTX64.EFI on its ESP.
-import { execFileSync } from "node:child_process";
-import { createHash } from "node:crypto";
 import {
 	chmodSync,
 	closeSync,
 	cpSync,
 	existsSync,
-	ftruncateSync,
 	mkdirSync,
-	mkdtempSync,
 	openSync,
 	readdirSync,
 	readFileSync,
-	readSync,
 	renameSync,
-	rmSync,
 	symlinkSync,
 	writeFileSync,
-	writeSync,
 } from "node:fs";
-import { homedir, tmpdir } from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
+import {
+	cache,
+	copySparse,
+	embedGrub,
+	grubProgram,
+	kernel,
+	keyOf,
+	MiB,
+	makeFile,
+	run,
+	SECTOR,
+	workFolder,
+} from "./parts.mjs";
 
 const here = import.meta.dirname;
 const { values } = parseArgs({
@@ -37,26 +46,23 @@ const { values } = parseArgs({
 		generator: { type: "string", default: "initramfs-tools" },
 		size: { type: "string", default: "1024" },
 		"print-key": { type: "boolean", default: false },
+		modules: { type: "string" },
+		hostonly: { type: "boolean" },
+		filesystem: { type: "string" },
+		lvm: { type: "boolean" },
+		loader: { type: "string" },
 	},
+	allowNegative: true,
 });
-const MiB = 1024 * 1024;
-const SECTOR = 512;
-
-const kernel = readdirSync("/lib/modules")
-	.filter((version) => existsSync(`/boot/vmlinuz-${version}`))
-	.sort((a, b) => a.localeCompare(b, "en", { numeric: true }))
-	.at(-1);
-if (kernel === undefined) {
-	console.error("No kernel in /boot with modules in /lib/modules: run scripts/system-packages.sh first.");
-	process.exit(1);
+const { modules: listed, hostonly, filesystem = "ext4", lvm = false, loader = "grub-bios" } = values;
+if (listed !== undefined || hostonly !== undefined || values.filesystem || lvm || values.loader) {
+	const { makeCombination } = await import("./replica/guests.mjs");
+	const modules = hostonly === undefined ? (listed ?? "most") : hostonly ? "hostonly" : "generic";
+	console.log(makeCombination({ modules, filesystem, lvm, loader }, workFolder()));
+	process.exit(0);
 }
-
-const key = createHash("sha256")
-	.update(JSON.stringify([kernel, values.generator, values.size]))
-	.update(readFileSync("/usr/lib/os-release"));
-for (const name of readdirSync(here).sort()) key.update(name).update(readFileSync(path.join(here, name)));
-const id = key.digest("hex").slice(0, 16);
-const cache = path.join(process.env.XDG_CACHE_HOME ?? path.join(homedir(), ".cache"), "anyvisor", "guests");
+const parts = ["build.mjs", "parts.mjs", "init", "modules", "udhcpc"].map((name) => path.join(here, name));
+const id = keyOf([kernel, values.generator, values.size], parts);
 const image = path.join(cache, `${values.generator}-${id}.raw`);
 if (values["print-key"]) {
 	console.log(id);
@@ -69,42 +75,12 @@ if (existsSync(image)) {
 
 const uuid = `${id.slice(0, 8)}-${id.slice(8, 12)}-4${id.slice(13, 16)}-8${id.slice(1, 4)}-${id.slice(4)}`;
 mkdirSync(cache, { recursive: true });
-const work = mkdtempSync(path.join(tmpdir(), "anyvisor-guest-"));
-process.on("exit", () => rmSync(work, { recursive: true, force: true }));
-for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130));
-
-/** Runs a tool quietly; its output is shown only when it fails. */
-function run(command, args, options = {}) {
-	try {
-		return execFileSync(command, args, { stdio: ["pipe", "pipe", "pipe"], maxBuffer: 64 * MiB, ...options });
-	} catch (error) {
-		console.error(`${command} ${args.join(" ")}\n${error.stdout ?? ""}${error.stderr ?? ""}${error.message}`);
-		process.exit(1);
-	}
-}
-
-const grub = grubFiles();
+const work = workFolder();
 const tree = path.join(work, "tree");
 makeTree();
 makeInitramfs();
 assemble();
 console.log(image);
-
-/** GRUB's images: the packages are downloaded and unpacked, not installed, because they would want to own the host's boot. */
-function grubFiles() {
-	const folder = path.join(cache, "grub");
-	if (!existsSync(path.join(folder, "x86_64-efi"))) {
-		const packages = path.join(work, "packages");
-		mkdirSync(packages);
-		// apt's own user may not read a private temporary folder; as root it then warns and goes on.
-		run("apt-get", ["download", "-q", "grub-pc-bin", "grub-efi-amd64-bin"], { cwd: packages });
-		for (const file of readdirSync(packages))
-			run("dpkg-deb", ["-x", path.join(packages, file), path.join(work, "grub")]);
-		rmSync(folder, { recursive: true, force: true });
-		cpSync(path.join(work, "grub/usr/lib/grub"), folder, { recursive: true });
-	}
-	return folder;
-}
 
 /** A root file system of a dozen files, plus the modules that hypervisors' devices need. */
 function makeTree() {
@@ -238,31 +214,12 @@ start=${swap.at}, size=${swap.sectors}, type=swap
 		rootImage,
 	]);
 
-	const early = path.join(work, "early.cfg");
-	writeFileSync(
-		early,
-		`search --no-floppy --fs-uuid --set=root ${uuid}\nset prefix=($root)/boot/grub\nconfigfile $prefix/grub.cfg\n`,
-	);
+	const early = `search --no-floppy --fs-uuid --set=root ${uuid}\nset prefix=($root)/boot/grub\nconfigfile $prefix/grub.cfg\n`;
 	const modules =
 		"part_gpt part_msdos fat ext2 normal linux configfile search search_fs_uuid search_label search_fs_file serial terminal echo ls test minicmd reboot halt".split(
 			" ",
 		);
-	const efi = path.join(work, "grubx64.efi");
-	run("grub-mkimage", [
-		"-d",
-		`${grub}/x86_64-efi`,
-		"-O",
-		"x86_64-efi",
-		"-o",
-		efi,
-		"-p",
-		"/EFI/debian",
-		"-c",
-		early,
-		...modules,
-		"efi_gop",
-		"efi_uga",
-	]);
+	const efi = grubProgram(work, { early, prefix: "/EFI/debian", modules });
 	const espImage = path.join(work, "esp.img");
 	makeFile(espImage, esp.sectors * SECTOR);
 	run("mkfs.vfat", ["-n", "ESP", "-i", id.slice(0, 8), espImage]);
@@ -274,36 +231,8 @@ start=${swap.at}, size=${swap.sectors}, type=swap
 	// One of its own: the root's would be found twice.
 	run("mkswap", ["-q", "-U", uuid.replace(/^.{8}/, "5a5a5a5a"), swapImage]);
 
-	const core = path.join(work, "core.img");
-	run("grub-mkimage", [
-		"-d",
-		`${grub}/i386-pc`,
-		"-O",
-		"i386-pc",
-		"-o",
-		core,
-		"-p",
-		"(hd0,gpt3)/boot/grub",
-		"-c",
-		early,
-		"biosdisk",
-		...modules,
-	]);
-	const boot = readFileSync(`${grub}/i386-pc/boot.img`);
-	const coreBytes = readFileSync(core);
-	const coreSectors = Math.ceil(coreBytes.length / SECTOR);
-	// The block list at the end of core.img's first sector: where the rest lies, how long it is, and its load segment.
-	coreBytes.writeBigUInt64LE(BigInt(bios.at + 1), 0x1f4);
-	coreBytes.writeUInt16LE(coreSectors - 1, 0x1fc);
-	coreBytes.writeUInt16LE(0x820, 0x1fe);
-	// boot.img: sector of core.img; the BIOS's boot drive; no floppy check.
-	boot.writeBigUInt64LE(BigInt(bios.at), 0x5c);
-	boot[0x64] = 0xff;
-	boot.fill(0x90, 0x66, 0x68);
-
 	const file = openSync(disk, "r+");
-	writeSync(file, boot, 0, 0x1b8, 0);
-	writeSync(file, coreBytes, 0, coreBytes.length, bios.at * SECTOR);
+	embedGrub(file, work, { at: bios.at, early, prefix: "(hd0,gpt3)/boot/grub", modules });
 	copySparse(espImage, file, esp.at * SECTOR);
 	copySparse(rootImage, file, root.at * SECTOR);
 	copySparse(swapImage, file, swap.at * SECTOR);
@@ -311,23 +240,4 @@ start=${swap.at}, size=${swap.sectors}, type=swap
 	const partial = `${image}.partial-${process.pid}`;
 	run("cp", ["--sparse=always", disk, partial]);
 	renameSync(partial, image);
-}
-
-function makeFile(name, size) {
-	const file = openSync(name, "wx");
-	ftruncateSync(file, size);
-	closeSync(file);
-}
-
-function copySparse(from, into, at) {
-	const source = openSync(from, "r");
-	const chunk = Buffer.alloc(MiB);
-	for (let offset = 0; ; ) {
-		const length = readSync(source, chunk, 0, MiB, offset);
-		if (length === 0) break;
-		const data = chunk.subarray(0, length);
-		if (data.some((byte) => byte !== 0)) writeSync(into, data, 0, length, at + offset);
-		offset += length;
-	}
-	closeSync(source);
 }

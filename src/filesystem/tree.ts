@@ -19,7 +19,7 @@ export interface Resolved extends Mount {
 
 /** As the kernel counts: https://man7.org/linux/man-pages/man7/path_resolution.7.html */
 const maximumLinks = 40;
-const rememberedDirectories = 4096;
+const rememberedPlaces = 4096;
 const mebibyte = 2 ** 20;
 
 /**
@@ -31,8 +31,8 @@ export class GuestTree {
 	/** The topmost file system mounted at each path; later mounts hide earlier ones. */
 	readonly mounts: readonly Mount[];
 	readonly #mountAt: ReadonlyMap<string, Mount>;
-	/** Directories and links by guest path: every walk passes through the same few. */
-	readonly #known = new Map<string, FileStat>();
+	/** What is at a guest path: every walk passes through the same few, and each hypervisor's plan asks for the same. */
+	readonly #known = new Map<string, FileStat | undefined>();
 
 	constructor(mounts: readonly Mount[]) {
 		this.#mountAt = new Map(
@@ -161,13 +161,11 @@ export class GuestTree {
 
 	async #statAt(guestPath: string): Promise<FileStat | undefined> {
 		const known = this.#known.get(guestPath);
-		if (known) return known;
+		if (known || this.#known.has(guestPath)) return known;
 		const { filesystem, path } = this.#place(guestPath);
 		const stat = await filesystem.stat(path);
-		if (stat?.type === "directory" || stat?.type === "link") {
-			if (this.#known.size >= rememberedDirectories) this.#known.clear();
-			this.#known.set(guestPath, stat);
-		}
+		if (this.#known.size >= rememberedPlaces) this.#known.clear();
+		this.#known.set(guestPath, stat);
 		return stat;
 	}
 }

@@ -32,7 +32,8 @@ export class BriefCalls {
 	 */
 	async make<T>(bytes: number, here: () => T, elsewhere: () => Promise<T>): Promise<T> {
 		if (this.#detour > 0) {
-			this.#detour -= bytes;
+			// Small ones are made one after the other: the way there and back would cost more than any wait.
+			this.#detour -= Math.max(bytes, MIB);
 			return elsewhere();
 		}
 		if (performance.now() - turned > TURN_EVERY) {

@@ -89,12 +89,21 @@ export async function unpackInitramfs(
 		const compression = recogniseCompression(await readUpTo(source, at, 2), file, at);
 		const decoded: AsyncGenerator<Uint8Array, number> = codec(compression).stream(source, at);
 		let end: number | undefined;
+		/** The next piece is decoded, most often on another thread, while the one before it is read. */
+		const ask = () => {
+			const step = decoded.next();
+			// What goes wrong is told to whoever takes it, if anybody does.
+			step.catch(() => undefined);
+			return step;
+		};
+		let asked: ReturnType<typeof ask> | undefined;
 		const counted = {
 			left: limits.unpacked,
 			async next() {
-				const step = await decoded.next();
+				const step = await (asked ?? ask());
 				if (step.done) end = step.value;
 				else {
+					asked = ask();
 					this.left -= step.value.length;
 					if (this.left < 0) throw tooLarge(file, `more than ${limits.unpacked} bytes once unpacked`);
 				}

@@ -81,10 +81,15 @@ class KernelImages {
 			.map(({ kernel }) => kernel)
 			.filter((path) => path.endsWith(`-${version}`) || path.includes(`/${version}/`));
 		const usual = ["vmlinuz", "vmlinux", "Image"].map((name) => `/boot/${name}-${version}`);
-		for (const path of [...usual, ...named, `${directory}/vmlinuz`]) {
+		for (const path of [...usual, ...named]) {
 			if ((await this.#tree.stat(path))?.type === "file") return (await this.#tree.resolve(path))?.guestPath;
 		}
-		return (await this.byRelease()).get(version);
+		const released = (await this.byRelease()).get(version);
+		if (released !== undefined) return released;
+		// Where it was installed from; a loader starts the copy in /boot.
+		const installed = `${directory}/vmlinuz`;
+		const there = (await this.#tree.stat(installed))?.type === "file";
+		return there ? (await this.#tree.resolve(installed))?.guestPath : undefined;
 	}
 
 	/** Paths of images that say their release. */

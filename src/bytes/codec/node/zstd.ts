@@ -1,4 +1,4 @@
-import { readUpTo } from "../../source.js";
+import { type ByteSource, readUpTo } from "../../source.js";
 import { flags64, struct, u64 } from "../../struct.js";
 import { type Direct, FAILED } from "../bulk.js";
 import {
@@ -33,6 +33,13 @@ export const libzstd: () => Promise<Libzstd | undefined> = once(async () => {
 export interface Libzstd extends EncodingEngine {
 	/** The same for buffers, on this thread. */
 	readonly direct: Direct;
+}
+
+/** Begins at once; a failure is told to whoever waits for it, if anybody does. */
+function readPiece(source: ByteSource, at: number): Promise<Uint8Array> {
+	const piece = readUpTo(source, at, INPUT_PIECE);
+	piece.catch(() => undefined);
+	return piece;
 }
 
 function bind(library: NativeLibrary): Libzstd {
@@ -77,8 +84,10 @@ function bind(library: NativeLibrary): Libzstd {
 			const place = { file: source.name, offset: at };
 			const decoder = pointer(newDecoder());
 			try {
-				for (let next = at; ; ) {
-					const piece = await readUpTo(source, next, INPUT_PIECE);
+				for (let next = at, reading = readPiece(source, at); ; ) {
+					const piece = await reading;
+					// Read while another thread decodes; of no use where the frame ends first.
+					reading = readPiece(source, next + piece.length);
 					const input = Buffer.build({ address: library.address(piece), size: piece.length });
 					for (;;) {
 						const bytes = new Uint8Array(OUTPUT_PIECE);
