@@ -75,6 +75,7 @@ export function mkinitfsArchive(output, work, { version, modules, compression, c
 		init: '#!/bin/sh\n# this is the init script version\nVERSION=3.10.0\nSYSROOT="$sysroot"\n',
 		"sbin/nlplug-findfs": "program\n",
 		"etc/modprobe.d/aliases.conf": "",
+		".modloop/.keep": "",
 		"newroot/.keep": "",
 		"lib/mdev/usbdisk_link": "",
 	});

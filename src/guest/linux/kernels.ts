@@ -81,7 +81,8 @@ class KernelImages {
 			.map(({ kernel }) => kernel)
 			.filter((path) => path.endsWith(`-${version}`) || path.includes(`/${version}/`));
 		const usual = ["vmlinuz", "vmlinux", "Image"].map((name) => `/boot/${name}-${version}`);
-		for (const path of [...usual, ...named]) {
+		// What the loader starts comes first: systemd-boot's copy on the ESP, not what it was made from.
+		for (const path of [...named, ...usual]) {
 			if ((await this.#tree.stat(path))?.type === "file") return (await this.#tree.resolve(path))?.guestPath;
 		}
 		const released = (await this.byRelease()).get(version);

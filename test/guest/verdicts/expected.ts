@@ -17,8 +17,6 @@ export interface ExpectedGuest {
 	readonly parameter: string;
 	/** Hypervisor to verdict, boot disk with the state of its driver, driver of the network card. */
 	readonly verdicts: Readonly<Record<string, string>>;
-	/** What is missing for that to hold: then it must not hold yet, and this must go when it does. */
-	readonly expectedAfter?: string;
 }
 
 type Verdicts = ExpectedGuest["verdicts"];
@@ -63,6 +61,10 @@ const uefi = (verdicts: Verdicts): Verdicts => ({
 	neocleus: blocked(verdicts["neocleus"] ?? ""),
 });
 
+/** Debian's grub-install puts nothing where a machine without UEFI variables looks: that is a change of its own. */
+const withoutFallback = (verdicts: Verdicts): Verdicts =>
+	Object.fromEntries(Object.entries(uefi(verdicts)).map(([id, verdict]) => [id, verdict.replace(/^ready/, "fixable")]));
+
 /** Host-only, made on VMware with the paravirtual controller. */
 const vmware = { ...nowhere, vmware: everywhere.vmware };
 
@@ -70,11 +72,7 @@ const debian = { system: "Debian GNU/Linux 12 (bookworm)", kernel: "the host's" 
 const loaders = {
 	"grub-bios": { loader: "grub2", firmware: "bios" },
 	"grub-uefi": { loader: "grub2", firmware: "uefi" },
-	"systemd-boot": {
-		loader: "systemd-boot",
-		firmware: "uefi",
-		expectedAfter: "systemd-boot's entries on an ESP are read",
-	},
+	"systemd-boot": { loader: "systemd-boot", firmware: "uefi" },
 };
 const uuid = "root=UUID=";
 const plain = { parameter: uuid };
@@ -101,7 +99,13 @@ const generic = { ...{ ...debian, generator: "dracut" }, why: "dracut for every 
 
 export const expected: Readonly<Record<string, ExpectedGuest>> = {
 	"debian-dep-ext4-grub-bios": { ...dep, ...loaders["grub-bios"], ...plain, root: "ext4", verdicts: bios(vmware) },
-	"debian-dep-xfs-grub-uefi": { ...dep, ...loaders["grub-uefi"], ...plain, root: "xfs", verdicts: uefi(vmware) },
+	"debian-dep-xfs-grub-uefi": {
+		...dep,
+		...loaders["grub-uefi"],
+		...plain,
+		root: "xfs",
+		verdicts: withoutFallback(vmware),
+	},
 	"debian-dep-btrfs-systemd-boot": {
 		...dep,
 		...loaders["systemd-boot"],
@@ -110,7 +114,13 @@ export const expected: Readonly<Record<string, ExpectedGuest>> = {
 		verdicts: uefi(vmware),
 	},
 	"debian-list-xfs-grub-bios": { ...list, ...loaders["grub-bios"], ...plain, root: "xfs", verdicts: bios(vmware) },
-	"debian-list-btrfs-grub-uefi": { ...list, ...loaders["grub-uefi"], ...plain, root: "btrfs", verdicts: uefi(vmware) },
+	"debian-list-btrfs-grub-uefi": {
+		...list,
+		...loaders["grub-uefi"],
+		...plain,
+		root: "btrfs",
+		verdicts: withoutFallback(vmware),
+	},
 	"debian-list-lvm-ext4-systemd-boot": { ...list, ...loaders["systemd-boot"], ...lvm, verdicts: uefi(vmware) },
 	"debian-most-btrfs-grub-bios": {
 		...most,
@@ -119,7 +129,7 @@ export const expected: Readonly<Record<string, ExpectedGuest>> = {
 		root: "btrfs",
 		verdicts: bios(everywhere),
 	},
-	"debian-most-lvm-ext4-grub-uefi": { ...most, ...loaders["grub-uefi"], ...lvm, verdicts: uefi(everywhere) },
+	"debian-most-lvm-ext4-grub-uefi": { ...most, ...loaders["grub-uefi"], ...lvm, verdicts: withoutFallback(everywhere) },
 	"debian-most-ext4-systemd-boot": {
 		...most,
 		...loaders["systemd-boot"],
@@ -133,7 +143,7 @@ export const expected: Readonly<Record<string, ExpectedGuest>> = {
 		...loaders["grub-uefi"],
 		...plain,
 		root: "ext4",
-		verdicts: uefi(vmware),
+		verdicts: withoutFallback(vmware),
 	},
 	"debian-hostonly-xfs-systemd-boot": {
 		...hostonly,
@@ -148,7 +158,7 @@ export const expected: Readonly<Record<string, ExpectedGuest>> = {
 		...loaders["grub-uefi"],
 		...plain,
 		root: "xfs",
-		verdicts: uefi(everywhere),
+		verdicts: withoutFallback(everywhere),
 	},
 
 	"rhel-7": {
@@ -239,7 +249,6 @@ export const expected: Readonly<Record<string, ExpectedGuest>> = {
 			nxtop: "ready, ide builtin, 8139cp",
 			neocleus: "ready, ide builtin, 8139cp",
 		},
-		expectedAfter: "GRUB's load_env reads the file that it names",
 	},
 	"arch-ext4": {
 		why: "mkinitcpio's autodetect on KVM with a virtio block device; the fallback image is not what boots by default",
@@ -260,7 +269,6 @@ export const expected: Readonly<Record<string, ExpectedGuest>> = {
 		generator: "mkinitcpio",
 		...loaders["systemd-boot"],
 		verdicts: uefi({ ...nowhere, vmware: "ready, ahci initramfs, vmxnet3", virtualbox: everywhere.virtualbox }),
-		expectedAfter: "systemd-boot's entries on an ESP are read, and mkinitcpio's images with systemd are known",
 	},
 	"alpine-3.20": {
 		why: "mkinitfs with the features of a usual installation: no Xen, and of Hyper-V what drivers/scsi brings along",
@@ -269,7 +277,7 @@ export const expected: Readonly<Record<string, ExpectedGuest>> = {
 		root: "ext4",
 		parameter: uuid,
 		generator: "mkinitfs",
-		loader: "extlinux",
+		loader: "syslinux",
 		firmware: "bios",
 		verdicts: bios({
 			...everywhere,
@@ -277,6 +285,5 @@ export const expected: Readonly<Record<string, ExpectedGuest>> = {
 			nxtop: nowhere.nxtop,
 			neocleus: nowhere.neocleus,
 		}),
-		expectedAfter: "mkinitfs and extlinux are known",
 	},
 };

@@ -2,7 +2,7 @@ import type { Inspection } from "../../../src/inspection-schema.js";
 import type { ExpectedGuest } from "./expected.js";
 
 /** What was found about a guest, in the words of what is expected. */
-export type Computed = Omit<ExpectedGuest, "why" | "expectedAfter">;
+export type Computed = Omit<ExpectedGuest, "why">;
 
 export function computedOf({ guest, volumes, verdicts }: Inspection, hostKernel: string): Computed {
 	const kernel = guest.kernels.find(({ default: chosen }) => chosen);
@@ -44,13 +44,7 @@ test/guest/verdicts/expected.ts. A verdict names the boot disk, where its driver
 
 /** A section a guest, a row a hypervisor. */
 export function markdown(rows: readonly Row[]): string {
-	const waiting = rows.filter(({ expected }) => expected.expectedAfter);
-	const summary = waiting.map(({ name, expected }) => `- ${name}: after ${expected.expectedAfter}\n`).join("");
-	return [
-		introduction,
-		...(waiting.length > 0 ? [`As expected only later:\n\n${summary}`] : []),
-		...rows.map(section),
-	].join("\n");
+	return [introduction, ...rows.map(section)].join("\n");
 }
 
 function section({ name, expected, computed }: Row): string {
