@@ -8,7 +8,7 @@ anyvisor=(node "$(node -p 'require("./package.json").bin.anyvisor')")
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
 say "1. System packages: QEMU to boot with, and a kernel, GRUB, busybox and two initramfs generators to build a guest from"
-scripts/system-packages.sh
+scripts/system-packages.sh --demo
 
 say "2. A Debian guest whose initramfs carries the drivers of its home, IDE, and of nothing else"
 guest=$(node scripts/guest/build.mjs)

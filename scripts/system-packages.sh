@@ -2,29 +2,43 @@
 # Installs the system packages that the demo, the judges of the tests and the boots use. Debian 12 and its relatives.
 # Anyvisor itself needs none of them.
 #
-#   scripts/system-packages.sh           install what is missing
-#   scripts/system-packages.sh --check   exit 1 and list what is missing
+#   scripts/system-packages.sh                install what is missing
+#   scripts/system-packages.sh --demo         only what the demo needs
+#   scripts/system-packages.sh --disposable   also what would change how this machine boots or is networked: for CI
+#   scripts/system-packages.sh --check        exit 1 and list what is missing
 set -euo pipefail
 
 packages=(
 	# boots: machine emulator, UEFI firmware
 	qemu-system-x86 ovmf
-	# test guests: kernel, initramfs generators, user land, boot loader, file systems, partitions
+	# the demo's guest: kernel, initramfs generators, user land, boot loader, file systems, partitions
 	linux-image-amd64 initramfs-tools dracut-core busybox-static grub-common
-	e2fsprogs dosfstools mtools fdisk gdisk xfsprogs btrfs-progs lvm2 mdadm thin-provisioning-tools cryptsetup-bin cpio kmod attr
-	ntfs-3g exfatprogs exfat-fuse genisoimage xorriso libarchive-tools erofs-utils f2fs-tools jfsutils nilfs-tools reiserfsprogs
-	squashfs-tools udftools
-	systemd-boot systemd-boot-efi binutils shim-unsigned sbsigntool openssl
-	# judges of what is read and written
-	qemu-utils 7zip libvhdi-utils python3-libvhdi python3-yaml libxml2-utils xva-img libvirt-daemon libvirt-clients xz-utils zstd lz4 lzop bzip2
-	libvmdk-utils file strace udev ifupdown netplan.io selinux-utils
-	# edits file systems that nothing here can edit
-	libguestfs-tools
-	# benchmarks
-	time
+	e2fsprogs dosfstools mtools fdisk cpio kmod zstd
+	# takes the disk out of an XVA
+	xva-img
 	# faster codecs, used when they are there
 	libdeflate0 libzstd1
 )
+if [ "${1:-}" != --demo ]; then
+	packages+=(
+		# the other test guests: volumes, file systems, boot loaders
+		gdisk lvm2 mdadm thin-provisioning-tools cryptsetup-bin
+		xfsprogs btrfs-progs ntfs-3g exfatprogs exfat-fuse genisoimage xorriso libarchive-tools attr
+		erofs-utils f2fs-tools jfsutils nilfs-tools reiserfsprogs squashfs-tools udftools
+		systemd-boot-efi binutils shim-unsigned sbsigntool openssl
+		# judges of what is read and written
+		qemu-utils 7zip libvhdi-utils python3-libvhdi python3-yaml libxml2-utils libvirt-daemon libvirt-clients
+		xz-utils lz4 lzop bzip2 libvmdk-utils file strace udev netplan.io selinux-utils
+		# edits file systems that nothing here can edit
+		libguestfs-tools
+		# benchmarks
+		time
+	)
+fi
+if [ "${1:-}" = --disposable ]; then
+	# Judges of boot entries and of network configurations.
+	packages+=(systemd-boot ifupdown)
+fi
 
 missing=()
 for package in "${packages[@]}"; do
