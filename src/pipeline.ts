@@ -355,11 +355,22 @@ export function deliveries(prepared: Prepared, hypervisors: readonly Hypervisor[
 	return { possible, impossible };
 }
 
-/** The device models that the verdict chose. */
-function attachedBy({ hypervisor, verdict }: Delivery): Appliance["attach"] {
-	const attached = (role: "disk" | "network") =>
-		verdict.devices.find((device) => device.role === role && device.chosen)?.device ?? hypervisor.boot[role][0] ?? "";
-	return { disk: attached("disk"), network: attached("network") };
+/**
+ * The device models that the verdict chose. Where what a choice calls for was left out of the preparing, what works as it
+ * is.
+ */
+function attachedBy({ hypervisor: { boot }, verdict }: Delivery): Appliance["attach"] {
+	const attached = (role: "disk" | "network", offered: readonly string[]) => {
+		const devices = verdict.devices.filter((device) => device.role === role);
+		const chosen = devices.find((device) => device.chosen);
+		const works = (id: string) => devices.some(({ device, works }) => device === id && works);
+		const instead = chosen?.works ? undefined : offered.find(works);
+		return instead ?? chosen?.device ?? offered[0] ?? "";
+	};
+	return {
+		disk: attached("disk", [...boot.disk, ...(boot.fallback ?? [])]),
+		network: attached("network", boot.network),
+	};
 }
 
 /** The prepared machine as `hypervisor` will see it. */

@@ -175,6 +175,15 @@ describe.skipIf(missing(...guestTools))(`on the test guest ${because(...guestToo
 		expect(changes.map(({ rule }) => rule)).toEqual(["initramfs", "cmdline", "esp-fallback"]);
 	});
 
+	it("without the rule that adds drivers, a package attaches what the guest can start from already", async () => {
+		const packages = path.join(folder, "as-it-is");
+		await ok("expand", guest, "--for", "vmware,kvm", "--skip", "initramfs", "-o", packages);
+		const vmx = await run("sh", "-c", `cat ${packages}/vmware-vmx/*.vmx`);
+		expect(vmx).toMatch(/^ide0:0\.fileName/m);
+		expect(vmx).not.toContain("pvscsi");
+		expect(await run("sh", "-c", `cat ${packages}/kvm/*.xml`)).toMatch(/bus="ide"/);
+	});
+
 	it("--progress json reports bytes, rate and time left until all is done", async () => {
 		const { code, stderr } = await anyvisor(["convert", guest, path.join(folder, "p.qcow2"), "--progress", "json"]);
 		expect(code).toBe(0);
