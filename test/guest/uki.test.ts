@@ -66,7 +66,7 @@ describe.skipIf(skip)(`a unified kernel image ${reason}`, () => {
 					version: release,
 					image: "/efi/EFI/Linux/debian.efi",
 					cmdline: "root=UUID=1",
-					initramfs: { path: "/efi/EFI/Linux/debian.efi", modules: new Set(["ext4"]) },
+					initramfs: { path: "/efi/EFI/Linux/debian.efi", modules: new Map([["ext4", "ext4.ko"]]) },
 					problems: [],
 				},
 			],
