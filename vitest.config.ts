@@ -3,8 +3,6 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
 	test: {
 		reporters: ["default", "./test/support/skips.ts"],
-		// One less would leave a processor of two idle.
-		maxWorkers: "100%",
 		projects: [
 			{
 				test: {

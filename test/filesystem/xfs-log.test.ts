@@ -54,6 +54,9 @@ describe.skipIf(reason !== "")(`XFS that was not unmounted ${reason}`, () => {
 		await using _ = source;
 		const words = await mounted(copy, at, () => exists(path.join(at, "last/words")), "ro", "norecovery");
 		expect(words).toBe(false);
+		// A file of its own: a kernel that has not yet let go of a mount gives the same one, without its log, again.
+		await rm(copy);
+		await copyFile(image, copy);
 		const expected = await mounted(copy, at, () => folderTree(at));
 		expect(Object.keys(expected).length).toBeGreaterThan(400);
 		expect(await filesystemTree(await openXfsImage(source))).toEqual(expected);
