@@ -1,5 +1,6 @@
 import { notFound } from "../bytes/errors.js";
 import type { ByteSource } from "../bytes/source.js";
+import type { Directories } from "./directories.js";
 import type { ExtendedAttributes } from "./extended-attributes.js";
 import type { DirectoryEntry, FileStat, Filesystem, FileType } from "./filesystem.js";
 
@@ -58,6 +59,37 @@ export function walked<N extends { readonly type: FileType }>(
 				return extendedAttributes(node, named(path));
 			},
 		}),
+	};
+}
+
+/** An entry that names an inode, at a place of the volume that messages point to. */
+interface InodeEntry {
+	readonly name: string;
+	readonly inode: number;
+	readonly at: number;
+	/** Undefined where only the inode tells. */
+	readonly type?: FileType | undefined;
+}
+
+/** How a file system whose directories name inodes finds and lists them. */
+export function byInode<N extends { readonly type: FileType; readonly number: number; readonly size: number }>(
+	directories: Directories<N, InodeEntry>,
+	read: (number: number, referrer: number) => Promise<N>,
+): Pick<Nodes<N>, "child" | "list"> & { readonly inodeOf: (number: number, referrer: number) => Promise<N> } {
+	const inodeOf = rememberDirectories(read);
+	return {
+		inodeOf,
+		async child(directory, name, path) {
+			const entry = await directories.find(directory, name, path);
+			return entry && inodeOf(entry.inode, entry.at);
+		},
+		async list(directory, path) {
+			const found: DirectoryEntry[] = [];
+			for (const { name, type, inode, at } of await directories.list(directory, path)) {
+				found.push({ name, type: type ?? (await read(inode, at)).type });
+			}
+			return found;
+		},
 	};
 }
 

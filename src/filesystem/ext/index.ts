@@ -1,8 +1,8 @@
 import { cached } from "../../bytes/cache.js";
 import { type ByteSource, isStore } from "../../bytes/source.js";
 import { Directories } from "../directories.js";
-import type { DirectoryEntry, Editor, Filesystem, FilesystemFormat } from "../filesystem.js";
-import { rememberDirectories, walked } from "../walked.js";
+import type { Editor, Filesystem, FilesystemFormat } from "../filesystem.js";
+import { byInode, walked } from "../walked.js";
 import type { ExtVolume } from "./blocks.js";
 import { contents, decodeName, linkTarget } from "./contents.js";
 import { type Entry, readDirectory } from "./directory.js";
@@ -46,7 +46,7 @@ function filesystem(volume: ExtVolume, edit: (() => Promise<Editor>) | undefined
 	const directories = new Directories<Inode, Entry>({
 		read: (inode, path) => readDirectory(volume, inode, path),
 	});
-	const inodeOf = rememberDirectories((number: number, referrer: number) => readInode(volume, number, referrer));
+	const { inodeOf, child, list } = byInode(directories, (number, referrer) => readInode(volume, number, referrer));
 
 	return {
 		kind: kindOf(volume.parameters),
@@ -56,10 +56,8 @@ function filesystem(volume: ExtVolume, edit: (() => Promise<Editor>) | undefined
 		...walked<Inode>(volume.name, {
 			root: () => inodeOf(ROOT_INODE, SUPERBLOCK_AT),
 
-			async child(directory, name, path) {
-				const entry = await directories.find(directory, name, path);
-				return entry && inodeOf(entry.inode, entry.at);
-			},
+			child,
+			list,
 
 			async stat(inode, path) {
 				const { fields, type, size, mtime } = inode;
@@ -72,14 +70,6 @@ function filesystem(volume: ExtVolume, edit: (() => Promise<Editor>) | undefined
 					mtime,
 					...(type === "link" && { target: await linkTarget(volume, inode, path) }),
 				};
-			},
-
-			async list(directory, path) {
-				const found: DirectoryEntry[] = [];
-				for (const { name, type, inode, at } of await directories.list(directory, path)) {
-					found.push({ name, type: type ?? (await readInode(volume, inode, at)).type });
-				}
-				return found;
 			},
 
 			open: (inode, path) => contents(volume, inode, path),

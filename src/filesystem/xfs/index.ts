@@ -1,8 +1,8 @@
 import { cached } from "../../bytes/cache.js";
 import type { ByteSource } from "../../bytes/source.js";
 import { Directories } from "../directories.js";
-import type { DirectoryEntry, Filesystem, FilesystemFormat } from "../filesystem.js";
-import { rememberDirectories, walked } from "../walked.js";
+import type { Filesystem, FilesystemFormat } from "../filesystem.js";
+import { byInode, walked } from "../walked.js";
 import { contents, decodeName, linkTarget } from "./contents.js";
 import { type Entry, readDirectory } from "./directory.js";
 import { type Inode, readInode } from "./inode.js";
@@ -57,7 +57,7 @@ function filesystem(volume: XfsVolume): Filesystem {
 			? { key: (name) => name.replace(/[A-Z]/g, (letter) => letter.toLowerCase()) }
 			: { lookUp: (inode, name) => lookUp(volume, inode, name) }),
 	});
-	const inodeOf = rememberDirectories((number: number, referrer: number) => readInode(volume, number, referrer));
+	const { inodeOf, child, list } = byInode(directories, (number, referrer) => readInode(volume, number, referrer));
 
 	return {
 		kind: "xfs",
@@ -67,10 +67,8 @@ function filesystem(volume: XfsVolume): Filesystem {
 		...walked<Inode>(volume.name, {
 			root: () => inodeOf(fields.sb_rootino, Superblock.offsets.sb_rootino),
 
-			async child(directory, name, path) {
-				const entry = await directories.find(directory, name, path);
-				return entry && inodeOf(entry.inode, entry.at);
-			},
+			child,
+			list,
 
 			async stat(inode) {
 				const { fields, type, size, mtime } = inode;
@@ -83,14 +81,6 @@ function filesystem(volume: XfsVolume): Filesystem {
 					mtime,
 					...(type === "link" && { target: await linkTarget(volume, inode) }),
 				};
-			},
-
-			async list(directory, path) {
-				const found: DirectoryEntry[] = [];
-				for (const { name, type, inode, at } of await directories.list(directory, path)) {
-					found.push({ name, type: type ?? (await readInode(volume, inode, at)).type });
-				}
-				return found;
 			},
 
 			open: (inode, path) => contents(volume, inode, path),
