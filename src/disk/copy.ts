@@ -20,7 +20,8 @@ export interface Placing {
 const PIECE = 64 * 1024;
 /** File systems share whole blocks; where theirs are larger, they say so by refusing. */
 const SHARED_BLOCK = 4096;
-const ITEMS_IN_FLIGHT = 3;
+/** Two threads that decode have something to do then while this one writes. */
+const ITEMS_IN_FLIGHT = 6;
 
 /** A stretch of the disk and how it is to be taken in. */
 interface Item {

@@ -4,6 +4,7 @@ import { extentsOver, type OverlayExtent, readBelow } from "./backing.js";
 import { cached } from "./cache.js";
 import type { Disk } from "./disk.js";
 import { FileHoles } from "./file-holes.js";
+import { Joiner } from "./joiner.js";
 import type { Unit, UnitDecoder } from "./unit-decoder.js";
 
 /** What a format's tables say of a run of its disk, in bytes. */
@@ -93,7 +94,8 @@ export function mappedDisk(mapping: Mapping): Disk {
 			checkRange({ name, size }, at, into.length);
 			const work: (() => Promise<void>)[] = [];
 			const whole: Unit[] = [];
-			for await (const run of joinedRuns(mapping.runs(at, at + into.length))) {
+			const take = (run: Run | undefined) => {
+				if (run === undefined) return;
 				const part = into.subarray(run.at - at, run.at - at + run.length);
 				if (run.kind === "data") work.push(() => run.source.read(run.offset, part));
 				else if (run.kind === "zero") part.fill(0);
@@ -103,7 +105,10 @@ export function mappedDisk(mapping: Mapping): Disk {
 					const within = run.at - run.unit.at;
 					work.push(async () => part.set((await unitAt(run)).subarray(within, within + run.length)));
 				}
-			}
+			};
+			const joiner = new Joiner(continues);
+			for await (const run of mapping.runs(at, at + into.length)) take(joiner.add(run));
+			take(joiner.end());
 			if (whole.length > 0) {
 				const all = await decoder();
 				for (const units of all.together(whole)) work.push(() => all.decodeAll(units));
@@ -160,24 +165,21 @@ async function* ownExtents(mapping: Mapping): AsyncGenerator<OverlayExtent> {
 	}
 }
 
-/** Joins neighbours of one kind, data only where it goes on in its file; compressed units stay by themselves. */
 async function* joinedRuns(runs: AsyncIterable<Run>): AsyncGenerator<Run> {
-	let first: Run | undefined;
-	let length = 0;
+	const joiner = new Joiner(goesOnAsExtent);
 	for await (const run of runs) {
-		if (run.length === 0) continue;
-		if (first !== undefined && continues(first, length, run)) {
-			length += run.length;
-			continue;
-		}
-		if (first !== undefined) yield { ...first, length };
-		first = run;
-		length = run.length;
+		const ended = joiner.add(run);
+		if (ended !== undefined) yield ended;
 	}
-	if (first !== undefined) yield { ...first, length };
+	const last = joiner.end();
+	if (last !== undefined) yield last;
 }
 
-/** Whether `next` goes on where the first `length` bytes of `run` end. */
+/** As {@link continues}; and of compressed units an extent says only in which file they are. */
+const goesOnAsExtent = (run: Run, length: number, next: Run) =>
+	run.kind === "compressed" ? next.kind === "compressed" && next.source === run.source : continues(run, length, next);
+
+/** Whether `next` goes on where the first `length` bytes of `run` end; compressed units stay by themselves. */
 export function continues(run: Run, length: number, next: Run): boolean {
 	if (run.kind === "compressed" || next.kind === "compressed") return false;
 	if (run.kind !== "data" || next.kind !== "data") return run.kind === next.kind;

@@ -1,6 +1,7 @@
 import { AnyvisorError } from "../bytes/errors.js";
 import { Buffers } from "./buffers.js";
 import type { Disk, Extent, WriteOptions } from "./disk.js";
+import { Joiner } from "./joiner.js";
 import { isZero } from "./zero.js";
 
 /** Throws `interrupted` once the caller asked to stop. */
@@ -177,19 +178,13 @@ export async function* inOrder<T, R>(
 export async function* joined(
 	extents: AsyncIterable<Extent> | Iterable<Extent>,
 ): AsyncGenerator<Extent, void, undefined> {
-	let first: Extent | undefined;
-	let length = 0;
+	const joiner = new Joiner(continues);
 	for await (const extent of extents) {
-		if (extent.length === 0) continue;
-		if (first !== undefined && continues(first, length, extent)) {
-			length += extent.length;
-			continue;
-		}
-		if (first !== undefined) yield { ...first, length };
-		first = extent;
-		length = extent.length;
+		const ended = joiner.add(extent);
+		if (ended !== undefined) yield ended;
 	}
-	if (first !== undefined) yield { ...first, length };
+	const last = joiner.end();
+	if (last !== undefined) yield last;
 }
 
 /** Whether `next` goes on where the first `length` bytes of an extent end. */

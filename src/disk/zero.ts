@@ -8,3 +8,14 @@ export function isZero(bytes: Uint8Array): boolean {
 	if (sameBytes !== undefined) return sameBytes(bytes.subarray(1), bytes.subarray(0, -1));
 	return bytes.every((byte) => byte === 0);
 }
+
+const PIECE = 512;
+
+/** How many bytes at the beginning are zero. */
+export function zeroPrefix(bytes: Uint8Array): number {
+	if (isZero(bytes)) return bytes.length;
+	let at = 0;
+	while (isZero(bytes.subarray(at, at + PIECE))) at += PIECE;
+	while (bytes[at] === 0) at++;
+	return at;
+}

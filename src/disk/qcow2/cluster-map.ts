@@ -2,7 +2,9 @@ import { damaged } from "../../bytes/errors.js";
 import { type ByteSource, checkRange, readBytes } from "../../bytes/source.js";
 import { viewOf } from "../../bytes/struct.js";
 import { cached } from "../cache.js";
+import { Joiner } from "../joiner.js";
 import { continues, type Run } from "../mapped.js";
+import { zeroPrefix } from "../zero.js";
 import type { L1Place, Qcow2Header } from "./header.js";
 import {
 	COMPRESSED_HIGH,
@@ -119,17 +121,29 @@ export class ClusterMap {
 
 	/** Where what began with `run` ends; the next cluster is at `next`. No object for each of them. */
 	#alike(table: DataView, run: Run, next: number, end: number): number {
-		if (run.kind !== "absent" && run.kind !== "data") return next;
+		if (run.kind === "absent") return Math.min(end, next + this.#absentAfter(table, next, end));
+		if (run.kind !== "data") return next;
 		const { clusterSize, entrySize } = this.#header;
-		const ignored = run.kind === "data" ? COPIED_HIGH : 0;
-		const step = run.kind === "data" ? clusterSize : 0;
-		let offset = run.kind === "data" ? run.offset - (run.at % clusterSize) + step : 0;
+		let offset = run.offset - (run.at % clusterSize) + clusterSize;
 		let at = next;
-		for (let entry = this.#entryOf(table, at); at < end; entry += entrySize, at += clusterSize, offset += step) {
-			const high = (table.getUint32(entry) & ~ignored) >>> 0;
+		for (let entry = this.#entryOf(table, at); at < end; entry += entrySize, at += clusterSize, offset += clusterSize) {
+			const high = (table.getUint32(entry) & ~COPIED_HIGH) >>> 0;
 			if (high !== Math.floor(offset / 2 ** 32) || table.getUint32(entry + 4) !== offset % 2 ** 32) break;
 		}
 		return Math.min(at, end);
+	}
+
+	/** How many bytes of the disk from `at` on have entries of zero. Most tables of a large disk hold little else. */
+	#absentAfter(table: DataView, at: number, end: number): number {
+		if (at >= end) return 0;
+		const { clusterSize, entrySize } = this.#header;
+		const first = this.#entryOf(table, at);
+		const entries = new Uint8Array(
+			table.buffer,
+			table.byteOffset + first,
+			Math.min(table.byteLength - first, Math.ceil((end - at) / clusterSize) * entrySize),
+		);
+		return Math.floor(zeroPrefix(entries) / entrySize) * clusterSize;
 	}
 
 	/** Byte of `table`, which is a whole L2 table or a piece of one, with the entry of the cluster at `at`. */
@@ -246,16 +260,11 @@ function checkL1(l1: DataView, source: ByteSource, at: number, clusterSize: numb
 
 /** Joins neighbours that {@link mappedDisk} would join as well, without a promise for each of them. */
 function* joined(runs: Iterable<Run>): Generator<Run> {
-	let first: Run | undefined;
-	let length = 0;
+	const joiner = new Joiner(continues);
 	for (const run of runs) {
-		if (first !== undefined && continues(first, length, run)) {
-			length += run.length;
-			continue;
-		}
-		if (first !== undefined) yield { ...first, length };
-		first = run;
-		length = run.length;
+		const ended = joiner.add(run);
+		if (ended !== undefined) yield ended;
 	}
-	if (first !== undefined) yield { ...first, length };
+	const last = joiner.end();
+	if (last !== undefined) yield last;
 }

@@ -1,0 +1,31 @@
+/** Joins neighbours that are alike, given one after the other. */
+export class Joiner<T extends { readonly length: number }> {
+	readonly #goesOn: (first: T, length: number, next: T) => boolean;
+	#first: T | undefined;
+	#length = 0;
+
+	/** @param goesOn whether `next` goes on where the first `length` bytes of what began with `first` end */
+	constructor(goesOn: (first: T, length: number, next: T) => boolean) {
+		this.#goesOn = goesOn;
+	}
+
+	/** @returns what has ended before `next` */
+	add(next: T): T | undefined {
+		if (next.length === 0) return undefined;
+		if (this.#first !== undefined && this.#goesOn(this.#first, this.#length, next)) {
+			this.#length += next.length;
+			return undefined;
+		}
+		const ended = this.end();
+		this.#first = next;
+		this.#length = next.length;
+		return ended;
+	}
+
+	/** @returns the last one */
+	end(): T | undefined {
+		const first = this.#first;
+		this.#first = undefined;
+		return first === undefined || first.length === this.#length ? first : { ...first, length: this.#length };
+	}
+}
