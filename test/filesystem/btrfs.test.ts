@@ -296,17 +296,6 @@ describe.skipIf(missing("mkfs.btrfs"))(`Btrfs that cannot be read ${because("mkf
 		});
 	});
 
-	it("several devices are unsupported, with their number", async () => {
-		const [one, two] = ["one.img", "two.img"].map((name) => path.join(folder, name));
-		await run("truncate", "-s", "160M", one ?? "", two ?? "");
-		await run("mkfs.btrfs", "-q", "-f", "-d", "raid1", "-m", "raid1", one ?? "", two ?? "");
-		const source = bytesSource(await readFile(one ?? ""), "one.img");
-		await expect(btrfs.open(source)).rejects.toMatchObject({
-			kind: "unsupported",
-			message: expect.stringContaining("2 devices") as string,
-		});
-	});
-
 	it.each([
 		["sectors", 0x90, 0x1001],
 		["nodes", 0x94, 0],
