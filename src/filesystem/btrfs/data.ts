@@ -110,8 +110,10 @@ export class Data {
 	/** The checksums that are known of the sectors from `from` to `to`; what was written without has none. */
 	async #sums(from: number, to: number): Promise<Sums> {
 		this.#csumTree ??= findRoot(this.#volume, ObjectId.CSUM_TREE).then((found) => found?.root);
-		const root = await this.#csumTree;
-		if (root === undefined) return noSums;
+		const stored = await this.#csumTree;
+		if (stored === undefined) return noSums;
+		const patch = this.#volume.log?.sums;
+		const root = patch ? { ...stored, patch } : stored;
 		const { name, parameters } = this.#volume;
 		const { size } = parameters.checksum;
 		const { sectorsize } = parameters.fields;

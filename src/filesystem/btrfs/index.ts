@@ -8,6 +8,7 @@ import { decodeName, type Entry, findName, listNames } from "./directory.js";
 import { Extents } from "./extents.js";
 import { type Inode, readInode } from "./inode.js";
 import { KeyType, ObjectId } from "./layout.js";
+import { replayLog } from "./replay.js";
 import { defaultSubvolume, leadsTo, readSubvolume, type Subvolume } from "./subvolume.js";
 import { corrupt } from "./superblock.js";
 import { BtrfsVolume } from "./volume.js";
@@ -20,6 +21,7 @@ export const btrfs: FilesystemFormat = {
 		const found = await findDevices(source, beside);
 		if (found === undefined) return undefined;
 		const volume = await BtrfsVolume.open(found);
+		volume.log = await replayLog(volume);
 		const subvolumes = new Subvolumes(volume, found);
 		const opened = await subvolumes.open(await defaultSubvolume(volume));
 		if (opened === undefined) throw corrupt(found.name, found.parameters.at, "the default subvolume does not exist");
@@ -174,7 +176,7 @@ class BtrfsFilesystem implements Filesystem {
 	}
 }
 
-function notesOf({ chunks, parameters }: BtrfsVolume, { devices }: BtrfsDevices): readonly string[] {
+function notesOf({ chunks, log, parameters }: BtrfsVolume, { devices }: BtrfsDevices): readonly string[] {
 	const { generation, log_root } = parameters.fields;
 	const notes = chunks.missing().map(({ devid, uuid, spared }) => {
 		const rest = spared ? "is read from its copies elsewhere" : "cannot be read unless it has a copy elsewhere";
@@ -188,7 +190,7 @@ function notesOf({ chunks, parameters }: BtrfsVolume, { devices }: BtrfsDevices)
 				'Run "btrfs scrub" in the guest.',
 		);
 	}
-	return log_root === 0 ? notes : [...notes, pendingLog];
+	return log_root === 0 || log !== undefined ? notes : [...notes, pendingLog];
 }
 
 const pendingLog =

@@ -4,6 +4,7 @@ import { ChunkMap, parseChunk, systemChunks } from "./chunks.js";
 import type { BtrfsDevices } from "./devices.js";
 import { Header, KeyType, ObjectId, Superblock } from "./layout.js";
 import { Node, type NodePointer } from "./node.js";
+import type { ReplayedLog } from "./replay.js";
 import { type BtrfsParameters, corrupt } from "./superblock.js";
 import { items } from "./tree.js";
 
@@ -18,6 +19,8 @@ export class BtrfsVolume {
 	readonly name: string;
 	readonly parameters: BtrfsParameters;
 	readonly chunks: ChunkMap;
+	/** What was written and synced since, where it is known. */
+	log: ReplayedLog | undefined;
 	readonly #nodes: (logical: number) => Promise<Node>;
 
 	private constructor(name: string, parameters: BtrfsParameters, chunks: ChunkMap) {
