@@ -1,6 +1,6 @@
 import { AnyvisorError, refused, unsupported } from "./bytes/errors.js";
 import type { ByteSink, OutputFolder } from "./bytes/sink.js";
-import { isStore, readUpTo } from "./bytes/source.js";
+import { type ByteSource, isStore, readUpTo } from "./bytes/source.js";
 import type { Disk } from "./disk/disk.js";
 import { editable } from "./disk/overlay.js";
 import { sharePass } from "./disk/shared-pass.js";
@@ -146,10 +146,15 @@ async function findVolumes({ disks, keys }: Readable): Promise<FoundVolume[]> {
 	const { volumes, used, problems } = await assembleVolumes(partitions, keys);
 	for (const volume of volumes) diskOf.set(volume, diskOf.get(volume.assembled?.from[0] ?? volume) ?? 0);
 	const found: FoundVolume[] = [];
+	const whole = [...partitions, ...volumes].filter((volume) => !used.has(volume)).map(({ source }) => source);
+	/** Volumes of a file system that was found on another one. */
+	const taken = new Set<ByteSource>();
 	for (const volume of [...partitions, ...volumes]) {
 		// A member of a mirror looks like the whole.
-		const opened = used.has(volume) ? {} : await attempt(() => openFilesystem(volume.source));
+		const isPart = used.has(volume) || taken.has(volume.source);
+		const opened = isPart ? {} : await attempt(() => openFilesystem(volume.source, whole));
 		const filesystem = opened.result;
+		for (const device of filesystem?.devices ?? []) taken.add(device);
 		const recognised = filesystem ? undefined : (await attempt(() => recogniseUnsupported(volume.source))).result;
 		const problem = problems.get(volume) ?? opened.problem;
 		const uuid = (filesystem ?? recognised)?.uuid ?? "";

@@ -49,6 +49,8 @@ export interface Filesystem {
 	subvolume?(which: string | number): Promise<Filesystem | undefined>;
 	/** What mounts just this tree of the volume, and not another: `subvolid=256`. */
 	readonly mountOptions?: string;
+	/** All volumes that it lies on, where these are several: what is found on each of them is this one. */
+	readonly devices?: readonly ByteSource[];
 	/** What of it is not read although it is sound, one sentence or two each; for whoever relies on it. */
 	readonly notes?: readonly string[];
 	/** Present when the file system can be edited and its source is a store. After {@link Editor.close}, open it anew. */
@@ -94,6 +96,10 @@ export interface Editor {
 
 export interface FilesystemFormat {
 	readonly id: string;
-	/** `undefined` means "not mine"; recognised but damaged or unsupported throws. */
-	open(volume: ByteSource): Promise<Filesystem | undefined>;
+	/**
+	 * `undefined` means "not mine"; recognised but damaged or unsupported throws.
+	 *
+	 * @param beside other volumes of the machine: what lies on several looks for the rest of itself there
+	 */
+	open(volume: ByteSource, beside?: readonly ByteSource[]): Promise<Filesystem | undefined>;
 }

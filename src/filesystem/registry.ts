@@ -11,10 +11,13 @@ import { xfs } from "./xfs/index.js";
 /** Every file system that can be read, in the order in which a volume is tried. */
 export const filesystems: readonly FilesystemFormat[] = [ext, xfs, btrfs, ntfs, exfat, fat, iso9660];
 
-/** The file system on `volume`; `undefined` when it is none that can be read. */
-export async function openFilesystem(volume: ByteSource): Promise<Filesystem | undefined> {
+/** The file system on `volume`, and perhaps on others `beside` it; `undefined` when it is none that can be read. */
+export async function openFilesystem(
+	volume: ByteSource,
+	beside: readonly ByteSource[] = [],
+): Promise<Filesystem | undefined> {
 	for (const format of filesystems) {
-		const filesystem = await format.open(volume);
+		const filesystem = await format.open(volume, beside);
 		if (filesystem) return filesystem;
 	}
 	return undefined;

@@ -85,6 +85,8 @@ const marks: readonly Mark[] = [
 	{ name: "Minix", magic: "\0\0\xff\xff\xff\x7f\x78\x24", at: at(1034) },
 	{ name: "Minix", magic: "\x5a\x4d\0\0\0\x04", at: at(1048) },
 	{ name: "Minix", magic: "\x5a\x4d\0\0\0\x10", at: at(1048) },
+	// One of several that a file system lies on, which is found on another one.
+	{ name: "a Btrfs device", magic: "_BHRfS_M", at: at(65536 + 64) },
 ];
 
 /** What `source` carries when it is something well known that is not read; `undefined` when it is nothing known. */

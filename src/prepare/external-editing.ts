@@ -24,7 +24,7 @@ export class ExternalEditing {
 	 * @param store that holds the file system and nothing else
 	 */
 	editorFor(filesystem: Filesystem, store: ByteStore): (() => Promise<Editor>) | undefined {
-		if (!kinds.has(filesystem.kind)) return undefined;
+		if (!kinds.has(filesystem.kind) || filesystem.devices !== undefined) return undefined;
 		return async () => {
 			const [note] = filesystem.notes ?? [];
 			if (note !== undefined) {

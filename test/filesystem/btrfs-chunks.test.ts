@@ -10,10 +10,14 @@ const STRIPE = 64 * KIB;
 const devices = new Map(
 	[1, 2, 3, 4].map((id) => [
 		id,
-		bytesSource(
-			new Uint8Array(8 * STRIPE).map((_, i) => id * 16 + Math.floor(i / STRIPE)),
-			`device ${id}`,
-		),
+		{
+			source: bytesSource(
+				new Uint8Array(8 * STRIPE).map((_, i) => id * 16 + Math.floor(i / STRIPE)),
+				`device ${id}`,
+			),
+			// The fourth one was left behind.
+			generation: id === 4 ? 6 : 7,
+		},
 	]),
 );
 
@@ -73,6 +77,18 @@ describe("where chunks lie on devices", () => {
 				[0x41, 0x42, 0x43, 0x44],
 			],
 		],
+		[
+			"RAID1 whose first device was left behind",
+			1n | Profile.RAID1,
+			[4, 3],
+			1,
+			[
+				[0x31, 0x32, 0x33, 0x34],
+				[0x41, 0x42, 0x43, 0x44],
+			],
+		],
+		["RAID5", 1n | Profile.RAID5, [1, 2, 3], 1, [[0x11, 0x21, 0x22, 0x32]]],
+		["RAID6", 1n | Profile.RAID6, [1, 2, 3, 4], 1, [[0x11, 0x21, 0x22, 0x32]]],
 		["RAID0", 1n | Profile.RAID0, [1, 2, 3], 1, [[0x11, 0x21, 0x31, 0x12]]],
 		[
 			"RAID10",
@@ -96,18 +112,27 @@ describe("where chunks lie on devices", () => {
 		});
 	});
 
-	it("what lies on a device that is not there is unsupported, by its number", async () => {
-		await expect(seen(mapped(1n, [9]), 0)).rejects.toMatchObject({
-			kind: "unsupported",
+	it("what lies on a device that is not there is not found, by its number", async () => {
+		const map = mapped(1n, [9]);
+		await expect(seen(map, 0)).rejects.toMatchObject({
+			kind: "not-found",
 			message: expect.stringContaining("device 9") as string,
 		});
+		expect(map.missing()).toMatchObject([{ devid: 9, spared: false }]);
+		const mirror = mapped(Profile.RAID1, [9, 2]);
+		expect(await seen(mirror, 0)).toEqual([0x21, 0x22, 0x23, 0x24]);
+		expect(mirror.missing()).toMatchObject([{ devid: 9, spared: true }]);
 	});
 
 	it.each([
-		["RAID5", Profile.RAID5, [1, 2, 3], 1, "unsupported"],
-		["RAID6", Profile.RAID6, [1, 2, 3], 1, "unsupported"],
+		["RAID5 of parity only", Profile.RAID5, [1], 1, "damaged"],
+		["RAID6 of parity only", Profile.RAID6, [1, 2], 1, "damaged"],
 		["two profiles", Profile.RAID1 | Profile.DUP, [1, 2], 1, "damaged"],
 		["no stripes", 0n, [], 1, "damaged"],
+		["SINGLE on two devices", 0n, [1, 2], 1, "damaged"],
+		["RAID1 of three copies", Profile.RAID1, [1, 2, 3], 1, "damaged"],
+		["RAID1C4 of three copies", Profile.RAID1C4, [1, 2, 3], 1, "damaged"],
+		["RAID0 twice on a device", Profile.RAID0, [1, 2, 1], 1, "damaged"],
 		["RAID10 without copies", Profile.RAID10, [1, 2], 0, "damaged"],
 		["RAID10 of an odd number", Profile.RAID10, [1, 2, 3], 2, "damaged"],
 	])("%s is an error", (_, type, devids, sub, kind) => {

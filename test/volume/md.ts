@@ -27,6 +27,8 @@ interface Array1 {
 	/** Of all members by their numbers; by default each has its own number. */
 	readonly roles?: readonly number[];
 	readonly features?: number;
+	/** False: it was not stopped. */
+	readonly clean?: boolean;
 }
 
 /** Bytes before the data, and behind it. */
@@ -40,7 +42,7 @@ export const dataOf = (version: Version, size: number) =>
 /** Puts member `number` of an array into `image`, by the documented format. */
 export function writeMember(image: Uint8Array, version: Version, number: number, array: Array1): void {
 	const at = places[version](image.length);
-	const { level, layout = 0, chunk = 0, count, name = "host:data", events = 7, features = 0 } = array;
+	const { level, layout = 0, chunk = 0, count, name = "host:data", events = 7, features = 0, clean = true } = array;
 	const roles = array.roles ?? Array.from({ length: count }, (_, i) => i);
 	const data = dataOf(version, image.length);
 	const used = level === 0 || level === -1 ? 0 : Math.floor(data.size / (chunk || 4096)) * (chunk || 4096);
@@ -60,7 +62,7 @@ export function writeMember(image: Uint8Array, version: Version, number: number,
 			working_disks: roles.length,
 			raid_disks: count,
 			md_minor: 3,
-			state: 1,
+			state: clean ? 1 : 0,
 			events_lo: events,
 			layout,
 			chunk_size: chunk,
@@ -90,7 +92,7 @@ export function writeMember(image: Uint8Array, version: Version, number: number,
 		device_uuid: Uint8Array.from({ length: 16 }, () => number + 1),
 		utime: 1_750_000_000n,
 		events,
-		resync_offset: 2n ** 64n - 1n,
+		resync_offset: clean ? 2n ** 64n - 1n : 0n,
 		max_dev: roles.length,
 	};
 	const whole = new Uint8Array(Superblock1.size + 2 * roles.length);

@@ -1,5 +1,5 @@
-import { type AnyvisorError, unsupported } from "../../bytes/errors.js";
-import type { ByteSource } from "../../bytes/source.js";
+import { type AnyvisorError, notFound } from "../../bytes/errors.js";
+import type { BtrfsDevice } from "./devices.js";
 import { Chunk, DiskKey, KeyType, Profile, Stripe } from "./layout.js";
 import { corrupt } from "./superblock.js";
 
@@ -10,10 +10,14 @@ interface MappedChunk {
 	readonly stripeLength: number;
 	/** Stripes that hold the same bytes, for each of those between which the bytes go round. */
 	readonly columns: readonly (readonly StripePlace[])[];
+	/** How many columns of each round hold parity instead; which ones moves on by one with each round. */
+	readonly parity: number;
 }
 
 interface StripePlace {
 	readonly devid: number;
+	/** Of the device. */
+	readonly uuid: string;
 	/** Byte offset on the device. */
 	readonly offset: number;
 }
@@ -25,25 +29,54 @@ interface Located {
 	readonly length: number;
 }
 
+/** A device that chunks lie on and that is not at hand. */
+export interface MissingDevice {
+	readonly devid: number;
+	readonly uuid: string;
+	/** Whether all that lies on it has a copy elsewhere. */
+	readonly spared: boolean;
+}
+
 /**
  * Where logical addresses are on the devices: https://btrfs.readthedocs.io/en/latest/dev/On-disk-format.html#chunk-tree-3.
- * Any number of devices can be given; a chunk on another one is an error when it is read.
+ * Any number of devices can be given; what is only on another one is an error when it is read.
  */
 export class ChunkMap {
 	readonly #name: string;
-	readonly #devices: ReadonlyMap<number, ByteSource>;
+	readonly #devices: ReadonlyMap<number, BtrfsDevice>;
+	readonly #newest: number;
 	/** Sorted by logical address. */
 	#chunks: readonly MappedChunk[] = [];
 
 	/** @param name for messages */
-	constructor(name: string, devices: ReadonlyMap<number, ByteSource>) {
+	constructor(name: string, devices: ReadonlyMap<number, BtrfsDevice>) {
 		this.#name = name;
 		this.#devices = devices;
+		this.#newest = Math.max(...[...devices.values()].map(({ generation }) => generation));
 	}
 
 	/** Takes chunks instead of those that were known before. */
 	replace(chunks: readonly MappedChunk[]): void {
-		this.#chunks = chunks.toSorted((a, b) => a.logical - b.logical);
+		const ordered = chunks.map((chunk) => ({
+			...chunk,
+			columns: chunk.columns.map((copies) => copies.toSorted((a, b) => this.#rank(a) - this.#rank(b))),
+		}));
+		this.#chunks = ordered.sort((a, b) => a.logical - b.logical);
+	}
+
+	/** The devices that are not at hand, in the order of their ids. */
+	missing(): readonly MissingDevice[] {
+		const found = new Map<number, MissingDevice>();
+		for (const { columns } of this.#chunks) {
+			for (const copies of columns) {
+				const absent = copies.filter(({ devid }) => !this.#devices.has(devid));
+				for (const { devid, uuid } of absent) {
+					const spared = absent.length < copies.length && found.get(devid)?.spared !== false;
+					found.set(devid, { devid, uuid, spared });
+				}
+			}
+		}
+		return [...found.values()].sort((a, b) => a.devid - b.devid);
 	}
 
 	/** How many copies of the byte at `logical` there are; 0 where no chunk has it. */
@@ -51,23 +84,32 @@ export class ChunkMap {
 		return this.#locate(logical)?.copies.length ?? 0;
 	}
 
-	/** Byte offset on its device of one copy, for messages. */
-	place(logical: number, copy: number): number | undefined {
-		return this.#locate(logical)?.copies[copy]?.offset;
+	/** The device that one copy is on and its byte offset there, for messages. */
+	place(logical: number, copy: number): { readonly file: string; readonly offset: number } | undefined {
+		const place = this.#locate(logical)?.copies[copy];
+		const device = place && this.#devices.get(place.devid);
+		return device && { file: device.source.name, offset: place.offset };
 	}
 
-	/** Reads one copy. `referrer` is the byte on the first device that names the address, for messages. */
+	/** Reads one copy. `referrer` is the byte that names the address, for messages. */
 	async read(logical: number, into: Uint8Array, copy: number, referrer: number): Promise<void> {
 		for (let done = 0; done < into.length; ) {
 			const located = this.#locate(logical + done);
 			const place = located?.copies[copy];
 			if (located === undefined || place === undefined) throw this.#unmapped(logical + done, referrer);
 			const device = this.#devices.get(place.devid);
-			if (device === undefined) throw this.#missing(place.devid, referrer);
+			if (device === undefined) throw this.#missing(place, referrer);
 			const part = into.subarray(done, done + located.length);
-			await device.read(place.offset, part);
+			await device.source.read(place.offset, part);
 			done += part.length;
 		}
+	}
+
+	/** Which copy is read first: what the others have left behind may be old without being wrong. */
+	#rank({ devid }: StripePlace): number {
+		const device = this.#devices.get(devid);
+		if (device === undefined) return 2;
+		return device.generation < this.#newest ? 1 : 0;
 	}
 
 	#locate(logical: number): Located | undefined {
@@ -79,15 +121,17 @@ export class ChunkMap {
 		}
 		const chunk = this.#chunks[low];
 		if (chunk === undefined || logical >= chunk.logical + chunk.length) return undefined;
-		const { columns, stripeLength } = chunk;
+		const { columns, parity, stripeLength } = chunk;
 		const within = logical - chunk.logical;
 		const left = chunk.length - within;
 		const [only] = columns;
 		if (columns.length === 1 && only !== undefined) return { copies: moved(only, within), length: left };
 		const stripe = Math.floor(within / stripeLength);
 		const inStripe = within % stripeLength;
-		const round = Math.floor(stripe / columns.length);
-		const copies = moved(columns[stripe % columns.length] ?? [], round * stripeLength + inStripe);
+		const width = columns.length - parity;
+		const round = Math.floor(stripe / width);
+		const column = parity === 0 ? stripe % width : ((stripe % width) + round) % columns.length;
+		const copies = moved(columns[column] ?? [], round * stripeLength + inStripe);
 		return { copies, length: Math.min(stripeLength - inStripe, left) };
 	}
 
@@ -95,16 +139,21 @@ export class ChunkMap {
 		return corrupt(this.#name, referrer, `the logical address ${logical} is used, but no chunk holds it`);
 	}
 
-	#missing(devid: number, referrer: number): AnyvisorError {
-		return unsupported(`${this.#name}: data of this Btrfs lie on its device ${devid}, which is not at hand`, {
+	#missing({ devid, uuid }: StripePlace, referrer: number): AnyvisorError {
+		return notFound(`${this.#name}: data of this Btrfs lie on its device ${devid} (${uuid}), which is not at hand`, {
 			file: this.#name,
 			offset: referrer,
+			hint: "Name all disks of the machine, by a descriptor beside them for example.",
 		});
 	}
 }
 
 const moved = (places: readonly StripePlace[], by: number): readonly StripePlace[] =>
-	places.map(({ devid, offset }) => ({ devid, offset: offset + by }));
+	places.map(({ devid, uuid, offset }) => ({ devid, uuid, offset: offset + by }));
+
+/** How many stripes hold the same bytes. */
+const mirrors: Readonly<Record<string, number>> = { SINGLE: 1, DUP: 2, RAID1: 2, RAID1C3: 3, RAID1C4: 4 };
+const RAID10_COPIES = 2;
 
 /**
  * Reads a chunk item.
@@ -121,33 +170,37 @@ export function parseChunk(name: string, logical: number, bytes: Uint8Array, at:
 	if (stripe_len < 4096 || stripe_len > 2 ** 30) throw fault(`stripes of ${stripe_len} bytes`);
 	if (num_stripes === 0 || bytes.length < sizeOf(num_stripes)) throw fault(`${num_stripes} stripes`);
 	const stripes = Array.from({ length: num_stripes }, (_, i): StripePlace => {
-		const { devid, offset } = Stripe.parse(bytes, Chunk.size + i * Stripe.size, name, at);
+		const { devid, offset, dev_uuid } = Stripe.parse(bytes, Chunk.size + i * Stripe.size, name, at);
 		if (!Number.isSafeInteger(offset + length)) throw fault(`a stripe at ${offset}`);
-		return { devid, offset };
+		return { devid, offset, uuid: dev_uuid };
 	});
 	const profiles = Object.entries(Profile).filter(([, bit]) => (type & bit) !== 0n);
 	const [[profile] = ["SINGLE"]] = profiles;
 	if (profiles.length > 1) throw fault("two profiles");
-	const chunk = { logical, length, stripeLength: stripe_len };
+	if (profile !== "DUP" && new Set(stripes.map(({ devid }) => devid)).size < num_stripes) {
+		throw fault(`two stripes of the profile ${profile} on one device`);
+	}
+	const chunk = { logical, length, stripeLength: stripe_len, parity: 0 };
 	switch (profile) {
 		case "RAID5":
-		case "RAID6":
-			throw unsupported(`${name}: this Btrfs has chunks of the profile ${profile}, which Anyvisor cannot read`, {
-				file: name,
-				offset: at,
-			});
+		case "RAID6": {
+			const parity = profile === "RAID5" ? 1 : 2;
+			if (num_stripes <= parity) throw fault(`${num_stripes} stripes of the profile ${profile}`);
+			return { ...chunk, parity, columns: stripes.map((stripe) => [stripe]) };
+		}
 		case "RAID0":
 			return { ...chunk, columns: stripes.map((stripe) => [stripe]) };
 		case "RAID10": {
-			if (sub_stripes === 0 || num_stripes % sub_stripes !== 0) throw fault(`${sub_stripes} copies of a stripe`);
+			if (sub_stripes !== RAID10_COPIES || num_stripes % sub_stripes !== 0) {
+				throw fault(`${sub_stripes} copies of a stripe`);
+			}
 			const columns = Array.from({ length: num_stripes / sub_stripes }, (_, i) =>
 				stripes.slice(i * sub_stripes, (i + 1) * sub_stripes),
 			);
 			return { ...chunk, columns };
 		}
-		case "SINGLE":
-			return { ...chunk, columns: [stripes.slice(0, 1)] };
 		default:
+			if (num_stripes !== mirrors[profile]) throw fault(`${num_stripes} stripes of the profile ${profile}`);
 			return { ...chunk, columns: [stripes] };
 	}
 }

@@ -1,4 +1,4 @@
-import { damaged } from "../../bytes/errors.js";
+import { AnyvisorError, damaged } from "../../bytes/errors.js";
 import { sumsTo } from "./checksum.js";
 import { type Key, KeyType, ObjectId } from "./layout.js";
 import type { NodePointer } from "./node.js";
@@ -85,7 +85,13 @@ export class Data {
 			let right = await sumsTo(parameters.checksum, sector, sum);
 			for (let other = 0; !right && other < chunks.copies(at); other++) {
 				if (other === copy) continue;
-				await chunks.read(at, sector, other, referrer);
+				try {
+					await chunks.read(at, sector, other, referrer);
+				} catch (error) {
+					// It is on a device that is not there or cannot be read: perhaps another copy can be.
+					if (!(error instanceof AnyvisorError)) throw error;
+					continue;
+				}
 				right = await sumsTo(parameters.checksum, sector, sum);
 			}
 			if (!right) return false;
@@ -96,8 +102,7 @@ export class Data {
 	#wrong(logical: number, referrer: number) {
 		const { name, parameters, chunks } = this.#volume;
 		return damaged(`${name}: data of a file do not have the ${parameters.checksum.name} checksum that they should`, {
-			file: name,
-			offset: chunks.place(logical, 0) ?? referrer,
+			...(chunks.place(logical, 0) ?? { file: name, offset: referrer }),
 			hint: 'Run "btrfs scrub" in the guest to see which files are damaged, and restore these from a backup.',
 		});
 	}
@@ -105,8 +110,10 @@ export class Data {
 	/** The checksums that are known of the sectors from `from` to `to`; what was written without has none. */
 	async #sums(from: number, to: number): Promise<Sums> {
 		this.#csumTree ??= findRoot(this.#volume, ObjectId.CSUM_TREE).then((found) => found?.root);
-		const root = await this.#csumTree;
-		if (root === undefined) return noSums;
+		const stored = await this.#csumTree;
+		if (stored === undefined) return noSums;
+		const patch = this.#volume.log?.sums;
+		const root = patch ? { ...stored, patch } : stored;
 		const { name, parameters } = this.#volume;
 		const { size } = parameters.checksum;
 		const { sectorsize } = parameters.fields;

@@ -34,6 +34,13 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 /** Names are bytes to the kernel and UTF-8 to everyone else; what is not UTF-8 shows as U+FFFD. */
 export const decodeName = (bytes: Uint8Array): string => decoder.decode(bytes);
 
+/** Where a directory has a name, by its hash. */
+export const nameKey = (directory: number, name: Uint8Array): Key => ({
+	objectid: directory,
+	type: KeyType.DIR_ITEM,
+	offset: crc32cRaw(0xfffffffe, name),
+});
+
 /** The entry `name` of a directory, by the hash of the name: https://btrfs.readthedocs.io/en/latest/dev/On-disk-format.html#dir-item-54 */
 export async function findName(
 	volume: BtrfsVolume,
@@ -41,8 +48,7 @@ export async function findName(
 	directory: number,
 	name: string,
 ): Promise<Entry | undefined> {
-	const hash = crc32cRaw(0xfffffffe, new TextEncoder().encode(name));
-	const item = await find(volume, root, { objectid: directory, type: KeyType.DIR_ITEM, offset: hash });
+	const item = await find(volume, root, nameKey(directory, new TextEncoder().encode(name)));
 	const found = item && parseEntries(volume, item).find((entry) => entry.name === name);
 	// A name that is not UTF-8 cannot be hashed as it is shown.
 	if (found !== undefined || !name.includes(REPLACEMENT)) return found;
@@ -66,7 +72,7 @@ export async function listNames(volume: BtrfsVolume, root: NodePointer, director
 }
 
 /** Names whose hashes are the same share an item. */
-function parseEntries(volume: BtrfsVolume, { bytes, at }: TreeItem): Entry[] {
+export function parseEntries(volume: BtrfsVolume, { bytes, at }: TreeItem): Entry[] {
 	const found: Entry[] = [];
 	for (let offset = 0; offset < bytes.length; ) {
 		const { location, type, name_len, data_len } = DirItem.parse(bytes, offset, volume.name, at);

@@ -3,25 +3,28 @@ import type { ByteSource } from "../../bytes/source.js";
 import type { ExtendedAttributes } from "../extended-attributes.js";
 import type { DirectoryEntry, FileStat, Filesystem, FilesystemFormat } from "../filesystem.js";
 import { contents, linkTarget } from "./contents.js";
+import { type BtrfsDevices, findDevices } from "./devices.js";
 import { decodeName, type Entry, findName, listNames } from "./directory.js";
 import { Extents } from "./extents.js";
 import { type Inode, readInode } from "./inode.js";
 import { KeyType, ObjectId } from "./layout.js";
+import { replayLog } from "./replay.js";
 import { defaultSubvolume, leadsTo, readSubvolume, type Subvolume } from "./subvolume.js";
-import { corrupt, readSuperblock } from "./superblock.js";
+import { corrupt } from "./superblock.js";
 import { BtrfsVolume } from "./volume.js";
 import { extendedAttributes } from "./xattr.js";
 
-/** Btrfs on one device, for reading: https://btrfs.readthedocs.io/en/latest/dev/On-disk-format.html */
+/** Btrfs on one device or several, for reading: https://btrfs.readthedocs.io/en/latest/dev/On-disk-format.html */
 export const btrfs: FilesystemFormat = {
 	id: "btrfs",
-	async open(source) {
-		const parameters = await readSuperblock(source);
-		if (parameters === undefined) return undefined;
-		const volume = await BtrfsVolume.open(source, parameters);
-		const subvolumes = new Subvolumes(volume);
+	async open(source, beside = []) {
+		const found = await findDevices(source, beside);
+		if (found === undefined) return undefined;
+		const volume = await BtrfsVolume.open(found);
+		volume.log = await replayLog(volume);
+		const subvolumes = new Subvolumes(volume, found);
 		const opened = await subvolumes.open(await defaultSubvolume(volume));
-		if (opened === undefined) throw corrupt(source.name, parameters.at, "the default subvolume does not exist");
+		if (opened === undefined) throw corrupt(found.name, found.parameters.at, "the default subvolume does not exist");
 		return opened;
 	},
 };
@@ -35,11 +38,16 @@ interface EmptyDirectory {
 /** Each subvolume that was asked for is one file system, the same each time. */
 class Subvolumes {
 	readonly extents: Extents;
+	/** Where there are several. */
+	readonly devices: readonly ByteSource[] | undefined;
+	readonly notes: readonly string[];
 	readonly #volume: BtrfsVolume;
 	readonly #opened = new Map<number, BtrfsFilesystem>();
 
-	constructor(volume: BtrfsVolume) {
+	constructor(volume: BtrfsVolume, found: BtrfsDevices) {
 		this.#volume = volume;
+		this.devices = volume.parameters.fields.num_devices > 1 ? found.sources : undefined;
+		this.notes = notesOf(volume, found);
 		this.extents = new Extents(volume);
 	}
 
@@ -64,16 +72,18 @@ class BtrfsFilesystem implements Filesystem {
 	readonly uuid: string;
 	readonly label: string;
 	readonly notes: readonly string[];
+	readonly devices?: readonly ByteSource[];
 	readonly #volume: BtrfsVolume;
 	readonly #top: Subvolume;
 	readonly #all: Subvolumes;
 
 	constructor(volume: BtrfsVolume, top: Subvolume, all: Subvolumes) {
-		const { fsid, label, log_root } = volume.parameters.fields;
+		const { fsid, label } = volume.parameters.fields;
 		const end = label.indexOf(0);
 		this.uuid = fsid;
 		this.label = decodeName(end < 0 ? label : label.subarray(0, end));
-		this.notes = log_root === 0 ? [] : [pendingLog];
+		this.notes = all.notes;
+		if (all.devices !== undefined) this.devices = all.devices;
 		this.mountOptions = `subvolid=${top.id}`;
 		this.#volume = volume;
 		this.#top = top;
@@ -164,6 +174,23 @@ class BtrfsFilesystem implements Filesystem {
 	#rootOf(subvolume: Subvolume, referrer: number): Promise<Inode> {
 		return readInode(this.#volume, subvolume, subvolume.directory, referrer);
 	}
+}
+
+function notesOf({ chunks, log, parameters }: BtrfsVolume, { devices }: BtrfsDevices): readonly string[] {
+	const { generation, log_root } = parameters.fields;
+	const notes = chunks.missing().map(({ devid, uuid, spared }) => {
+		const rest = spared ? "is read from its copies elsewhere" : "cannot be read unless it has a copy elsewhere";
+		return `This Btrfs lacks its device ${devid} (${uuid}): what is there ${rest}. Name all disks of the machine.`;
+	});
+	for (const [devid, device] of devices) {
+		if (device.generation >= generation) continue;
+		notes.push(
+			`Device ${devid} of this Btrfs (${device.source.name}) was left behind by the others, at generation ` +
+				`${device.generation} of ${generation}: it is only read where there is no other copy. ` +
+				'Run "btrfs scrub" in the guest.',
+		);
+	}
+	return log_root === 0 || log !== undefined ? notes : [...notes, pendingLog];
 }
 
 const pendingLog =

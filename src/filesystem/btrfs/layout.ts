@@ -122,7 +122,11 @@ export const HIGHEST_LEVEL = 7;
 
 export const KeyType = {
 	INODE_ITEM: 1,
+	INODE_REF: 12,
+	INODE_EXTREF: 13,
 	XATTR_ITEM: 24,
+	/** Only in a log: its offset and the {@link DirLog} tell which indexes of a directory are all in the log. */
+	DIR_LOG_INDEX: 72,
 	DIR_ITEM: 84,
 	DIR_INDEX: 96,
 	EXTENT_DATA: 108,
@@ -138,6 +142,7 @@ export const ObjectId = {
 	CSUM_TREE: 7,
 	FIRST_FREE: 256,
 	FIRST_CHUNK_TREE: 256,
+	TREE_LOG: -6,
 	EXTENT_CSUM: -10,
 } as const;
 
@@ -221,6 +226,18 @@ export const DirItem = struct("Btrfs directory item", "little", {
 	name_len: u16,
 	type: u8,
 });
+
+/** A name of an inode in the directory that is the offset of the key; `name_len` bytes follow. */
+export const InodeRef = struct("Btrfs inode reference", "little", { index: u64, name_len: u16 });
+/** The same where there is no room among the {@link InodeRef}; the offset of the key is a hash. */
+export const InodeExtref = struct("Btrfs extended inode reference", "little", {
+	parent: u64,
+	index: u64,
+	name_len: u16,
+});
+
+/** https://btrfs.readthedocs.io/en/latest/dev/On-disk-format.html#dir-log-index-48 */
+export const DirLog = struct("Btrfs range of a logged directory", "little", { end: keyNumber });
 
 /** https://btrfs.readthedocs.io/en/latest/dev/On-disk-format.html#extent-data-6c; inline data follow. */
 export const FileExtent = struct("Btrfs file extent", "little", {

@@ -1,4 +1,5 @@
 import { DiskKey, Header, Item, type Key, KeyPtr } from "./layout.js";
+import type { Patch } from "./patch.js";
 import { corrupt } from "./superblock.js";
 
 /** How a tree or an inner node names a node. */
@@ -8,6 +9,8 @@ export interface NodePointer {
 	readonly level: number;
 	/** Byte on the device that says so, for messages. */
 	readonly at: number;
+	/** Of a root: what a log changes in its tree. */
+	readonly patch?: Patch;
 }
 
 /** By object, then type, then offset, each unsigned: what is written negative stands at the end. */

@@ -16,7 +16,9 @@ export interface Subvolume {
 /** The tree with this id; `undefined` where there is none, or where it is being deleted. */
 export async function readSubvolume(volume: BtrfsVolume, id: number): Promise<Subvolume | undefined> {
 	const found = await findRoot(volume, id);
-	return found !== undefined && found.refs > 0 ? { id, root: found.root, directory: found.directory } : undefined;
+	if (found === undefined || found.refs === 0) return undefined;
+	const patch = volume.log?.trees.get(id);
+	return { id, root: { ...found.root, ...(patch && { patch }) }, directory: found.directory };
 }
 
 /** Where the tree with this id begins. A snapshot's item has its generation as offset, so the last one is taken. */

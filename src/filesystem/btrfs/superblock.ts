@@ -108,13 +108,6 @@ function check(name: string, { fields, at }: BtrfsParameters) {
 	}
 	if (Math.max(fields.root_level, fields.chunk_root_level) > HIGHEST_LEVEL) throw fault("a tree that is too deep");
 	if (num_devices === 0) throw fault("no devices");
-	if (num_devices > 1) {
-		throw unsupported(`${name}: this Btrfs lies on ${num_devices} devices, and only those on one can be read`, {
-			file: name,
-			offset: at + Superblock.offsets.num_devices,
-			hint: 'Run "btrfs device remove" in the guest until one device is left, or copy its files to a file system on one.',
-		});
-	}
 }
 
 /** 4 KiB to 64 KiB, a power of two. */

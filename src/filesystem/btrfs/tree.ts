@@ -24,9 +24,29 @@ export async function find(volume: BtrfsVolume, root: NodePointer, key: Key): Pr
 
 /** The item with the greatest key that is at most `key`. */
 export async function lastAtMost(volume: BtrfsVolume, root: NodePointer, key: Key): Promise<TreeItem | undefined> {
-	const { node } = await findLeaf(volume, root, key);
-	const index = node.lastAtMost(key);
-	return index < 0 ? undefined : itemAt(node, index);
+	const patched = root.patch?.lastAtMost(key);
+	for (let at: Key | undefined = key; at !== undefined; ) {
+		const { node } = await findLeaf(volume, root, at);
+		let index = node.lastAtMost(at);
+		if (index < 0) return patched;
+		for (let key = node.keys[index]; index > 0 && key && root.patch?.changes(key); key = node.keys[index]) index--;
+		const stored = itemAt(node, index);
+		if (!root.patch?.changes(stored.key)) {
+			return patched !== undefined && compareKeys(patched.key, stored.key) > 0 ? patched : stored;
+		}
+		at = before(stored.key);
+		if (at !== undefined && compareKeys(at, stored.key) >= 0) {
+			throw corrupt(volume.name, stored.at, "a Btrfs log changes a key that is out of range");
+		}
+	}
+	return patched;
+}
+
+/** The greatest key below `key`. */
+function before({ objectid, type, offset }: Key): Key | undefined {
+	if (offset !== 0) return { objectid, type, offset: offset - 1 };
+	if (type !== 0) return { objectid, type: type - 1, offset: -1 };
+	return objectid === 0 ? undefined : { objectid: objectid - 1, type: 255, offset: -1 };
 }
 
 /** The items with keys of `from` to `to`, both included, in their order. */
@@ -36,11 +56,28 @@ export async function* items(
 	from: Key,
 	to: Key,
 ): AsyncGenerator<TreeItem, undefined> {
+	const changed = root.patch?.between(from, to) ?? [];
+	let next = 0;
+	for await (const item of storedItems(volume, root, from, to)) {
+		for (let change = changed[next]; change && compareKeys(change.key, item.key) < 0; change = changed[++next]) {
+			yield change;
+		}
+		if (!root.patch?.changes(item.key)) yield item;
+	}
+	yield* changed.slice(next);
+}
+
+async function* storedItems(
+	volume: BtrfsVolume,
+	root: NodePointer,
+	from: Key,
+	to: Key,
+): AsyncGenerator<TreeItem, undefined> {
 	for (let key: Key | undefined = from; key !== undefined && compareKeys(key, to) <= 0; ) {
 		const { node, next }: Leaf = await findLeaf(volume, root, key);
-		const before = node.lastAtMost(key);
-		const exact = node.keys[before];
-		const first = exact !== undefined && compareKeys(exact, key) === 0 ? before : before + 1;
+		const last = node.lastAtMost(key);
+		const exact = node.keys[last];
+		const first = exact !== undefined && compareKeys(exact, key) === 0 ? last : last + 1;
 		for (let i = first; i < node.keys.length; i++) {
 			const item = itemAt(node, i);
 			if (compareKeys(item.key, to) > 0) return;

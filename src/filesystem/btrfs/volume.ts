@@ -1,9 +1,10 @@
-import type { ByteSource } from "../../bytes/source.js";
 import { cached } from "../../disk/cache.js";
 import { sumsTo } from "./checksum.js";
 import { ChunkMap, parseChunk, systemChunks } from "./chunks.js";
+import type { BtrfsDevices } from "./devices.js";
 import { Header, KeyType, ObjectId, Superblock } from "./layout.js";
 import { Node, type NodePointer } from "./node.js";
+import type { ReplayedLog } from "./replay.js";
 import { type BtrfsParameters, corrupt } from "./superblock.js";
 import { items } from "./tree.js";
 
@@ -18,6 +19,8 @@ export class BtrfsVolume {
 	readonly name: string;
 	readonly parameters: BtrfsParameters;
 	readonly chunks: ChunkMap;
+	/** What was written and synced since, where it is known. */
+	log: ReplayedLog | undefined;
 	readonly #nodes: (logical: number) => Promise<Node>;
 
 	private constructor(name: string, parameters: BtrfsParameters, chunks: ChunkMap) {
@@ -27,10 +30,9 @@ export class BtrfsVolume {
 		this.#nodes = cached(REMEMBERED / parameters.fields.nodesize, (logical) => this.#load(logical));
 	}
 
-	static async open(source: ByteSource, parameters: BtrfsParameters): Promise<BtrfsVolume> {
-		const { name } = source;
+	static async open({ name, parameters, devices }: BtrfsDevices): Promise<BtrfsVolume> {
 		const { fields, at } = parameters;
-		const chunks = new ChunkMap(name, new Map([[fields.dev_item.devid, source]]));
+		const chunks = new ChunkMap(name, devices);
 		const volume = new BtrfsVolume(name, parameters, chunks);
 		const system = fields.sys_chunk_array.subarray(0, fields.sys_chunk_array_size);
 		chunks.replace(systemChunks(name, system, at + Superblock.offsets.sys_chunk_array));
@@ -88,16 +90,16 @@ export class BtrfsVolume {
 
 	async #loadCopy(logical: number, copy: number): Promise<Node> {
 		const { fields, checksum, nodeFsid } = this.parameters;
-		const at = this.chunks.place(logical, copy) ?? 0;
+		const { file, offset: at } = this.chunks.place(logical, copy) ?? { file: this.name, offset: 0 };
 		const bytes = new Uint8Array(fields.nodesize);
 		await this.chunks.read(logical, bytes, copy, at);
-		const header = Header.parse(bytes, 0, this.name, at);
+		const header = Header.parse(bytes, 0, file, at);
 		if (!(await sumsTo(checksum, bytes.subarray(header.csum.length), header.csum))) {
-			throw corrupt(this.name, at, `the ${checksum.name} checksum of a Btrfs node is wrong`);
+			throw corrupt(file, at, `the ${checksum.name} checksum of a Btrfs node is wrong`);
 		}
 		if (header.bytenr !== logical || header.fsid !== nodeFsid) {
-			throw corrupt(this.name, at, "this is not the Btrfs node that it should be");
+			throw corrupt(file, at, "this is not the Btrfs node that it should be");
 		}
-		return new Node(this.name, bytes, at);
+		return new Node(file, bytes, at);
 	}
 }

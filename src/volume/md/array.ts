@@ -2,6 +2,7 @@ import { type AnyvisorError, notFound, unsupported } from "../../bytes/errors.js
 import type { ByteSource } from "../../bytes/source.js";
 import { concatenated, copies, mapped, type Place, type RunAt, striped } from "../mapping.js";
 import type { Volume } from "../volume.js";
+import { parityLayout, withParity } from "./parity.js";
 import { hasAllChunks, raid10, raid10Layout, raid10Sizes } from "./raid10.js";
 import type { Member } from "./superblock.js";
 
@@ -15,6 +16,8 @@ export interface Found {
 interface Parts {
 	readonly size: number;
 	readonly run: RunAt;
+	/** What is written at some place changes others. */
+	readonly readOnly?: true;
 }
 
 /** A member in its place. */
@@ -24,7 +27,7 @@ type Seat = (Place & { readonly size: number }) | undefined;
 const [ORIGINAL, ALTERNATE] = [1, 2];
 
 /**
- * The bytes of an array; a store when all its members are.
+ * The bytes of an array; a store when all its members are, but not with parity.
  *
  * @param found its members, of one array
  * @param name of the array, for messages and for the source
@@ -33,7 +36,8 @@ const [ORIGINAL, ALTERNATE] = [1, 2];
 export function openArray(found: readonly Found[], name: string): ByteSource {
 	const newest = newestOf(found);
 	const seats = seated(found, newest);
-	const { size, run } = partsOf(newest, seats, name);
+	const { size, run, readOnly } = partsOf(newest, seats, name);
+	if (readOnly) return mapped({ name, size, run });
 	const fixed = seats.flatMap((seat) => (seat ? [seat.source] : []));
 	return mapped({ name, size, run, fixed });
 }
@@ -79,9 +83,32 @@ function partsOf(array: Member, seats: readonly Seat[], name: string): Parts {
 			if (!hasAllChunks(run, { count, chunk, size })) throw lacking(name, seats);
 			return { size, run };
 		}
+		case 4:
+		case 5:
+		case 6:
+			return parityParts(array, seats, name);
 		default:
-			throw cannotRead(name, [4, 5, 6].includes(level) ? `is RAID ${level}` : `has the level ${level}`);
+			throw cannotRead(name, `has the level ${level}`);
 	}
+}
+
+function parityParts(array: Member, seats: readonly Seat[], name: string): Parts {
+	const { level, chunk, count, used, layout = 0, clean, journal } = array;
+	const dealt = parityLayout(level, layout, count);
+	if (dealt === undefined || chunk === 0) {
+		throw cannotRead(name, `is RAID ${level} of ${count} members with the layout ${layout}`);
+	}
+	if (journal) throw cannotRead(name, `is RAID ${level} with a journal`);
+	const lost = seats.filter((seat) => seat === undefined).length;
+	if (lost > count - dealt.width) throw lacking(name, seats);
+	if (lost > 0 && !clean) {
+		throw unsupported(`${name} was not stopped, and lacks a member that parity may not tell anymore`, {
+			file: name,
+			hint: "Name all disks of the machine, or shut the guest down cleanly where it runs and copy its disks again.",
+		});
+	}
+	const size = Math.floor(used / chunk) * chunk * dealt.width;
+	return { size, run: withParity(dealt, seats, chunk, clean), readOnly: true };
 }
 
 /** One member after the other, each in whole chunks where there are chunks. */
@@ -133,5 +160,5 @@ const lacking = (name: string, seats: readonly Seat[]) => {
 const cannotRead = (name: string, what: string): AnyvisorError =>
 	unsupported(`${name} ${what}, which Anyvisor cannot read`, {
 		file: name,
-		hint: "Copy what it holds to a plain partition or to RAID 0, 1 or 10 where the guest runs.",
+		hint: "Copy what it holds to a plain partition or to RAID of another kind where the guest runs.",
 	});

@@ -58,6 +58,7 @@ export const Feature = {
 	RECOVERY_OFFSET: 2,
 	RESHAPE_ACTIVE: 4,
 	REPLACEMENT: 16,
+	JOURNAL: 512,
 	RAID0_LAYOUT: 4096,
 } as const;
 
@@ -124,5 +125,7 @@ export const Superblock0 = struct("md superblock of version 0.90", "little", {
 
 /** Bits of a descriptor's state. */
 export const MemberState = { FAULTY: 1, ACTIVE: 2, SYNC: 4 } as const;
+/** Of the state of an array of version 0.90: it was stopped, and all members fit each other. */
+export const CLEAN = 1;
 /** The minor version that says that the array is being reshaped. */
 export const RESHAPING_MINOR = 91;

@@ -3,6 +3,7 @@ import { type ByteSource, readUpTo } from "../../bytes/source.js";
 import { u32, viewOf } from "../../bytes/struct.js";
 import type { Volume } from "../volume.js";
 import {
+	CLEAN,
 	Feature,
 	FIRST_NO_ROLE,
 	MAGIC,
@@ -14,6 +15,9 @@ import {
 	Superblock0,
 	Superblock1,
 } from "./layout.js";
+
+/** The offset up to which members fit each other, when that is everywhere. */
+const ALL_FITS = 2n ** 64n - 1n;
 
 /** What a member says of its array and of itself, whatever the version. Sizes and offsets are in bytes. */
 export interface Member {
@@ -38,6 +42,10 @@ export interface Member {
 	/** It does not have all data yet. */
 	readonly recovering: boolean;
 	readonly reshaping: boolean;
+	/** Parity fits the data: the array was stopped, and is not being made to fit. */
+	readonly clean: boolean;
+	/** What was written last is on a device of its own. */
+	readonly journal: boolean;
 	/** Where the superblock is on its volume. */
 	readonly at: number;
 }
@@ -109,6 +117,8 @@ function readVersion1(file: string, bytes: Uint8Array, at: number): Member | und
 		roles: Array.from({ length: roles }, (_, index) => role(index)),
 		recovering: (features & (Feature.RECOVERY_OFFSET | Feature.REPLACEMENT)) !== 0,
 		reshaping: (features & Feature.RESHAPE_ACTIVE) !== 0,
+		clean: block.resync_offset === ALL_FITS,
+		journal: (features & Feature.JOURNAL) !== 0,
 	});
 }
 
@@ -137,6 +147,8 @@ function readVersion0(file: string, bytes: Uint8Array, at: number): Member | und
 		}),
 		recovering: false,
 		reshaping: block.minor_version >= RESHAPING_MINOR,
+		clean: (block.state & CLEAN) !== 0,
+		journal: false,
 	});
 }
 
