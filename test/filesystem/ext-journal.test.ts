@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { copyFile, mkdir, open, readFile, rm, unlink, writeFile } from "node:fs/promises";
+import { copyFile, type FileHandle, mkdir, open, readFile, rm, unlink, writeFile } from "node:fs/promises";
 import path from "node:path";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -285,6 +285,7 @@ describe.skipIf(!mountable || missing(...tools))(`journals that the kernel wrote
 		["-t ext4 -O ^metadata_csum", "journal_async_commit,data=writeback"],
 		["-t ext4 -O ^metadata_csum,^64bit", "journal_checksum"],
 		["-t ext3 -b 1024", "defaults"],
+		["-t ext4 -b 1024 -O orphan_file", "defaults"],
 	])("mke2fs %s, mount -o %s", async (options, mountOptions) => {
 		const image = path.join(folder, "mounted.img");
 		const point = path.join(folder, "mnt");
@@ -306,9 +307,11 @@ describe.skipIf(!mountable || missing(...tools))(`journals that the kernel wrote
 		const bytes = new Uint8Array(await readFile(copy));
 		const filesystem = await openExtImage(bytesSource(bytes, "copy.img"));
 		const ours = withoutLinkTimes(await filesystemTree(filesystem));
-		await run("e2fsck", "-fy", copy).catch((error: { code?: number }) => {
+		const told = await run("e2fsck", "-fy", copy).catch((error: { code?: number; stdout?: string }) => {
 			if (error.code !== 1) throw error;
+			return error.stdout ?? "";
 		});
+		expect(told.match(/orphaned inode/g)?.length).toBe(70);
 		const theirs = withoutLinkTimes(await debugfsTree(copy, path.join(folder, "extracted")));
 		expect(ours).toEqual(theirs);
 
@@ -348,5 +351,16 @@ async function changeAndCopy(point: string, image: string, copy: string) {
 		}
 		await step();
 	}
+	// Without a name, but not gone as long as they are open.
+	const orphans: FileHandle[] = [];
+	for (let i = 0; i < 70; i++) {
+		const file = path.join(point, `orphan-${i}`);
+		const handle = await open(file, "wx");
+		await handle.write(noise(i % 10 === 0 ? 300_000 : i * 50, i));
+		orphans.push(handle);
+		await unlink(file);
+	}
+	await step();
 	await copyFile(image, copy);
+	for (const handle of orphans) await handle.close();
 }

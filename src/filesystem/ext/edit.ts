@@ -10,6 +10,7 @@ import { type Inode, readInode } from "./inode.js";
 import { Extent, InodeFlag, SUPERBLOCK_AT } from "./layout.js";
 import { exclusively, LibError, LibExt2fs, LibraryError, OpenFlag } from "./libext2fs.js";
 import { openExt } from "./open.js";
+import { findOrphans, removeOrphans } from "./orphans.js";
 import { recover } from "./recover.js";
 import { type ExtParameters, freeBytes, readSuperblock } from "./superblock.js";
 import { WriteCache } from "./write-cache.js";
@@ -27,12 +28,14 @@ export function editExt(volume: ByteStore): Promise<Editor> {
 	return exclusively(async () => {
 		const opened = await openExt(volume);
 		if (!opened) throw damaged(`${volume.name} is no ext file system`, { file: volume.name });
-		const refusal = refusalOf(opened);
+		const refusal = await refusalOf(opened);
 		if (refusal) throw refusal;
 		const release = claim(volume);
 		try {
 			const cache = new WriteCache(volume);
+			const orphans = await findOrphans(opened.volume);
 			if (opened.recovery) await recover(cache, opened.volume, opened.recovery);
+			await removeOrphans(cache, orphans);
 			const parameters = await readSuperblock(cache);
 			if (!parameters) throw damaged(`${volume.name} has no superblock any more`, { file: volume.name });
 			return new ExtEditor(cache, parameters, await LibExt2fs.mount(cache), release);

@@ -3,16 +3,18 @@ import type { ByteSource } from "../../bytes/source.js";
 import type { Recovery } from "./journal.js";
 import { Incompat, SUPERBLOCK_AT, Superblock } from "./layout.js";
 import type { OpenedExt } from "./open.js";
+import { findOrphans } from "./orphans.js";
 import type { ExtParameters } from "./superblock.js";
 
 const State = { CLEAN: 1, ERRORS: 2 };
 const hint = "Boot the guest once and shut it down cleanly, or run e2fsck -y on a copy of its disk.";
 
 /** Why a file system cannot be edited: `refused` where it first has to be mounted or checked. */
-export function refusalOf({ volume, recovery }: OpenedExt): AnyvisorError | undefined {
+export async function refusalOf({ volume, recovery }: OpenedExt): Promise<AnyvisorError | undefined> {
 	try {
 		checkState(volume.source, volume.parameters, recovery);
 		checkFeatures(volume.source, volume.parameters);
+		await findOrphans(volume);
 		return undefined;
 	} catch (error) {
 		if (error instanceof AnyvisorError) return error;
@@ -20,14 +22,8 @@ export function refusalOf({ volume, recovery }: OpenedExt): AnyvisorError | unde
 	}
 }
 
-function checkState({ name }: ByteSource, { fields, features }: ExtParameters, recovery: Recovery | undefined): void {
+function checkState({ name }: ByteSource, { fields }: ExtParameters, recovery: Recovery | undefined): void {
 	const details = { file: name, offset: SUPERBLOCK_AT + Superblock.offsets.s_state, hint };
-	if (features.roCompat & RoFeature.ORPHAN_PRESENT || fields.s_last_orphan !== 0) {
-		throw refused(
-			`${name} was not unmounted while files without a name were open: these have to be removed before it can be edited`,
-			details,
-		);
-	}
 	if (recovery?.isWhole === false) {
 		throw refused(`${name} was not unmounted, and its journal is damaged: it has to be checked first`, details);
 	}
@@ -79,7 +75,8 @@ const editableRoCompat =
 	RoFeature.UNINIT_BG |
 	RoFeature.DIR_NLINK |
 	RoFeature.EXTRA_ISIZE |
-	RoFeature.METADATA_CSUM;
+	RoFeature.METADATA_CSUM |
+	RoFeature.ORPHAN_PRESENT;
 /** 2 TiB with usual blocks: the library keeps a bit in memory for each of them, and one for each inode. */
 const mostBlocks = 2 ** 29;
 /** Twice as many as {@link mostBlocks} make with the smallest blocks, unless groups are smaller than they could be. */

@@ -24,7 +24,7 @@ export const ext: FilesystemFormat = {
 		if (opened === undefined) return undefined;
 		const { volume } = opened;
 		if (!isStore(source)) return filesystem(volume);
-		const editRefusal = refusalOf(opened);
+		const editRefusal = await refusalOf(opened);
 		return { ...filesystem(volume), edit: () => editExt(source), ...(editRefusal && { editRefusal }) };
 	},
 };

@@ -1,14 +1,13 @@
-import { crc32cRaw } from "../../bytes/checksum/index.js";
 import { type ByteStore, readBytes } from "../../bytes/source.js";
-import { viewOf } from "../../bytes/struct.js";
 import type { ExtVolume } from "./blocks.js";
 import { readGroup } from "./group.js";
 import type { Recovery } from "./journal.js";
 import { checksummed } from "./journal-checksum.js";
 import { JournalSuperblock } from "./journal-layout.js";
-import { Incompat, RoCompat, SUPERBLOCK_AT, Superblock } from "./layout.js";
+import { Incompat, Superblock } from "./layout.js";
 import { restoreMagic } from "./replayed.js";
 import { corrupt } from "./superblock.js";
+import { updateSuperblock } from "./superblock-edit.js";
 
 /**
  * Writes a journal back, as a kernel does before it mounts: the blocks that it holds, then that it is empty, and what is
@@ -59,19 +58,14 @@ async function emptyJournal(store: ByteStore, { superblockAt, sequence }: Recove
 }
 
 async function markRecovered(store: ByteStore, { parameters }: ExtVolume, free: Free): Promise<void> {
-	const bytes = await readBytes(store, SUPERBLOCK_AT, Superblock.size);
-	const view = viewOf(bytes);
+	const { incompat } = parameters.features;
 	const { offsets } = Superblock;
-	const { incompat, roCompat } = parameters.features;
-	view.setUint32(offsets.s_feature_incompat, incompat & ~Incompat.RECOVER, true);
-	view.setUint32(offsets.s_free_blocks_count_lo, free.blocks % 2 ** 32, true);
-	if (incompat & Incompat["64BIT"]) {
-		view.setUint32(offsets.s_free_blocks_count_hi, Math.floor(free.blocks / 2 ** 32), true);
-	}
-	view.setUint32(offsets.s_free_inodes_count, free.inodes, true);
-	if (roCompat & RoCompat.METADATA_CSUM) {
-		const checksum = crc32cRaw(0xffffffff, bytes.subarray(0, offsets.s_checksum));
-		view.setUint32(offsets.s_checksum, checksum, true);
-	}
-	await store.write(SUPERBLOCK_AT, bytes);
+	await updateSuperblock(store, parameters, (view) => {
+		view.setUint32(offsets.s_feature_incompat, incompat & ~Incompat.RECOVER, true);
+		view.setUint32(offsets.s_free_blocks_count_lo, free.blocks % 2 ** 32, true);
+		if (incompat & Incompat["64BIT"]) {
+			view.setUint32(offsets.s_free_blocks_count_hi, Math.floor(free.blocks / 2 ** 32), true);
+		}
+		view.setUint32(offsets.s_free_inodes_count, free.inodes, true);
+	});
 }

@@ -16,7 +16,7 @@ import {
 	RoCompat,
 	SUPERBLOCK_AT,
 } from "./layout.js";
-import { LibExt2fs, OpenFlag } from "./libext2fs.js";
+import { inLibrary, OpenFlag } from "./libext2fs.js";
 import type { ExtParameters } from "./superblock.js";
 import { attributeBlockOf, namespaces, readAttributeBlock } from "./xattr.js";
 import { type AttributeArea, entriesOf, inodeArea } from "./xattr-area.js";
@@ -104,15 +104,6 @@ export async function setExtended(
 export async function needsBlock(volume: ExtVolume, inode: Inode, attributes: NewExtended): Promise<boolean> {
 	const { block } = await arrange(volume, inode, attributes);
 	return block !== undefined;
-}
-
-async function inLibrary(store: ByteStore, work: (library: LibExt2fs) => Promise<void>): Promise<void> {
-	const library = await LibExt2fs.mount(store);
-	try {
-		await work(library);
-	} finally {
-		await library.unmount();
-	}
 }
 
 /** The inode's and the block's lists as they are to be; undefined where they stay. */
