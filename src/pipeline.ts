@@ -26,6 +26,7 @@ import {
 	type Change,
 	type EditorOf,
 	ExternalEditing,
+	itsOwn,
 	namesThatChange,
 	plan,
 	type Rule,
@@ -322,9 +323,11 @@ const somebody = new ExternalEditing(() => Promise.resolve());
 
 function editorsOf({ volumes }: Contents, editing: ExternalEditing | undefined): EditorOf {
 	return (filesystem) => {
-		if (filesystem.edit !== undefined) return filesystem.edit.bind(filesystem);
+		// What a kernel cannot mount, or would have to repair first, is not for others either.
+		if (filesystem.edit && filesystem.editRefusal?.kind !== "unsupported") return itsOwn(filesystem);
 		const store = volumes.find((found) => isOn(found.filesystem, filesystem))?.volume.source;
-		return store && isStore(store) ? editing?.editorFor(filesystem, store) : undefined;
+		const external = store && isStore(store) ? editing?.editorFor(filesystem, store) : undefined;
+		return external ?? itsOwn(filesystem);
 	};
 }
 

@@ -1,3 +1,4 @@
+import type { AnyvisorError } from "../bytes/errors.js";
 import type { ByteSource } from "../bytes/source.js";
 import type { ExtendedAttributes } from "./extended-attributes.js";
 
@@ -55,6 +56,8 @@ export interface Filesystem {
 	readonly notes?: readonly string[];
 	/** Present when the file system can be edited and its source is a store. After {@link Editor.close}, open it anew. */
 	edit?(): Promise<Editor>;
+	/** What {@link edit} would fail with, where that is known without trying. */
+	readonly editRefusal?: AnyvisorError;
 }
 
 /** Owner, permissions and time of what an edit creates. */
@@ -66,7 +69,10 @@ export interface Attributes {
 	readonly mtime: number;
 }
 
-/** Changes files of one file system. Paths as in {@link Filesystem}; parents must exist. */
+/**
+ * Changes files of one file system. Paths as in {@link Filesystem}, links not followed; parents must exist. What is no
+ * regular file cannot be written: `refused`.
+ */
 export interface Editor {
 	/**
 	 * Creates a regular file, or replaces the contents of an existing one: mode, owner and extended attributes of an
@@ -83,13 +89,18 @@ export interface Editor {
 	rename(from: string, to: string): Promise<void>;
 	/** Removes a file, a link or an empty directory. */
 	remove(path: string): Promise<void>;
-	/** Changes what is given of a file, a directory or a link itself; what is left out stays. */
+	/**
+	 * Changes what is given of a file, a directory or a link itself; what is left out stays, and so do the setuid bits and
+	 * capabilities that a change of owner would cost a file in a running system.
+	 */
 	setAttributes(path: string, attributes: Partial<Attributes>): Promise<void>;
 	/**
 	 * Sets an extended attribute of a file, a directory or a link itself, whether or not there was one. `unsupported`
 	 * where the file system has none, or none of that namespace.
 	 */
 	setExtendedAttribute(path: string, name: string, value: Uint8Array): Promise<void>;
+	/** Removes an extended attribute; `not-found` where there is none of that name. */
+	removeExtendedAttribute(path: string, name: string): Promise<void>;
 	/** Writes everything back. An editor that is not closed leaves the file system in an undefined state. */
 	close(): Promise<void>;
 }

@@ -33,10 +33,14 @@ interface Edit {
 	readonly mode: number;
 }
 
-/** How a file system is edited; undefined where it cannot be. */
+/** How a file system is edited; undefined where nothing edits its kind, and an error where this one cannot be. */
 export type EditorOf = (filesystem: Filesystem) => (() => Promise<Editor>) | undefined;
 
-const itsOwn: EditorOf = (filesystem) => filesystem.edit?.bind(filesystem);
+/** By what it brings itself. */
+export const itsOwn: EditorOf = (filesystem) => {
+	if (filesystem.editRefusal) throw filesystem.editRefusal;
+	return filesystem.edit?.bind(filesystem);
+};
 
 /**
  * Carries out a plan: the one place that edits a guest. All contents are made before the first byte is written, and a
@@ -76,7 +80,7 @@ export async function apply(
 	for (const { open, list } of edits.values()) await carryOut(list, await open(), now);
 }
 
-/** `unsupported` where a change is on a file system that nothing edits: to be known before {@link apply}. */
+/** Throws where a change is on a file system that cannot be edited: to be known before {@link apply}. */
 export async function assertEditable(
 	changes: readonly Change[],
 	tree: GuestTree,

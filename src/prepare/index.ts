@@ -1,4 +1,4 @@
-export { apply, assertEditable, type EditorOf } from "./apply.js";
+export { apply, assertEditable, type EditorOf, itsOwn } from "./apply.js";
 export * from "./change.js";
 export { ExternalEditing } from "./external-editing.js";
 export { plan } from "./plan.js";

@@ -7,15 +7,18 @@ import { damaged, unsupported } from "../bytes/errors.js";
 import type { ByteStore } from "../bytes/source.js";
 import { type NbdServer, serveNbd } from "./nbd-server.js";
 
-/** One change of a file system, carried out by libguestfs. Paths are absolute in it; times are seconds since 1970. */
+/**
+ * One change of a file system, carried out by libguestfs. Paths are absolute in it, with no link on the way; times are
+ * seconds since 1970. Owners and rights that are left out stay, or are as the file system has them.
+ */
 export type FileOperation =
-	/** `created`: gives owner and rights; where it is undefined the file is there, and keeps them. */
+	/** `created` is given where the file is new; otherwise everything but contents and mtime stays. */
 	| {
 			readonly kind: "write";
 			readonly path: string;
 			readonly contents: Uint8Array;
 			readonly mtime: number;
-			readonly created?: { readonly mode: number; readonly uid: number; readonly gid: number };
+			readonly created?: Rights;
 	  }
 	/** At byte `at`, the end of the file. */
 	| {
@@ -25,20 +28,24 @@ export type FileOperation =
 			readonly mtime: number;
 			readonly at: number;
 	  }
-	| ({ readonly kind: "folder"; readonly path: string; readonly mode: number } & Ownership)
-	| ({ readonly kind: "link"; readonly path: string; readonly target: string } & Ownership)
+	| ({ readonly kind: "folder"; readonly path: string; readonly mtime: number } & Rights)
+	| ({ readonly kind: "link"; readonly path: string; readonly target: string } & Omit<Given, "mode">)
 	| { readonly kind: "rename"; readonly path: string; readonly to: string }
 	/** `folder`: an empty one. */
 	| { readonly kind: "remove"; readonly path: string; readonly folder: boolean }
-	/** What is left out stays; a link has no mode. */
-	| ({ readonly kind: "attributes"; readonly path: string; readonly mode?: number } & Partial<Ownership>)
+	/** `file`: whether it is a regular one; a link has no mode. */
+	| ({ readonly kind: "attributes"; readonly path: string; readonly file: boolean } & Given)
 	/** The value has no NUL but one at its end. */
-	| { readonly kind: "extended"; readonly path: string; readonly name: string; readonly value: Uint8Array };
+	| { readonly kind: "extended"; readonly path: string; readonly name: string; readonly value: Uint8Array }
+	| { readonly kind: "unset"; readonly path: string; readonly name: string };
 
-interface Ownership {
-	readonly uid: number;
-	readonly gid: number;
-	readonly mtime: number;
+interface Rights {
+	readonly mode?: number;
+	readonly uid?: number;
+	readonly gid?: number;
+}
+interface Given extends Rights {
+	readonly mtime?: number;
 }
 
 /** A file system, by itself in its store, and what is to be done with it, in order. */
@@ -46,6 +53,8 @@ export interface FilesystemJob {
 	readonly store: ByteStore;
 	/** As for mount(8), without spaces or commas inside: `subvolid=256`. Jobs on one store each have their own. */
 	readonly mountOptions?: string | undefined;
+	/** A path that nothing has, for a file in passing. */
+	readonly scratch: string;
 	readonly operations: readonly FileOperation[];
 }
 
@@ -109,20 +118,37 @@ async function changesOf(
 		await writeFile(file, contents);
 		return file;
 	};
-	for (const { store, mountOptions = "", operations } of jobs) {
-		const letter = String.fromCharCode("a".charCodeAt(0) + stores.indexOf(store));
-		commands.push(`mount-options ${quoted(mountOptions)} /dev/sd${letter} /`);
-		for (const operation of operations) commands.push(...(await commandsOf(operation, fileOf)));
+	for (const { store, mountOptions = "", scratch, operations } of jobs) {
+		commands.push(`mount-options ${quoted(mountOptions)} /dev/sd${lettersOf(stores.indexOf(store))} /`);
+		for (const operation of operations) commands.push(...(await commandsOf(operation, fileOf, quoted(scratch))));
 		commands.push("umount /");
 	}
 	return commands;
 }
 
+/** As the kernel counts disks: a to z, then aa. */
+function lettersOf(disk: number): string {
+	const last = String.fromCharCode("a".charCodeAt(0) + (disk % 26));
+	return disk < 26 ? last : lettersOf(Math.floor(disk / 26) - 1) + last;
+}
+
 async function commandsOf(
 	operation: FileOperation,
 	fileOf: (contents: Uint8Array) => Promise<string>,
+	scratch: string,
 ): Promise<readonly string[]> {
 	const file = quoted(operation.path);
+	/**
+	 * The kernel takes setuid bits and capabilities off a regular file that gets a new owner, and capabilities off one that
+	 * is written. A file in passing keeps them, as guestfish has no variables, and no words with a NUL.
+	 */
+	const keeping = (commands: readonly string[]) => [
+		`touch ${scratch}`,
+		`copy-attributes ${file} ${scratch} mode:true xattributes:true`,
+		...commands,
+		`copy-attributes ${scratch} ${file} mode:true xattributes:true`,
+		`rm ${scratch}`,
+	];
 	switch (operation.kind) {
 		case "folder":
 			return [`mkdir ${file}`, ...attributesOf(file, operation)];
@@ -132,31 +158,40 @@ async function commandsOf(
 			return [`rename ${file} ${quoted(operation.to)}`];
 		case "remove":
 			return [`${operation.folder ? "rmdir" : "rm"} ${file}`];
-		case "attributes":
-			return attributesOf(file, operation);
+		case "attributes": {
+			const { uid, gid, ...rest } = operation;
+			const owner = attributesOf(file, { ...(uid !== undefined && { uid }), ...(gid !== undefined && { gid }) });
+			const kept = operation.file && owner.length > 0 ? keeping(owner) : owner;
+			return [...kept, ...attributesOf(file, rest)];
+		}
 		case "extended": {
 			// A NUL at the end is the one that ends the word, and counts.
 			const text = operation.value.at(-1) === 0 ? operation.value.subarray(0, -1) : operation.value;
 			return [`lsetxattr ${quoted(operation.name)} ${quoted(text)} ${operation.value.length} ${file}`];
 		}
+		case "unset":
+			return [`lremovexattr ${quoted(operation.name)} ${file}`];
 		case "append":
 		case "write": {
 			const local = await fileOf(operation.contents);
 			const { mtime } = operation;
 			if (operation.kind === "append") {
-				return [`upload-offset ${local} ${file} ${operation.at}`, ...attributesOf(file, { mtime })];
+				return keeping([`upload-offset ${local} ${file} ${operation.at}`, ...attributesOf(file, { mtime })]);
 			}
-			return [`upload ${local} ${file}`, ...attributesOf(file, { ...operation.created, mtime })];
+			const { created } = operation;
+			const commands = [`upload ${local} ${file}`, ...attributesOf(file, { ...created, mtime })];
+			return created ? commands : keeping(commands);
 		}
 	}
 }
 
 /** -1 leaves an owner as it is, -2 the time of the last access. */
-function attributesOf(file: string, { mode, uid = -1, gid = -1, mtime }: Partial<Ownership> & { mode?: number }) {
+function attributesOf(file: string, { mode, uid = -1, gid = -1, mtime }: Given) {
+	const seconds = Math.floor(mtime ?? 0);
 	return [
 		...(uid < 0 && gid < 0 ? [] : [`lchown ${uid} ${gid} ${file}`]),
 		...(mode === undefined ? [] : [`chmod 0${mode.toString(8)} ${file}`]),
-		...(mtime === undefined ? [] : [`utimens ${file} 0 -2 ${Math.floor(mtime)} 0`]),
+		...(mtime === undefined ? [] : [`utimens ${file} 0 -2 ${seconds} ${Math.floor((mtime - seconds) * 1e9)}`]),
 	];
 }
 

@@ -1,4 +1,4 @@
-import { open } from "node:fs/promises";
+import { mkdir, open } from "node:fs/promises";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { readBytes } from "../../src/bytes/source.js";
@@ -8,12 +8,24 @@ import { inspect, prepare } from "../../src/pipeline.js";
 import { ExternalEditing } from "../../src/prepare/external-editing.js";
 import { editByGuestfish } from "../../src/source/guestfish.js";
 import { openFile } from "../../src/source/index.js";
-import { unmountable } from "../filesystem/xfs-images.js";
+import { inodeField, unmountable } from "../filesystem/xfs-images.js";
 import { guestOn, rootTools } from "../support/guest-on.js";
 import { guestTools } from "../support/guests.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
 
 const now = 1_790_000_000;
+
+/** Leaves a folder in the log of the XFS at `offset` only. */
+async function switchOff(disk: string, offset: number, at: string): Promise<void> {
+	await mkdir(at);
+	await run("mount", "-o", `loop,offset=${offset}`, disk, at);
+	try {
+		await mkdir(path.join(at, "etc/late"));
+		await run("xfs_io", "-x", "-c", "shutdown -f", at);
+	} finally {
+		await run("umount", at);
+	}
+}
 
 describe.each([
 	["xfs", ["xfs_repair", "-n"]],
@@ -25,9 +37,12 @@ describe.each([
 
 	it.skipIf(reason !== "")(`is ready afterwards, its source as it was; ${judge} finds nothing ${reason}`, async () => {
 		const { file, root, size } = await guestOn(kind, folder);
+		if (kind === "xfs") await switchOff(file, root, path.join(folder, "running"));
 		const before = await run("sha256sum", file);
 		await using source = await openFile(file);
 		const vm = await openVm({ source, neighbour: () => Promise.reject(new Error("a raw disk has no neighbour")) });
+		const judged = await inspect(vm, hypervisors);
+		expect(judged.verdicts.map(({ verdict }) => verdict)).not.toContain("blocked");
 		const prepared = await prepare(vm, hypervisors, { now, editing: new ExternalEditing(editByGuestfish) });
 		expect(prepared.changes.map(({ rule }) => rule)).toEqual(expect.arrayContaining(["initramfs", "drop-in", "fstab"]));
 		const { verdicts, volumes } = await inspect(prepared.vm, hypervisors);
@@ -44,6 +59,9 @@ describe.each([
 		}
 		await output.close();
 		await run(judge, ...judging, after);
+		const folderMode = "040755";
+		const late = kind === "xfs" ? await inodeField(after, "/etc/late", "core.mode") : folderMode;
+		expect(late).toBe(folderMode);
 		const again = await prepare(prepared.vm, hypervisors, { now, editing: new ExternalEditing(editByGuestfish) });
 		expect(again.changes).toEqual([]);
 	});

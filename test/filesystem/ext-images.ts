@@ -110,8 +110,10 @@ const hash = (bytes: Uint8Array) => `${bytes.length} ${createHash("sha256").upda
 /** A folder of this machine. */
 export async function folderTree(root: string): Promise<Tree> {
 	const tree: Tree = {};
-	for (const name of await readdir(root, { recursive: true })) {
-		const file = path.join(root, name);
+	// With the types, it does not go into directories behind links.
+	for (const entry of await readdir(root, { recursive: true, withFileTypes: true })) {
+		const file = path.join(entry.parentPath, entry.name);
+		const name = path.relative(root, file);
 		const stat = await lstat(file);
 		const owner = `${stat.uid}:${stat.gid}`;
 		const mtime = stat.mtimeMs / 1000;

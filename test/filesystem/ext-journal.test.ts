@@ -1,14 +1,15 @@
 import { execFileSync } from "node:child_process";
-import { copyFile, mkdir, open, readFile, rm, unlink, writeFile } from "node:fs/promises";
+import { copyFile, type FileHandle, mkdir, open, readFile, rm, unlink, writeFile } from "node:fs/promises";
 import path from "node:path";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { AnyvisorError } from "../../src/bytes/errors.js";
-import { bytesSource } from "../../src/bytes/source.js";
+import { type ByteStore, bytesSource } from "../../src/bytes/source.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
 import {
 	debugfsTree,
 	filesystemTree,
+	folderTree,
 	mkfs,
 	mutated,
 	noise,
@@ -16,6 +17,8 @@ import {
 	readAll,
 	withoutLinkTimes,
 } from "./ext-images.js";
+import { memoryStore } from "./store.js";
+import { mounted } from "./xfs-images.js";
 
 const tools = ["mke2fs", "debugfs", "e2fsck"];
 const JOURNAL_MAGIC = [0xc0, 0x3b, 0x39, 0x98];
@@ -118,6 +121,45 @@ describe.skipIf(missing(...tools))(`the journal of an unclean ext file system ${
 		expect(Buffer.compare(bytes, before)).toBe(0);
 	});
 
+	it.each(journals)("is written back for editing: %s", async (_, options, journal) => {
+		const bytes = await unclean(options, journal);
+		const expected = await recovered(bytes);
+		const store = memoryStore(bytes);
+		await editNothingElse(store);
+		await writeFile(image, bytes);
+		await run("e2fsck", "-fn", image);
+		expect(await run("dumpe2fs", "-h", image)).not.toContain("needs_recovery");
+		expect(await run("debugfs", "-R", "cat /new", image)).toBe("new");
+		// Read by itself and by debugfs; the log, which is still there, is not replayed once more.
+		expect((await read(bytes)).equals(expected)).toBe(true);
+		expect((await recovered(bytes)).equals(expected)).toBe(true);
+		expect(await run("debugfs", "-R", "logdump -S", image)).toMatch(/start: 0$|Start: 0$|Journal start: +0/m);
+	});
+
+	it("that is damaged, or replaces its own blocks, is not written back, and nothing is changed", async () => {
+		const options = ["-O", "metadata_csum,64bit"];
+		const bytes = await unclean(options, "-c");
+		const log = await journalBlocks();
+		const flipped = bytes.slice();
+		// A copy, behind the superblock and the first descriptor.
+		const at = (log[2] ?? 0) * BLOCK + 100;
+		flipped[at] = (flipped[at] ?? 0) ^ 1;
+		const before = flipped.slice();
+		await expect(editNothingElse(memoryStore(flipped))).rejects.toMatchObject({
+			kind: "refused",
+			message: expect.stringContaining("damaged"),
+		});
+		expect(Buffer.compare(flipped, before)).toBe(0);
+
+		const plain = await unclean(["-O", "^metadata_csum,^64bit"], "");
+		const blocks = await journalBlocks();
+		const [, descriptor = 0, copy = 0] = blocks;
+		new DataView(plain.buffer).setUint32(descriptor * BLOCK + 12, copy, false);
+		const untouched = plain.slice();
+		await expect(editNothingElse(memoryStore(plain))).rejects.toMatchObject({ kind: "damaged" });
+		expect(Buffer.compare(plain, untouched)).toBe(0);
+	});
+
 	it.each([...journals, perTransaction])("breaks off where e2fsck does: %s", async (_, options, journal) => {
 		const bytes = await unclean(options, journal);
 		const log = await journalBlocks();
@@ -208,6 +250,18 @@ describe.skipIf(missing(...tools))(`the journal of an unclean ext file system ${
 	});
 });
 
+async function editNothingElse(store: ByteStore): Promise<void> {
+	const editor = await (await openExtImage(store)).edit?.();
+	if (editor === undefined) throw new Error("it cannot be edited");
+	await editor.writeFile("/new", new TextEncoder().encode("new"), {
+		mode: 0o644,
+		uid: 0,
+		gid: 0,
+		mtime: 1_750_000_000,
+	});
+	await editor.close();
+}
+
 /** Whether this machine lets its tests mount images. */
 function canMount(): boolean {
 	if (missing("mke2fs", "mount", "losetup")) return false;
@@ -231,6 +285,7 @@ describe.skipIf(!mountable || missing(...tools))(`journals that the kernel wrote
 		["-t ext4 -O ^metadata_csum", "journal_async_commit,data=writeback"],
 		["-t ext4 -O ^metadata_csum,^64bit", "journal_checksum"],
 		["-t ext3 -b 1024", "defaults"],
+		["-t ext4 -b 1024 -O orphan_file", "defaults"],
 	])("mke2fs %s, mount -o %s", async (options, mountOptions) => {
 		const image = path.join(folder, "mounted.img");
 		const point = path.join(folder, "mnt");
@@ -247,13 +302,29 @@ describe.skipIf(!mountable || missing(...tools))(`journals that the kernel wrote
 		} finally {
 			await run("umount", point);
 		}
-		const filesystem = await openExtImage(bytesSource(new Uint8Array(await readFile(copy)), "copy.img"));
+		const [edited, unedited] = [path.join(folder, "edited.img"), path.join(folder, "unedited.img")];
+		await copyFile(copy, unedited);
+		const bytes = new Uint8Array(await readFile(copy));
+		const filesystem = await openExtImage(bytesSource(bytes, "copy.img"));
 		const ours = withoutLinkTimes(await filesystemTree(filesystem));
-		await run("e2fsck", "-fy", copy).catch((error: { code?: number }) => {
+		const told = await run("e2fsck", "-fy", copy).catch((error: { code?: number; stdout?: string }) => {
 			if (error.code !== 1) throw error;
+			return error.stdout ?? "";
 		});
+		expect(told.match(/orphaned inode/g)?.length).toBe(70);
 		const theirs = withoutLinkTimes(await debugfsTree(copy, path.join(folder, "extracted")));
 		expect(ours).toEqual(theirs);
+
+		await editNothingElse(memoryStore(bytes));
+		await writeFile(edited, bytes);
+		await run("e2fsck", "-fn", edited);
+		const [kernels, kernelsOfEdited] = [
+			await mounted(unedited, point, () => folderTree(point)),
+			await mounted(edited, point, () => folderTree(point)),
+		];
+		expect(kernelsOfEdited["/new"]).toContain("file 644 0:0 1750000000 3 ");
+		delete kernelsOfEdited["/new"];
+		expect(kernelsOfEdited).toEqual(kernels);
 		expect(Object.keys(ours).length).toBeGreaterThan(60);
 	});
 });
@@ -280,5 +351,16 @@ async function changeAndCopy(point: string, image: string, copy: string) {
 		}
 		await step();
 	}
+	// Without a name, but not gone as long as they are open.
+	const orphans: FileHandle[] = [];
+	for (let i = 0; i < 70; i++) {
+		const file = path.join(point, `orphan-${i}`);
+		const handle = await open(file, "wx");
+		await handle.write(noise(i % 10 === 0 ? 300_000 : i * 50, i));
+		orphans.push(handle);
+		await unlink(file);
+	}
+	await step();
 	await copyFile(image, copy);
+	for (const handle of orphans) await handle.close();
 }

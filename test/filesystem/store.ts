@@ -4,8 +4,13 @@ import { type ByteStore, checkRange } from "../../src/bytes/source.js";
 
 /** A file as a store, closed when the test ends. */
 export async function fileStore(path: string): Promise<ByteStore> {
+	const { store, close } = await openStore(path);
+	onTestFinished(close);
+	return store;
+}
+
+export async function openStore(path: string): Promise<{ store: ByteStore; close: () => Promise<void> }> {
 	const handle = await open(path, "r+");
-	onTestFinished(() => handle.close());
 	const { size } = await handle.stat();
 	const store = {
 		name: "test.img",
@@ -21,7 +26,7 @@ export async function fileStore(path: string): Promise<ByteStore> {
 			await handle.write(bytes, 0, bytes.length, at);
 		},
 	};
-	return store;
+	return { store, close: () => handle.close() };
 }
 
 /** Bytes in memory as a store. */

@@ -1,15 +1,16 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { lstat, mkdir, open, readdir, readFile, readlink } from "node:fs/promises";
+import { lstat, mkdir, open, readdir, readFile, readlink, unlink, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ByteSource } from "../../src/bytes/source.js";
 import type { Disk } from "../../src/disk/disk.js";
 import { hypervisors } from "../../src/hypervisor/registry.js";
 import { openVm } from "../../src/open.js";
-import { judgeAll, look, type Prepared, planFor, prepare, type Vm } from "../../src/pipeline.js";
+import { inspect, judgeAll, look, type Prepared, planFor, prepare, type Vm } from "../../src/pipeline.js";
 import { type Rule, rules } from "../../src/prepare/index.js";
 import { openFile } from "../../src/source/index.js";
+import { unmountable } from "../filesystem/xfs-images.js";
 import { guestTools, testGuest } from "../support/guests.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
 
@@ -73,6 +74,8 @@ async function filesOf(disk: string, folder: string): Promise<ReadonlyMap<string
 	}
 	return files;
 }
+
+const probe = await temporaryFolder();
 
 describe.skipIf(missing(...tools))(`a whole guest ${because(...tools)}`, () => {
 	describe.each(["initramfs-tools", "dracut"] as const)("of %s", (generator) => {
@@ -176,5 +179,44 @@ describe.skipIf(missing(...tools))(`a whole guest ${because(...tools)}`, () => {
 			// What an initramfs has already, its generator is not asked to add.
 			expect(left.map((change) => change.rule)).toEqual(rule === "drop-in" ? [] : [rule]);
 		});
+	});
+
+	const reason = missing("mkfs.xfs") ? because("mkfs.xfs") : unmountable(probe);
+	it.skipIf(reason !== "")(`that was not unmounted is prepared as inspect says it can be ${reason}`, async () => {
+		const folder = await temporaryFolder();
+		const [live, left, result] = ["live.raw", "left.raw", "prepared.raw"].map((name) => path.join(folder, name));
+		if (!live || !left || !result) throw new Error("three names");
+		await run("cp", "--sparse=always", await testGuest("initramfs-tools"), live);
+		const root = (await partitions(live))[3] ?? 0;
+		const at = path.join(folder, "mounted");
+		await mkdir(at);
+		await run("mount", "-o", `loop,offset=${root}`, live, at);
+		try {
+			const held = await open(path.join(at, "etc/held"), "wx");
+			await held.write("deleted, but open");
+			await unlink(path.join(at, "etc/held"));
+			await writeFile(path.join(at, "etc/late"), "late");
+			await run("sync", "-f", at);
+			await run("cp", "--sparse=always", live, left);
+			await held.close();
+		} finally {
+			await run("umount", at);
+		}
+		expect(await run("dumpe2fs", "-h", `${left}?offset=${root}`)).toContain("needs_recovery");
+		const { verdicts } = await inspect(await openGuest(left), hypervisors);
+		expect(verdicts.map(({ verdict }) => verdict)).not.toContain("blocked");
+		const { vm } = await prepare(await openGuest(left), hypervisors, { now });
+		const [disk] = vm.disks;
+		if (disk) await writeRaw(disk, result);
+		expect(await run("dumpe2fs", "-h", `${left}?offset=${root}`)).toContain("needs_recovery");
+		expect(await run("e2fsck", "-fn", `${result}?offset=${root}`)).toMatch(/root: \d+\/\d+ files/);
+		expect(await run("debugfs", "-R", "cat /etc/late", `${result}?offset=${root}`)).toBe("late");
+
+		// What was being removed when the machine stopped is not for everybody to finish.
+		await run("debugfs", "-w", "-R", "set_super_value last_orphan 2", `${live}?offset=${root}`);
+		const refused = await inspect(await openGuest(live), hypervisors);
+		expect(refused.verdicts.map(({ verdict }) => verdict)).not.toContain("fixable");
+		expect(refused.verdicts.flatMap(({ reasons }) => reasons).join()).toContain("was not unmounted");
+		await expect(prepare(await openGuest(live), hypervisors, { now })).rejects.toMatchObject({ kind: "refused" });
 	});
 });

@@ -1,33 +1,43 @@
 import { AnyvisorError, damaged, notFound, refused } from "../../bytes/errors.js";
 import type { ByteStore } from "../../bytes/source.js";
 import { claim } from "../claim.js";
+import { checkPath, checkRegular, checkTarget, parentOf } from "../edit-path.js";
 import type { Attributes, Editor } from "../filesystem.js";
 import { FileMode } from "../mode.js";
 import { type NewAttributes, setAttributes } from "./attributes.js";
-import { checkFeatures, checkState } from "./editable.js";
+import { refusalOf } from "./editable.js";
 import { type Inode, readInode } from "./inode.js";
 import { Extent, InodeFlag, SUPERBLOCK_AT } from "./layout.js";
 import { exclusively, LibError, LibExt2fs, LibraryError, OpenFlag } from "./libext2fs.js";
+import { openExt } from "./open.js";
+import { findOrphans, removeOrphans } from "./orphans.js";
+import { recover } from "./recover.js";
 import { type ExtParameters, freeBytes, readSuperblock } from "./superblock.js";
 import { WriteCache } from "./write-cache.js";
-import { checkName, type NewExtended, needsBlock, setExtended } from "./xattr-edit.js";
+import { ACCESS_LIST, extendedAttributes, storedAccessList } from "./xattr.js";
+import { checkName, checkRemovable, type NewExtended, needsBlock, setExtended } from "./xattr-edit.js";
 
 /**
  * Edits ext2, ext3 and ext4 through libext2fs. Files that it creates are mapped block by block, and a directory that
  * gets new names loses its index: both are as good to the kernel, which searches such a directory from its beginning.
- * The times of directories stay, but for those it creates.
+ * The times of directories stay, but for those it creates. A journal that was left behind is written back first.
  * `refused` where the file system first has to be mounted or checked, `unsupported` where it has a feature that libext2fs
  * would not keep in order.
  */
 export function editExt(volume: ByteStore): Promise<Editor> {
 	return exclusively(async () => {
-		const parameters = await readSuperblock(volume);
-		if (!parameters) throw damaged(`${volume.name} is no ext file system`, { file: volume.name });
-		checkState(volume, parameters);
-		checkFeatures(volume, parameters);
+		const opened = await openExt(volume);
+		if (!opened) throw damaged(`${volume.name} is no ext file system`, { file: volume.name });
+		const refusal = await refusalOf(opened);
+		if (refusal) throw refusal;
 		const release = claim(volume);
 		try {
 			const cache = new WriteCache(volume);
+			const orphans = await findOrphans(opened.volume);
+			if (opened.recovery) await recover(cache, opened.volume, opened.recovery);
+			await removeOrphans(cache, orphans);
+			const parameters = await readSuperblock(cache);
+			if (!parameters) throw damaged(`${volume.name} has no superblock any more`, { file: volume.name });
 			return new ExtEditor(cache, parameters, await LibExt2fs.mount(cache), release);
 		} catch (error) {
 			release();
@@ -41,10 +51,6 @@ const blocksOfName = 2;
 /** Blocks above the lowest level of a block map or an extent tree that one write may add. */
 const deepestMap = 5;
 
-const longestName = 255;
-/** PATH_MAX, the NUL included. */
-const longestTarget = 4096;
-
 class ExtEditor implements Editor {
 	readonly #cache: WriteCache;
 	readonly #parameters: ExtParameters;
@@ -56,6 +62,8 @@ class ExtEditor implements Editor {
 	/** By inode number, to be set when the library has let go of the volume. */
 	readonly #attributes = new Map<number, NewAttributes>();
 	readonly #extended = new Map<number, NewExtended>();
+	/** Paths that are known to be directories, with no link on the way. */
+	readonly #directories = new Set<string>();
 
 	constructor(cache: WriteCache, parameters: ExtParameters, library: LibExt2fs, release: () => void) {
 		this.#cache = cache;
@@ -70,7 +78,7 @@ class ExtEditor implements Editor {
 		return exclusively(async () => {
 			const old = await this.#find(path);
 			if (old) {
-				this.#checkRegular(path, old);
+				checkRegular(this.#cache.name, path, old.type);
 				this.#checkRoom(path, this.#blocksFor(contents.length) - this.#blocksOf(old), 0);
 				await this.#write(path, OpenFlag.WRITE | OpenFlag.TRUNCATE, contents, old);
 				this.#setTime(old.number, attributes.mtime);
@@ -89,7 +97,7 @@ class ExtEditor implements Editor {
 	appendFile(path: string, contents: Uint8Array, mtime: number): Promise<void> {
 		return exclusively(async () => {
 			const old = await this.#existing(path);
-			this.#checkRegular(path, old);
+			checkRegular(this.#cache.name, path, old.type);
 			this.#checkRoom(path, this.#blocksFor(contents.length), 0);
 			await this.#write(path, OpenFlag.WRITE | OpenFlag.APPEND, contents, old);
 			this.#setTime(old.number, mtime);
@@ -108,16 +116,13 @@ class ExtEditor implements Editor {
 		});
 	}
 
-	makeLink(path: string, target: string, attributes: Omit<Attributes, "mode">): Promise<void> {
+	makeLink(path: string, target: string, { uid, gid, mtime }: Omit<Attributes, "mode">): Promise<void> {
 		return exclusively(async () => {
 			await this.#checkNew(path);
-			const length = new TextEncoder().encode(target).length;
-			if (length === 0 || length >= Math.min(longestTarget, this.#parameters.blockSize) || target.includes("\0")) {
-				throw refused(`${this.#cache.name}:${path} cannot be a link to a name of ${length} bytes`, { file: path });
-			}
+			const length = checkTarget(this.#cache.name, path, target, this.#parameters.blockSize);
 			this.#checkRoom(path, this.#blocksFor(length) + blocksOfName, 1);
 			await this.#withRoom(path, () => this.#library.symbolicLink(path, target));
-			await this.#created(path, attributes);
+			await this.#created(path, { uid, gid, mtime });
 		});
 	}
 
@@ -127,6 +132,7 @@ class ExtEditor implements Editor {
 			await this.#checkNew(to);
 			if (to.startsWith(`${from}/`)) throw refused(`${from} cannot be moved into itself`, { file: from });
 			this.#checkRoom(to, blocksOfName, 0);
+			this.#directories.clear();
 			await this.#withRoom(to, () => this.#library.rename(from, to));
 			this.#freeBlocks -= blocksOfName;
 		});
@@ -134,7 +140,10 @@ class ExtEditor implements Editor {
 
 	remove(path: string): Promise<void> {
 		return exclusively(async () => {
+			checkPath(this.#cache.name, path);
 			const old = await this.#existing(path);
+			await checkRemovable(this.#volume, old);
+			this.#directories.clear();
 			if (old.type === "directory") {
 				try {
 					await this.#library.removeDirectory(path);
@@ -151,9 +160,16 @@ class ExtEditor implements Editor {
 
 	setAttributes(path: string, attributes: Partial<Attributes>): Promise<void> {
 		return exclusively(async () => {
-			const { number, type } = await this.#existing(path);
-			if (type === "link" && attributes.mode !== undefined) {
+			const inode = await this.#existing(path);
+			const { number, type } = inode;
+			const { mode } = attributes;
+			if (type === "link" && mode !== undefined) {
 				throw refused(`${this.#cache.name}:${path} is a symbolic link, which has no permissions`, { file: path });
+			}
+			if (mode !== undefined) {
+				const list = (await extendedAttributes(this.#volume, inode, path)).get(ACCESS_LIST);
+				const stored = list && storedAccessList(this.#cache.name, list, mode);
+				if (stored) await this.#setExtended(path, inode, ACCESS_LIST, stored);
 			}
 			this.#attributes.set(number, { ...this.#attributes.get(number), ...attributes });
 		});
@@ -162,14 +178,30 @@ class ExtEditor implements Editor {
 	setExtendedAttribute(path: string, name: string, value: Uint8Array): Promise<void> {
 		return exclusively(async () => {
 			checkName(this.#cache.name, name);
-			const inode = await this.#existing(path);
-			const all = new Map([...(this.#extended.get(inode.number) ?? []), [name, value.slice()]]);
-			if (await needsBlock(this.#volume, inode, all)) {
-				this.#checkRoom(path, 1 + blocksOfName, 1);
-				this.#freeBlocks -= 1 + blocksOfName;
-			}
-			this.#extended.set(inode.number, all);
+			await this.#setExtended(path, await this.#existing(path), name, value.slice());
 		});
+	}
+
+	removeExtendedAttribute(path: string, name: string): Promise<void> {
+		return exclusively(async () => {
+			checkName(this.#cache.name, name);
+			const inode = await this.#existing(path);
+			const set = this.#extended.get(inode.number);
+			const there = set?.has(name)
+				? set.get(name) !== undefined
+				: (await extendedAttributes(this.#volume, inode, path)).has(name);
+			if (!there) throw notFound(`${this.#cache.name}:${path} has no attribute ${name}`, { file: path });
+			await this.#setExtended(path, inode, name, undefined);
+		});
+	}
+
+	async #setExtended(path: string, inode: Inode, name: string, value: Uint8Array | undefined): Promise<void> {
+		const all = new Map([...(this.#extended.get(inode.number) ?? []), [name, value]]);
+		if (await needsBlock(this.#volume, inode, all)) {
+			this.#checkRoom(path, 1 + blocksOfName, 1);
+			this.#freeBlocks -= 1 + blocksOfName;
+		}
+		this.#extended.set(inode.number, all);
 	}
 
 	close(): Promise<void> {
@@ -188,13 +220,16 @@ class ExtEditor implements Editor {
 	}
 
 	async #find(path: string): Promise<Inode | undefined> {
-		for (const name of path.split("/").slice(1)) {
-			const length = new TextEncoder().encode(name).length;
-			if (length === 0 || length > longestName || name === "." || name === ".." || name.includes("\0")) {
-				throw refused(`${this.#cache.name}: "${path}" cannot be the path of a file`, { file: path });
-			}
-		}
-		return this.#lookUp(path);
+		checkPath(this.#cache.name, path);
+		return (await this.#isDirectory(parentOf(path))) ? this.#lookUp(path) : undefined;
+	}
+
+	/** The library would follow links on the way. */
+	async #isDirectory(path: string): Promise<boolean> {
+		if (path === "/" || this.#directories.has(path)) return true;
+		if (!(await this.#isDirectory(parentOf(path))) || (await this.#lookUp(path))?.type !== "directory") return false;
+		this.#directories.add(path);
+		return true;
 	}
 
 	async #lookUp(path: string): Promise<Inode | undefined> {
@@ -243,15 +278,9 @@ class ExtEditor implements Editor {
 		await this.#checkParent(path);
 	}
 
-	#checkRegular(path: string, { type }: Inode): void {
-		if (type === "file") return;
-		const is = { directory: "a directory", link: "a symbolic link", other: "a device or a pipe" }[type];
-		throw refused(`${this.#cache.name}:${path} is ${is} and cannot be written`, { file: path });
-	}
-
 	async #checkParent(path: string): Promise<void> {
-		const parent = path.slice(0, path.lastIndexOf("/")) || "/";
-		if ((await this.#lookUp(parent))?.type === "directory") return;
+		const parent = parentOf(path);
+		if (await this.#isDirectory(parent)) return;
 		throw notFound(`${this.#cache.name}:${parent} is not a directory`, { file: path });
 	}
 

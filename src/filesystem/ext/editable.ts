@@ -1,20 +1,31 @@
-import { damaged, refused, unsupported } from "../../bytes/errors.js";
-import type { ByteStore } from "../../bytes/source.js";
+import { AnyvisorError, damaged, refused, unsupported } from "../../bytes/errors.js";
+import type { ByteSource } from "../../bytes/source.js";
+import type { Recovery } from "./journal.js";
 import { Incompat, SUPERBLOCK_AT, Superblock } from "./layout.js";
+import type { OpenedExt } from "./open.js";
+import { findOrphans } from "./orphans.js";
 import type { ExtParameters } from "./superblock.js";
 
 const State = { CLEAN: 1, ERRORS: 2 };
-const recover = "Boot the guest once and shut it down cleanly, or run e2fsck -y on a copy of its disk.";
+const hint = "Boot the guest once and shut it down cleanly, or run e2fsck -y on a copy of its disk.";
 
-/** `refused` where a file system first has to be mounted or checked. */
-export function checkState({ name }: ByteStore, { fields, features }: ExtParameters): void {
-	const details = { file: name, offset: SUPERBLOCK_AT + Superblock.offsets.s_state, hint: recover };
-	if (
-		features.incompat & Incompat.RECOVER ||
-		features.roCompat & RoFeature.ORPHAN_PRESENT ||
-		fields.s_last_orphan !== 0
-	) {
-		throw refused(`${name} was not unmounted: its journal has to be recovered before it can be edited`, details);
+/** Why a file system cannot be edited: `refused` where it first has to be mounted or checked. */
+export async function refusalOf({ volume, recovery }: OpenedExt): Promise<AnyvisorError | undefined> {
+	try {
+		checkState(volume.source, volume.parameters, recovery);
+		checkFeatures(volume.source, volume.parameters);
+		await findOrphans(volume);
+		return undefined;
+	} catch (error) {
+		if (error instanceof AnyvisorError) return error;
+		throw error;
+	}
+}
+
+function checkState({ name }: ByteSource, { fields }: ExtParameters, recovery: Recovery | undefined): void {
+	const details = { file: name, offset: SUPERBLOCK_AT + Superblock.offsets.s_state, hint };
+	if (recovery?.isWhole === false) {
+		throw refused(`${name} was not unmounted, and its journal is damaged: it has to be checked first`, details);
 	}
 	if (!(fields.s_state & State.CLEAN) || fields.s_state & State.ERRORS) {
 		throw refused(
@@ -47,6 +58,7 @@ const RoFeature = {
 /** With these, e2fsck finds nothing after edits. Compatible features need no support, by their definition. */
 const editableIncompat =
 	Incompat.FILETYPE |
+	Incompat.RECOVER |
 	Incompat.META_BG |
 	Incompat.EXTENTS |
 	Incompat["64BIT"] |
@@ -63,12 +75,15 @@ const editableRoCompat =
 	RoFeature.UNINIT_BG |
 	RoFeature.DIR_NLINK |
 	RoFeature.EXTRA_ISIZE |
-	RoFeature.METADATA_CSUM;
+	RoFeature.METADATA_CSUM |
+	RoFeature.ORPHAN_PRESENT;
 /** 2 TiB with usual blocks: the library keeps a bit in memory for each of them, and one for each inode. */
 const mostBlocks = 2 ** 29;
+/** Twice as many as {@link mostBlocks} make with the smallest blocks, unless groups are smaller than they could be. */
+const mostGroups = 2 ** 17;
 
 /** `unsupported` where libext2fs would not keep a file system in order. */
-export function checkFeatures({ name, size }: ByteStore, { features, blocks, blockSize }: ExtParameters): void {
+function checkFeatures({ name, size }: ByteSource, { features, blocks, groups, blockSize }: ExtParameters): void {
 	const missing =
 		nameOf(Incompat, features.incompat & ~editableIncompat) ?? nameOf(RoFeature, features.roCompat & ~editableRoCompat);
 	if (missing !== undefined) {
@@ -76,6 +91,11 @@ export function checkFeatures({ name, size }: ByteStore, { features, blocks, blo
 	}
 	if (blocks > mostBlocks) {
 		throw unsupported(`${name} has ${blocks} blocks; ext file systems with more than ${mostBlocks} cannot be edited`, {
+			file: name,
+		});
+	}
+	if (groups > mostGroups) {
+		throw unsupported(`${name} has ${groups} groups; ext file systems with more than ${mostGroups} cannot be edited`, {
 			file: name,
 		});
 	}

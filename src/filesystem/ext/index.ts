@@ -1,17 +1,16 @@
-import { cached } from "../../bytes/cache.js";
-import { type ByteSource, isStore } from "../../bytes/source.js";
+import { isStore } from "../../bytes/source.js";
 import { Directories } from "../directories.js";
-import type { Editor, Filesystem, FilesystemFormat } from "../filesystem.js";
+import type { Filesystem, FilesystemFormat } from "../filesystem.js";
 import { byInode, walked } from "../walked.js";
 import type { ExtVolume } from "./blocks.js";
 import { contents, decodeName, linkTarget } from "./contents.js";
 import { type Entry, readDirectory } from "./directory.js";
 import { editExt } from "./edit.js";
+import { refusalOf } from "./editable.js";
 import { type Inode, readInode } from "./inode.js";
-import { readJournal } from "./journal.js";
-import { Incompat, ROOT_INODE, SUPERBLOCK_AT } from "./layout.js";
-import { replayed } from "./replayed.js";
-import { corrupt, freeBytes, kindOf, readSuperblock } from "./superblock.js";
+import { ROOT_INODE, SUPERBLOCK_AT } from "./layout.js";
+import { openExt } from "./open.js";
+import { freeBytes, kindOf } from "./superblock.js";
 import { extendedAttributes } from "./xattr.js";
 
 /**
@@ -21,26 +20,16 @@ import { extendedAttributes } from "./xattr.js";
 export const ext: FilesystemFormat = {
 	id: "ext",
 	async open(source) {
-		const volume = await openExt(source);
-		return volume && filesystem(volume, isStore(source) ? () => editExt(source) : undefined);
+		const opened = await openExt(source);
+		if (opened === undefined) return undefined;
+		const { volume } = opened;
+		if (!isStore(source)) return filesystem(volume);
+		const editRefusal = await refusalOf(opened);
+		return { ...filesystem(volume), edit: () => editExt(source), ...(editRefusal && { editRefusal }) };
 	},
 };
 
-/** The volume behind {@link ext}; `undefined` where `source` is none. */
-async function openExt(source: ByteSource): Promise<ExtVolume | undefined> {
-	const parameters = await readSuperblock(source);
-	if (parameters === undefined) return undefined;
-	const asStored = { name: source.name, parameters, source, metadata: cached(source) };
-	if (!(parameters.features.incompat & Incompat.RECOVER)) return asStored;
-	const current = replayed(source, parameters.blockSize, await readJournal(asStored));
-	const replayedParameters = await readSuperblock(current);
-	if (replayedParameters?.blockSize !== parameters.blockSize) {
-		throw corrupt(source.name, SUPERBLOCK_AT, "the journal replaces the superblock by something else");
-	}
-	return { name: source.name, parameters: replayedParameters, source: current, metadata: cached(current) };
-}
-
-function filesystem(volume: ExtVolume, edit: (() => Promise<Editor>) | undefined): Filesystem {
+function filesystem(volume: ExtVolume): Filesystem {
 	const { s_uuid, s_volume_name } = volume.parameters.fields;
 	const end = s_volume_name.indexOf(0);
 	const directories = new Directories<Inode, Entry>({
@@ -78,7 +67,5 @@ function filesystem(volume: ExtVolume, edit: (() => Promise<Editor>) | undefined
 		}),
 
 		free: () => Promise.resolve(freeBytes(volume.parameters)),
-
-		...(edit ? { edit } : {}),
 	};
 }

@@ -2,18 +2,9 @@ import { readBytes } from "../../bytes/source.js";
 import { viewOf } from "../../bytes/struct.js";
 import type { FileType } from "../filesystem.js";
 import { typeOfMode } from "../mode.js";
-import { type ExtVolume, readBlock } from "./blocks.js";
-import {
-	Compat,
-	GroupDescriptor,
-	GroupDescriptorHigh,
-	Incompat,
-	InodeExtra,
-	type InodeFields,
-	Inode as InodeLayout,
-	RoCompat,
-	SUPERBLOCK_AT,
-} from "./layout.js";
+import type { ExtVolume } from "./blocks.js";
+import { readGroup } from "./group.js";
+import { Incompat, InodeExtra, type InodeFields, Inode as InodeLayout } from "./layout.js";
 import { corrupt, type ExtParameters } from "./superblock.js";
 
 export interface Inode {
@@ -86,48 +77,10 @@ function mtimeOf(bytes: Uint8Array, { i_mtime }: InodeFields, extraSize: number)
 
 /** The first block of a group's inode table. */
 async function inodeTable(volume: ExtVolume, group: number): Promise<number> {
-	const { blockSize, descriptorSize } = volume.parameters;
-	const perBlock = blockSize / descriptorSize;
-	const block = descriptorBlock(volume.parameters, Math.floor(group / perBlock));
-	const bytes = await readBlock(volume, block, SUPERBLOCK_AT);
-	const offset = (group % perBlock) * descriptorSize;
-	const at = block * blockSize + offset;
-	const low = GroupDescriptor.parse(bytes, offset, volume.name, at).bg_inode_table_lo;
-	const hasHigh = descriptorSize >= GroupDescriptor.size + GroupDescriptorHigh.size;
-	const high = hasHigh ? GroupDescriptorHigh.parse(bytes, offset + GroupDescriptor.size).bg_inode_table_hi : 0;
-	const table = low + high * 2 ** 32;
+	const { at, low, high } = await readGroup(volume, group);
+	const table = low.bg_inode_table_lo + (high?.bg_inode_table_hi ?? 0) * 2 ** 32;
 	if (table === 0 || table >= volume.parameters.blocks) {
 		throw corrupt(volume.name, at, `the inode table of group ${group} is said to be at block ${table}`);
 	}
 	return table;
-}
-
-/**
- * Where the nth block of group descriptors is: after the superblock, or, with META_BG, in the first of the groups that
- * it describes. https://docs.kernel.org/filesystems/ext4/overview.html#meta-block-groups
- */
-function descriptorBlock({ fields, features, blockSize, descriptorSize }: ExtParameters, n: number): number {
-	const superblockBlock = Math.floor(SUPERBLOCK_AT / blockSize);
-	if (!(features.incompat & Incompat.META_BG) || n < fields.s_first_meta_bg) return superblockBlock + 1 + n;
-	const group = n * (blockSize / descriptorSize);
-	// With 1 KiB blocks the superblock is block 1, also where group 0 begins at block 0 (as it does with BIGALLOC).
-	const before = group === 0 ? superblockBlock - fields.s_first_data_block : 0;
-	const superblock = hasSuperblock(fields, features, group) ? 1 : 0;
-	return group * fields.s_blocks_per_group + fields.s_first_data_block + before + superblock;
-}
-
-/** Whether `group` begins with a copy of the superblock: https://docs.kernel.org/filesystems/ext4/super.html */
-function hasSuperblock(
-	{ s_backup_bgs }: ExtParameters["fields"],
-	{ compat, roCompat }: ExtParameters["features"],
-	group: number,
-): boolean {
-	if (group === 0) return true;
-	if (compat & Compat.SPARSE_SUPER2) return s_backup_bgs.includes(group);
-	if (!(roCompat & RoCompat.SPARSE_SUPER) || group === 1) return true;
-	return [3, 5, 7].some((base) => {
-		let power = base;
-		while (power < group) power *= base;
-		return power === group;
-	});
 }

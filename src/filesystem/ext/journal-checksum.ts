@@ -75,9 +75,21 @@ function perTransaction(): JournalChecksums {
 
 /** Whether the journal's superblock is as it was written; always so before version 2. */
 export function isSound(bytes: Uint8Array, superblock: Value<typeof JournalSuperblock>): boolean {
-	if (!(superblock.s_feature_incompat & (JournalIncompat.CSUM_V2 | JournalIncompat.CSUM_V3))) return true;
-	return crc32cRaw(0xffffffff, without(bytes, JournalSuperblock.offsets.s_checksum)) === superblock.s_checksum;
+	return !hasOwnChecksum(superblock) || checksumOf(bytes) === superblock.s_checksum;
 }
+
+/** The journal's superblock with its checksum, where it has one. */
+export function checksummed(bytes: Uint8Array, superblock: Value<typeof JournalSuperblock>): Uint8Array {
+	if (hasOwnChecksum(superblock)) {
+		viewOf(bytes).setUint32(JournalSuperblock.offsets.s_checksum, checksumOf(bytes), false);
+	}
+	return bytes;
+}
+
+const hasOwnChecksum = ({ s_feature_incompat }: Value<typeof JournalSuperblock>) =>
+	(s_feature_incompat & (JournalIncompat.CSUM_V2 | JournalIncompat.CSUM_V3)) !== 0;
+
+const checksumOf = (bytes: Uint8Array) => crc32cRaw(0xffffffff, without(bytes, JournalSuperblock.offsets.s_checksum));
 
 /** A copy of `bytes` with zeros in place of the 32 bits at `at`. */
 function without(bytes: Uint8Array, at: number): Uint8Array {

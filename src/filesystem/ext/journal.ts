@@ -38,6 +38,17 @@ interface Replacement {
 /** By block number: what has to be read from elsewhere. */
 export type Replacements = ReadonlyMap<number, Replacement>;
 
+/** What is to be done to recover a file system. */
+export interface Recovery {
+	readonly replacements: Replacements;
+	/** False where the journal tells of an error, or a copy had to be passed over. */
+	readonly isWhole: boolean;
+	/** Byte offset of the journal's superblock on the volume. */
+	readonly superblockAt: number;
+	/** Of the next transaction. */
+	readonly sequence: number;
+}
+
 /** In bytes: what mke2fs gives the largest file systems for all of their journal. */
 const LONGEST_LOG = 1 << 30;
 
@@ -57,14 +68,21 @@ interface Journal {
  * before mounting: those of transactions that were completed, the latest copy of each, unless it was revoked later. A
  * copy whose checksum is wrong is passed over, as e2fsck does.
  */
-export async function readJournal(volume: ExtVolume): Promise<Replacements> {
+export async function readJournal(volume: ExtVolume): Promise<Recovery> {
 	const journal = await openJournal(volume);
-	const { s_start, s_sequence } = journal.superblock;
-	if (s_start === 0) return new Map();
+	const { s_start, s_sequence, s_errno } = journal.superblock;
 	const log = new Log(journal);
-	await log.replay();
-	await checkFastCommits(journal, (s_sequence + log.transactions) >>> 0);
-	return log.replacements();
+	if (s_start !== 0) {
+		await log.replay();
+		await checkFastCommits(journal, (s_sequence + log.transactions) >>> 0);
+	}
+	return {
+		replacements: log.replacements(),
+		isWhole: s_errno === 0 && !log.passedOver,
+		superblockAt: journal.at,
+		// The number of the transaction that broke off is not used again.
+		sequence: (s_sequence + log.transactions + 1) >>> 0,
+	};
 }
 
 async function openJournal(volume: ExtVolume): Promise<Journal> {
@@ -139,6 +157,8 @@ class Log {
 	readonly #revoked = new Map<number, number>();
 	/** How many transactions were completed. */
 	transactions = 0;
+	/** Whether a copy had a wrong checksum. */
+	passedOver = false;
 
 	constructor(journal: Journal) {
 		this.#journal = journal;
@@ -208,7 +228,10 @@ class Log {
 		const { checksums } = this.#journal;
 		for (const tag of this.#tags(descriptor)) {
 			const block = await this.#next();
-			if (checksums.coverData && !checksums.data(await this.#read(block), tag.checksum, sequence)) continue;
+			if (checksums.coverData && !checksums.data(await this.#read(block), tag.checksum, sequence)) {
+				this.passedOver = true;
+				continue;
+			}
 			copies.set(tag.block, { block, escaped: (tag.flags & TagFlag.ESCAPE) !== 0 });
 		}
 	}

@@ -125,6 +125,7 @@ export const RoCompat = {
 	BTREE_DIR: 0x4,
 	BIGALLOC: 0x200,
 	METADATA_CSUM: 0x400,
+	ORPHAN_PRESENT: 0x10000,
 } as const;
 
 /** The first 32 bytes of https://docs.kernel.org/filesystems/ext4/group_descr.html */

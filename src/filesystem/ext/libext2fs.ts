@@ -159,6 +159,16 @@ export class LibExt2fs {
 	}
 }
 
+/** Opens a volume for `work` only. */
+export async function inLibrary(volume: ByteStore, work: (library: LibExt2fs) => Promise<void>): Promise<void> {
+	const library = await LibExt2fs.mount(volume);
+	try {
+		await work(library);
+	} finally {
+		await library.unmount();
+	}
+}
+
 /** libext2fs found something that it did not expect; mostly a damaged file system. */
 export class LibraryError extends AnyvisorError {
 	/** Positive; see {@link LibError}. 0 where the library itself failed. */

@@ -32,7 +32,7 @@ export function replayed(volume: ByteSource, blockSize: number, replacements: Re
 }
 
 /** @param within where `part` begins in its block */
-function restoreMagic(part: Uint8Array, within: number) {
+export function restoreMagic(part: Uint8Array, within: number) {
 	const magic = new Uint8Array(u32.size);
 	viewOf(magic).setUint32(0, JOURNAL_MAGIC, false);
 	if (within < magic.length) part.set(magic.subarray(within, within + part.length));

@@ -23,6 +23,7 @@ export interface ExtParameters {
 	readonly blockSize: number;
 	/** Number of blocks. */
 	readonly blocks: number;
+	readonly groups: number;
 	readonly inodes: number;
 	/** In bytes, 128 to the block size. */
 	readonly inodeSize: number;
@@ -73,7 +74,7 @@ export async function readSuperblock(volume: ByteSource): Promise<ExtParameters 
 	if (inodesPerGroup === 0 || inodesPerGroup > blockSize * 8) throw fault(`${inodesPerGroup} inodes in a group`);
 	const groups = Math.ceil((blocks - fields.s_first_data_block) / fields.s_blocks_per_group);
 	const inodes = Math.min(fields.s_inodes_count, groups * inodesPerGroup);
-	return { fields, features, blockSize, blocks, inodes, inodeSize, descriptorSize };
+	return { fields, features, blockSize, blocks, groups, inodes, inodeSize, descriptorSize };
 }
 
 const isPowerOfTwo = (value: number) => value > 0 && (value & (value - 1)) === 0;

@@ -16,13 +16,13 @@ import {
 	RoCompat,
 	SUPERBLOCK_AT,
 } from "./layout.js";
-import { LibExt2fs, OpenFlag } from "./libext2fs.js";
+import { inLibrary, OpenFlag } from "./libext2fs.js";
 import type { ExtParameters } from "./superblock.js";
 import { attributeBlockOf, namespaces, readAttributeBlock } from "./xattr.js";
 import { type AttributeArea, entriesOf, inodeArea } from "./xattr-area.js";
 
-/** Extended attributes to be set, by their whole names. */
-export type NewExtended = ReadonlyMap<string, Uint8Array>;
+/** Extended attributes to be set, by their whole names, or to be removed: undefined. */
+export type NewExtended = ReadonlyMap<string, Uint8Array | undefined>;
 
 interface Entry {
 	readonly index: number;
@@ -38,15 +38,20 @@ const longestName = 255;
 
 /** `unsupported` where ext keeps no attributes of that name in a way that can be written. */
 export function checkName(volume: string, full: string): void {
-	entryOf(volume, full, new Uint8Array());
+	const { name } = entryOf(volume, full, new Uint8Array());
+	if (name.length === 0) throw notKept(volume, full);
 }
 
+const notKept = (volume: string, full: string) =>
+	unsupported(`${volume}: ext keeps no extended attribute "${full}"`, { file: volume });
+
+/** The whole name of an access control list is its namespace. */
 function entryOf(volume: string, full: string, value: Uint8Array): Entry {
-	const found = [...namespaces].find(([, namespace]) => namespace.endsWith(".") && full.startsWith(namespace));
+	const found = [...namespaces].find(([, namespace]) =>
+		namespace.endsWith(".") ? full.startsWith(namespace) : full === namespace,
+	);
 	const name = new TextEncoder().encode(full.slice(found?.[1].length));
-	if (found === undefined || name.length === 0 || name.length > longestName || full.includes("\0")) {
-		throw unsupported(`${volume}: ext keeps no extended attribute "${full}"`, { file: volume });
-	}
+	if (found === undefined || name.length > longestName || full.includes("\0")) throw notKept(volume, full);
 	return { index: found[0], name, value, inode: 0, size: value.length, hash: 0 };
 }
 
@@ -101,15 +106,6 @@ export async function needsBlock(volume: ExtVolume, inode: Inode, attributes: Ne
 	return block !== undefined;
 }
 
-async function inLibrary(store: ByteStore, work: (library: LibExt2fs) => Promise<void>): Promise<void> {
-	const library = await LibExt2fs.mount(store);
-	try {
-		await work(library);
-	} finally {
-		await library.unmount();
-	}
-}
-
 /** The inode's and the block's lists as they are to be; undefined where they stay. */
 async function arrange(
 	volume: ExtVolume,
@@ -124,9 +120,18 @@ async function arrange(
 	const room = inode.extraSize === 0 ? 0 : inode.bytes.length - InodeLayout.size - inode.extraSize - u32.size;
 	let changes = { inside: false, outside: false };
 	for (const [full, value] of attributes) {
-		const entry = entryOf(name, full, value);
+		const entry = entryOf(name, full, value ?? new Uint8Array());
+		if ([...inside, ...outside].some((one) => one.inode !== 0 && isSame(one, entry))) throw tooLarge(name, inode);
 		const others = (list: readonly Entry[]) => list.filter((one) => !isSame(one, entry));
 		const without = { inside: others(inside), outside: others(outside) };
+		if (value === undefined) {
+			changes = {
+				inside: changes.inside || without.inside.length < inside.length,
+				outside: changes.outside || without.outside.length < outside.length,
+			};
+			({ inside, outside } = without);
+			continue;
+		}
 		const fits = sizeOf([...without.inside, entry]) <= room;
 		changes = {
 			inside: changes.inside || fits || without.inside.length < inside.length,
@@ -144,6 +149,22 @@ async function arrange(
 		inside: changes.inside ? insideBytes(inside, room) : undefined,
 		block: changes.outside ? blockBytes(outside, parameters.blockSize) : undefined,
 	};
+}
+
+/** A value may have an inode of its own, which nothing here would give free. */
+const tooLarge = (name: string, { number }: Inode) =>
+	unsupported(`${name}: inode ${number} has an extended attribute in an inode of its own, which cannot be removed`, {
+		file: name,
+	});
+
+/** `unsupported` where an inode has attributes that would be left over when it is removed. */
+export async function checkRemovable(volume: ExtVolume, inode: Inode): Promise<void> {
+	if (!(volume.parameters.features.incompat & Incompat.EA_INODE)) return;
+	const block = attributeBlockOf(volume, inode);
+	const areas = [inodeArea(inode), block === 0 ? undefined : await readAttributeBlock(volume, block, inode.at)];
+	for (const area of areas) {
+		if (area && read(volume.name, area).some((entry) => entry.inode !== 0)) throw tooLarge(volume.name, inode);
+	}
 }
 
 function read(file: string, area: AttributeArea): Entry[] {

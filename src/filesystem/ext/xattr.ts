@@ -10,10 +10,12 @@ import { type AttributeArea, entriesOf, inodeArea } from "./xattr-area.js";
 
 /** Extended attributes: https://docs.kernel.org/filesystems/ext4/attributes.html */
 
+export const ACCESS_LIST = "system.posix_acl_access";
+
 /** What `e_name_index` stands for. Other numbers are of attributes that the kernel keeps to itself. */
 export const namespaces: ReadonlyMap<number, string> = new Map([
 	[1, "user."],
-	[2, "system.posix_acl_access"],
+	[2, ACCESS_LIST],
 	[3, "system.posix_acl_default"],
 	[4, "trusted."],
 	[6, "security."],
@@ -68,12 +70,37 @@ async function largeValue(volume: ExtVolume, number: number, size: number, refer
 const StoredAcl = struct("ext access control list", "little", { a_version: u32 });
 const STORED_ACL_VERSION = 1;
 const StoredAclEntry = struct("ext access control list entry", "little", { e_tag: u16, e_perm: u16 });
+const StoredAclId = struct("ext access control list id", "little", { e_id: u32 });
 /** ACL_USER and ACL_GROUP: an id follows. */
 const NAMED_TAGS: readonly number[] = [2, 8];
 const Acl = struct("access control list", "little", { a_version: u32 });
 const ACL_VERSION = 2;
 const AclEntry = struct("access control list entry", "little", { e_tag: u16, e_perm: u16, e_id: u32 });
 const NO_ID = 0xffffffff;
+
+const AclTag = { USER_OBJ: 1, GROUP_OBJ: 4, MASK: 0x10, OTHER: 0x20 };
+
+/**
+ * An access control list, as programs see it, stored for a file that gets other permissions: they are its owner's, its
+ * mask's (its group's where it has none), and everybody else's.
+ */
+export function storedAccessList(file: string, list: Uint8Array, mode: number): Uint8Array {
+	const entries = Array.from({ length: Math.floor((list.length - Acl.size) / AclEntry.size) }, (_, i) =>
+		AclEntry.parse(list, Acl.size + i * AclEntry.size, file),
+	);
+	const masked = entries.some(({ e_tag }) => e_tag === AclTag.MASK) ? AclTag.MASK : AclTag.GROUP_OBJ;
+	const given = new Map([
+		[AclTag.USER_OBJ, (mode >> 6) & 7],
+		[masked, (mode >> 3) & 7],
+		[AclTag.OTHER, mode & 7],
+	]);
+	const bytes = [...StoredAcl.build({ a_version: STORED_ACL_VERSION })];
+	for (const { e_tag, e_perm, e_id } of entries) {
+		bytes.push(...StoredAclEntry.build({ e_tag, e_perm: given.get(e_tag) ?? e_perm }));
+		if (NAMED_TAGS.includes(e_tag)) bytes.push(...StoredAclId.build({ e_id }));
+	}
+	return Uint8Array.from(bytes);
+}
 
 function accessList(file: string, stored: Uint8Array, at: number): Uint8Array {
 	const { a_version } = StoredAcl.parse(stored, 0, file, at);

@@ -146,6 +146,10 @@ class FatEditor implements Editor {
 		return Promise.reject(this.#lacks(path, "extended attributes"));
 	}
 
+	removeExtendedAttribute(path: string): Promise<void> {
+		return Promise.reject(this.#lacks(path, "extended attributes"));
+	}
+
 	#lacks(path: string, what: string): AnyvisorError {
 		return unsupported(`${this.#volume.name}: FAT has no ${what}`, { file: path });
 	}
