@@ -1,3 +1,4 @@
+import { AnyvisorError } from "../bytes/errors.js";
 import type { LinuxGuest, LinuxKernel } from "../guest/guest.js";
 import type { Attachments, Hypervisor } from "../hypervisor/hypervisor.js";
 import type { Firmware } from "../machine/machine.js";
@@ -38,7 +39,23 @@ export function judge(guest: LinuxGuest, hypervisor: Hypervisor, options: JudgeO
 		return { hypervisor: id, title, verdict: "blocked", devices: [], reasons: [what] };
 	}
 
-	const { firmware, reason } = chooseFirmware(guest, hypervisor, options.firmware);
+	try {
+		return judgeKernel(guest, kernel, hypervisor, options.firmware);
+	} catch (error) {
+		// An index of modules is looked into no further than it has to be: only here it shows that it is broken.
+		if (!(error instanceof AnyvisorError)) throw error;
+		return { hypervisor: id, title, verdict: "blocked", devices: [], reasons: [error.message] };
+	}
+}
+
+function judgeKernel(
+	guest: LinuxGuest,
+	kernel: LinuxKernel,
+	hypervisor: Hypervisor,
+	wanted: Firmware | undefined,
+): Verdict {
+	const { id, title } = hypervisor;
+	const { firmware, reason } = chooseFirmware(guest, hypervisor, wanted);
 	const lookup = new KernelDrivers(kernel);
 	const root = rootFilesystemOf(guest);
 	const judged = hypervisor.devices
