@@ -3,7 +3,7 @@ import type { LinuxGuest, LinuxKernel } from "../guest/guest.js";
 import type { Attachments, Hypervisor } from "../hypervisor/hypervisor.js";
 import type { Firmware } from "../machine/machine.js";
 import { type JudgedDevice, judgeDevice, rootFilesystemOf } from "./judge-device.js";
-import { KernelDrivers } from "./kernel-drivers.js";
+import { driversOf } from "./kernel-drivers.js";
 import {
 	alreadyBoots,
 	betterDisk,
@@ -56,7 +56,7 @@ function judgeKernel(
 ): Verdict {
 	const { id, title } = hypervisor;
 	const { firmware, reason } = chooseFirmware(guest, hypervisor, wanted);
-	const lookup = new KernelDrivers(kernel);
+	const lookup = driversOf(kernel);
 	const root = rootFilesystemOf(guest);
 	const judged = hypervisor.devices
 		.filter((model) => model.firmware === undefined || model.firmware === firmware)
