@@ -6,7 +6,6 @@ import { byInode, walked } from "../walked.js";
 import type { ExtVolume } from "./blocks.js";
 import { contents, decodeName, linkTarget } from "./contents.js";
 import { type Entry, readDirectory } from "./directory.js";
-import { editExt } from "./edit.js";
 import { type Inode, readInode } from "./inode.js";
 import { readJournal } from "./journal.js";
 import { Incompat, ROOT_INODE, SUPERBLOCK_AT } from "./layout.js";
@@ -22,7 +21,10 @@ export const ext: FilesystemFormat = {
 	id: "ext",
 	async open(source) {
 		const volume = await openExt(source);
-		return volume && filesystem(volume, isStore(source) ? () => editExt(source) : undefined);
+		return (
+			volume &&
+			filesystem(volume, isStore(source) ? async () => (await import("./edit.js")).editExt(source) : undefined)
+		);
 	},
 };
 
