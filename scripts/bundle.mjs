@@ -40,6 +40,8 @@ const modules =
 	(id) =>
 		names.includes(path.relative("dist", id).replaceAll("\\", "/").replace(/\.js$/, ""));
 
+const sharedByFilesystems = /dist[\\/]filesystem[\\/]\w+(-\w+)*\.js$/;
+
 /**
  * What is needed together is in one file, because each file costs half a millisecond to find and read. A group takes what
  * its modules import along; the first one that a module belongs to has it.
@@ -56,6 +58,21 @@ const groups = [
 			...["disk/mapped", "disk/cache", "disk/paged-runs", "disk/parent", "disk/sector-bitmap", "disk/raw/read"],
 			"bytes/cache",
 		),
+	},
+	// How every command on guests begins, and what several file systems share.
+	{
+		name: "pipeline",
+		test: (id) =>
+			modules("pipeline", "bytes/in-turn", "bytes/checksum/index", "volume/mapping")(id) ||
+			sharedByFilesystems.test(id),
+	},
+	// Most guests have one, and exFAT a few things of it.
+	{ name: "files-fat", test: modules("filesystem/fat/index") },
+	// What is left of each file system, and of volumes that are assembled.
+	{
+		name: (id) => `files-${path.basename(path.dirname(id))}`,
+		debugName: "file systems",
+		test: /dist[\\/](filesystem|volume)[\\/]\w+[\\/]index\.js$/,
 	},
 	// What is left of each reader.
 	{

@@ -8,20 +8,22 @@ export { type Hypervisor, hypervisors, parseModels, withModels } from "./hypervi
 export { type Inspection, inspectionJsonSchema, inspectionSchema } from "./inspection-schema.js";
 export { type Origin, openVm } from "./open.js";
 export {
-	type Contents,
 	type Delivery,
 	deliveries,
 	expand,
+	type Prepared,
+	type PrepareOptions,
+	pack,
+	prepare,
+} from "./packaging.js";
+export {
+	type Contents,
 	type FoundVolume,
 	inspect,
 	type Judgement,
 	judgeAll,
 	look,
 	machineOf,
-	type Prepared,
-	type PrepareOptions,
-	pack,
 	planFor,
-	prepare,
 	type Vm,
 } from "./pipeline.js";

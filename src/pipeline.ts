@@ -1,9 +1,7 @@
 import { AnyvisorError, refused, unsupported } from "./bytes/errors.js";
-import type { ByteSink, OutputFolder } from "./bytes/sink.js";
 import { type ByteSource, isStore, readUpTo } from "./bytes/source.js";
 import type { Disk } from "./disk/disk.js";
 import { editable } from "./disk/overlay.js";
-import { sharePass } from "./disk/shared-pass.js";
 import { interfaceSentence } from "./driver/interface-reasons.js";
 import { judgeInterfaces } from "./driver/interfaces.js";
 import { judge } from "./driver/judge.js";
@@ -15,13 +13,11 @@ import type { LinuxGuest } from "./guest/guest.js";
 import { assembleTree, findVolume, namedByGuest } from "./guest/mounts.js";
 import { detectGuest } from "./guest/registry.js";
 import type { Hypervisor } from "./hypervisor/hypervisor.js";
-import { vmware } from "./hypervisor/vmware.js";
 import { inspection } from "./inspection.js";
 import type { Inspection } from "./inspection-schema.js";
 import { inferMachine } from "./machine/infer.js";
 import type { Firmware, Machine } from "./machine/machine.js";
 import {
-	apply,
 	assertEditable,
 	type Change,
 	type EditorOf,
@@ -32,9 +28,6 @@ import {
 	type Rule,
 	withNetworkChanges,
 } from "./prepare/index.js";
-import { writeOva } from "./target/ova.js";
-import { layoutsFor } from "./target/registry.js";
-import type { Appliance, LayoutOptions, PlacedLayout } from "./target/target.js";
 import type { Keys } from "./volume/assembly.js";
 import { assembleVolumes, readVolumes } from "./volume/registry.js";
 import type { Volume } from "./volume/volume.js";
@@ -287,41 +280,10 @@ function stableName(device: string, volumes: readonly FoundVolume[]): string | u
 	return partUuid && alone(({ volume }) => volume.partUuid) ? `PARTUUID=${partUuid}` : undefined;
 }
 
-export interface Prepared {
-	/** Its disks are views that hold the changes; the source is as it was. */
-	readonly vm: Vm;
-	/** Read anew from those disks. */
-	readonly contents: Contents;
-	readonly changes: readonly Change[];
-}
-
-export interface PrepareOptions {
-	readonly skip?: ReadonlySet<Rule>;
-	/** Time stamp of what is written into the guest, seconds since 1970. */
-	readonly now: number;
-	/** Edits the file systems that have no editor of their own; without it they cannot be edited. */
-	readonly editing?: ExternalEditing;
-}
-
-/** prepare what is missing: additively, without running guest code, over a source that stays untouched */
-export async function prepare(
-	vm: Vm,
-	targets: readonly Hypervisor[],
-	{ skip, now, editing }: PrepareOptions,
-): Promise<Prepared> {
-	const copy: Vm = { ...vm, disks: vm.disks.map(editable) };
-	const contents = await look(copy);
-	const changes = await planFor(copy, contents, targets, skip);
-	if (changes.length === 0) return { vm: copy, contents, changes };
-	await apply(changes, contents.guest, contents.tree, now, editorsOf(contents, editing));
-	await editing?.finish();
-	return { vm: copy, contents: await look(copy), changes };
-}
-
 /** Stands for whoever will edit in the end. */
 const somebody = new ExternalEditing(() => Promise.resolve());
 
-function editorsOf({ volumes }: Contents, editing: ExternalEditing | undefined): EditorOf {
+export function editorsOf({ volumes }: Contents, editing: ExternalEditing | undefined): EditorOf {
 	return (filesystem) => {
 		// What a kernel cannot mount, or would have to repair first, is not for others either.
 		if (filesystem.edit && filesystem.editRefusal?.kind !== "unsupported") return itsOwn(filesystem);
@@ -331,131 +293,17 @@ function editorsOf({ volumes }: Contents, editing: ExternalEditing | undefined):
 	};
 }
 
-/** Devices that both VMware and VirtualBox offer, that importers of theirs know, and that every guest kernel drives. */
-const portable = { disk: "ahci", network: "e1000" } as const;
-
-/** package once: an OVA that imports as it is where OVAs do, and that {@link expand} turns into any other package */
-export async function pack(
-	prepared: Prepared,
-	sink: ByteSink,
-	{ now, ...options }: LayoutOptions & { readonly now: number },
-): Promise<void> {
-	const { size } = await writeOva(applianceFor(prepared, vmware, portable, now), sink, options);
-	await sink.commit(size);
-}
-
-/** One package to write: a layout for a hypervisor, and the folder it goes to. */
-export interface Delivery {
-	readonly hypervisor: Hypervisor;
-	readonly layout: PlacedLayout;
-	readonly verdict: Verdict;
-}
-
-/** Every layout of every hypervisor the guest can run on; for the others, the verdict that says why not. */
-export function deliveries(prepared: Prepared, hypervisors: readonly Hypervisor[]) {
-	const possible: Delivery[] = [];
-	const impossible: Verdict[] = [];
-	for (const hypervisor of hypervisors) {
-		const verdict = judgeMachine(prepared.vm, prepared.contents.guest, hypervisor);
-		if (verdict.verdict === "blocked") impossible.push(verdict);
-		else possible.push(...layoutsFor(hypervisor.id).map((layout) => ({ hypervisor, layout, verdict })));
-	}
-	return { possible, impossible };
-}
-
-/**
- * The device models that the verdict chose. Where what a choice calls for was left out of the preparing, what works as it
- * is.
- */
-function attachedBy({ hypervisor: { boot }, verdict }: Delivery): Appliance["attach"] {
-	const attached = (role: "disk" | "network", offered: readonly string[]) => {
-		const devices = verdict.devices.filter((device) => device.role === role);
-		const chosen = devices.find((device) => device.chosen);
-		const works = (id: string) => devices.some(({ device, works }) => device === id && works);
-		const instead = chosen?.works ? undefined : offered.find(works);
-		return instead ?? chosen?.device ?? offered[0] ?? "";
-	};
-	return {
-		disk: attached("disk", [...boot.disk, ...(boot.fallback ?? [])]),
-		network: attached("network", boot.network),
-	};
-}
-
-/** The prepared machine as `hypervisor` will see it. */
-function applianceFor(
-	{ vm, contents: { guest } }: Prepared,
-	hypervisor: Hypervisor,
-	attach: Appliance["attach"],
-	now: number,
-	disks: readonly Disk[] = vm.disks,
-): Appliance {
-	const machine = machineOf(vm, guest);
-	return {
-		machine: { ...machine, firmware: firmwareFor(machine, guest, hypervisor) ?? machine.firmware },
-		disks,
-		attach,
-		hypervisor,
-		guest: { system: guest.system, id: guest.id, version: guest.version, arch: guest.arch },
-		now,
-	};
-}
-
 /**
  * The machine's own firmware where the hypervisor has it and the guest boots by it; the hypervisor's choice otherwise,
  * and `undefined` where they have none in common.
  */
-function firmwareFor(machine: Machine, guest: LinuxGuest, hypervisor: Hypervisor): Firmware | undefined {
+export function firmwareFor(machine: Machine, guest: LinuxGuest, hypervisor: Hypervisor): Firmware | undefined {
 	const usable = hypervisor.firmware.filter((firmware) => guest.firmware.includes(firmware));
 	return usable.includes(machine.firmware) ? machine.firmware : usable[0];
 }
 
 /** The verdict on the machine as it would be attached there. */
-function judgeMachine(vm: Vm, guest: LinuxGuest, hypervisor: Hypervisor): Verdict {
+export function judgeMachine(vm: Vm, guest: LinuxGuest, hypervisor: Hypervisor): Verdict {
 	const firmware = firmwareFor(machineOf(vm, guest), guest, hypervisor);
 	return judge(guest, hypervisor, firmware ? { firmware } : {});
-}
-
-/**
- * expand natively: every package in one pass over the disks. No folder appears before all are written.
- *
- * @param folder makes the output folder of a delivery
- */
-export async function expand(
-	prepared: Prepared,
-	all: readonly Delivery[],
-	folder: (delivery: Delivery) => Promise<OutputFolder>,
-	{ now, signal, ...options }: LayoutOptions & { readonly now: number },
-): Promise<void> {
-	const passes = prepared.vm.disks.map((disk) => sharePass(disk, all.length));
-	const stop = new AbortController();
-	const either = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
-	const folders: OutputFolder[] = [];
-	const writeOne = async (delivery: Delivery, i: number) => {
-		const disks = passes.flatMap((consumers) => consumers[i] ?? []);
-		try {
-			const output = await folder(delivery);
-			folders.push(output);
-			const appliance = applianceFor(prepared, delivery.hypervisor, attachedBy(delivery), now, disks);
-			await delivery.layout.write(appliance, output, { ...options, signal: either });
-		} catch (error) {
-			stop.abort();
-			throw error;
-		} finally {
-			// Whoever is done, well or badly, no longer holds up the others.
-			for (const disk of disks) await disk[Symbol.asyncDispose]?.();
-		}
-	};
-	try {
-		const outcomes = await Promise.allSettled(all.map(writeOne));
-		const failures = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason as unknown] : []));
-		if (failures.length > 0) throw firstCause(failures);
-		for (const output of folders) await output.commit();
-	} finally {
-		for (const output of folders) await output[Symbol.asyncDispose]();
-	}
-}
-
-/** When one package fails the others are stopped: their "interrupted" is not the cause. */
-function firstCause(failures: readonly unknown[]): unknown {
-	return failures.find((error) => !(error instanceof AnyvisorError && error.kind === "interrupted")) ?? failures[0];
 }

@@ -54,6 +54,14 @@ export function readUpTo(source: ByteSource, at: number, length: number): Promis
 	return readBytes(source, start, Math.min(length, source.size - start));
 }
 
+/** As {@link readUpTo}, into `buffer`, of which the result is a view. */
+export async function readInto(source: ByteSource, at: number, buffer: Uint8Array): Promise<Uint8Array> {
+	const start = Math.min(at, source.size);
+	const bytes = buffer.subarray(0, source.size - start);
+	await source.read(start, bytes);
+	return bytes;
+}
+
 /** Bytes held in memory. */
 export function bytesSource(bytes: Uint8Array, name = "memory"): ByteSource {
 	const source = {

@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import type { Delivery } from "../pipeline.js";
+import type { Delivery } from "../packaging.js";
 import { withPreparingOptions } from "./options.js";
 import type { PreparingOptions } from "./preparing.js";
 
@@ -21,12 +21,12 @@ that holds the one command to type there. All of them are written in one pass ov
 }
 
 async function run(name: string | undefined, given: ExpandOptions): Promise<void> {
-	const [{ mkdir }, path, { AnyvisorError, refused }, pipeline, source, context, preparing, interrupt] =
+	const [{ mkdir }, path, { AnyvisorError, refused }, packaging, source, context, preparing, interrupt] =
 		await Promise.all([
 			import("node:fs/promises"),
 			import("node:path"),
 			import("../bytes/errors.js"),
-			import("../pipeline.js"),
+			import("../packaging.js"),
 			import("../source/folder.js"),
 			import("./context.js"),
 			import("./preparing.js"),
@@ -46,7 +46,7 @@ async function run(name: string | undefined, given: ExpandOptions): Promise<void
 	await using work = await preparing.prepareNamed(name, targets, given);
 	if (output === undefined || given.dryRun) return work.tellPlan();
 
-	const { possible, impossible } = pipeline.deliveries(work.prepared, targets);
+	const { possible, impossible } = packaging.deliveries(work.prepared, targets);
 	const [blocked] = impossible;
 	if (blocked && (possible.length === 0 || !given.for.split(",").includes("all"))) {
 		throw refused(`${name} cannot run on ${blocked.title}: ${blocked.reasons.join(" ")}`, {
@@ -57,7 +57,7 @@ async function run(name: string | undefined, given: ExpandOptions): Promise<void
 	await mkdir(output, { recursive: true });
 	const place = ({ layout }: Delivery) => path.join(output, layout.folder);
 	work.progress.start(`expanding for ${targets.length} hypervisors`, possible.length * work.bytes);
-	await pipeline.expand(
+	await packaging.expand(
 		work.prepared,
 		possible,
 		(delivery) => source.outputFolder(place(delivery), { overwrite: given.force === true }),

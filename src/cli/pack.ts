@@ -21,9 +21,9 @@ programs are run.`,
 }
 
 async function run(name: string, given: PackOptions): Promise<void> {
-	const [{ AnyvisorError }, pipeline, source, context, preparing, interrupt] = await Promise.all([
+	const [{ AnyvisorError }, packaging, source, context, preparing, interrupt] = await Promise.all([
 		import("../bytes/errors.js"),
-		import("../pipeline.js"),
+		import("../packaging.js"),
 		import("../source/sink.js"),
 		import("./context.js"),
 		import("./preparing.js"),
@@ -41,7 +41,7 @@ async function run(name: string, given: PackOptions): Promise<void> {
 
 	await using sink = await source.fileSink(output, { overwrite: given.force === true });
 	work.progress.start("packing", work.bytes);
-	await pipeline.pack(work.prepared, sink, {
+	await packaging.pack(work.prepared, sink, {
 		now: work.now,
 		level: given.level,
 		onProgress: (bytes) => work.progress.advance(bytes),

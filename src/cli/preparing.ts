@@ -1,6 +1,6 @@
 import type { Verdict } from "../driver/verdict.js";
 import type { Hypervisor } from "../hypervisor/hypervisor.js";
-import { type Prepared, prepare } from "../pipeline.js";
+import { type Prepared, prepare } from "../packaging.js";
 import type { Rule } from "../prepare/change.js";
 import { ExternalEditing } from "../prepare/external-editing.js";
 import type { FilesystemJob } from "../source/guestfish.js";

@@ -3,6 +3,12 @@ import { matchesGlob } from "./glob.js";
 /** An `alias` line: a pattern and the module that asked for it. */
 export type Alias = readonly [pattern: string, module: string];
 
+/** Aliases in their order. What finds them by itself, as kmod's binary index does, is not read as a whole. */
+export interface Aliases extends Iterable<Alias> {
+	/** Those whose pattern matches a name that has `_` for `-`. */
+	readonly matching?: (name: string) => readonly Alias[];
+}
+
 interface Entry {
 	/** Place in the file. */
 	readonly order: number;
@@ -10,50 +16,25 @@ interface Entry {
 	readonly alias: Alias;
 }
 
-/**
- * Finds the aliases that match a name among some 25,000. Patterns are filed under their text up to the first wildcard;
- * a look-up asks once for each length that such a text has (45 in Debian's kernel), then matches the few patterns found there.
- */
+/** Finds the aliases that match a name among some 25,000. */
 export class AliasIndex {
-	readonly #byPrefix = new Map<string, Entry[]>();
-	readonly #lengths: readonly number[];
+	readonly #find: (name: string) => readonly Alias[];
 	/** Answers so far: the same few buses are asked for again with each device and each hypervisor. */
 	readonly #answers = new Map<string, readonly Alias[]>();
 
-	constructor(aliases: readonly Alias[]) {
-		for (const [order, alias] of aliases.entries()) {
-			const pattern = normalize(alias[0]);
-			if (pattern === undefined) continue;
-			const wildcard = pattern.search(/[*?[\\]/);
-			const prefix = wildcard < 0 ? pattern : pattern.slice(0, wildcard);
-			const entries = this.#byPrefix.get(prefix);
-			if (entries === undefined) this.#byPrefix.set(prefix, [{ order, pattern, alias }]);
-			else entries.push({ order, pattern, alias });
-		}
-		this.#lengths = [...new Set(Array.from(this.#byPrefix.keys(), (prefix) => prefix.length))];
+	constructor(aliases: Aliases) {
+		this.#find = aliases.matching?.bind(aliases) ?? finderOf(aliases);
 	}
 
 	/** All aliases whose pattern matches, in file order. */
 	matching(name: string): readonly Alias[] {
 		let answer = this.#answers.get(name);
 		if (answer === undefined) {
-			answer = this.#search(name);
+			const text = normalize(name);
+			answer = text === undefined ? [] : this.#find(text);
 			this.#answers.set(name, answer);
 		}
 		return answer;
-	}
-
-	#search(name: string): readonly Alias[] {
-		const text = normalize(name);
-		if (text === undefined) return [];
-		const found: Entry[] = [];
-		for (const length of this.#lengths) {
-			if (length > text.length) continue;
-			for (const entry of this.#byPrefix.get(text.slice(0, length)) ?? []) {
-				if (matchesGlob(entry.pattern, text)) found.push(entry);
-			}
-		}
-		return found.sort((one, other) => one.order - other.order).map(({ alias }) => alias);
 	}
 
 	/** Names of the modules whose aliases match, in file order, each once. */
@@ -62,10 +43,48 @@ export class AliasIndex {
 	}
 }
 
-const built = new WeakMap<readonly Alias[], AliasIndex>();
+/**
+ * Patterns are filed under their text up to the first wildcard; a look-up asks once for each length that such a text has
+ * (45 in Debian's kernel), then matches the few patterns found there.
+ */
+function finderOf(aliases: Iterable<Alias>): (name: string) => readonly Alias[] {
+	const byPrefix = new Map<string, Entry[]>();
+	let order = 0;
+	for (const alias of aliases) {
+		const pattern = normalize(alias[0]);
+		if (pattern === undefined) continue;
+		const wildcard = pattern.search(/[*?[\\]/);
+		const prefix = wildcard < 0 ? pattern : pattern.slice(0, wildcard);
+		const entry = { order: order++, pattern, alias };
+		const entries = byPrefix.get(prefix);
+		if (entries === undefined) byPrefix.set(prefix, [entry]);
+		else entries.push(entry);
+	}
+	const lengths = [...new Set(Array.from(byPrefix.keys(), (prefix) => prefix.length))];
+	return (name) => {
+		const found: Entry[] = [];
+		for (const length of lengths) {
+			if (length > name.length) continue;
+			for (const entry of byPrefix.get(name.slice(0, length)) ?? []) {
+				if (matchesGlob(entry.pattern, name)) found.push(entry);
+			}
+		}
+		return found.sort((one, other) => one.order - other.order).map(({ alias }) => alias);
+	};
+}
+
+/** Several lists as one, one after the other. */
+export const joinAliases = (...lists: readonly Aliases[]): Aliases => ({
+	*[Symbol.iterator]() {
+		for (const list of lists) yield* list;
+	},
+	matching: (name) => lists.flatMap((list) => aliasIndex(list).matching(name)),
+});
+
+const built = new WeakMap<Aliases, AliasIndex>();
 
 /** The index of a list of aliases, built at the first call for that list. */
-export function aliasIndex(aliases: readonly Alias[]): AliasIndex {
+export function aliasIndex(aliases: Aliases): AliasIndex {
 	let index = built.get(aliases);
 	if (index === undefined) {
 		index = new AliasIndex(aliases);

@@ -1,8 +1,9 @@
+import { AnyvisorError } from "../bytes/errors.js";
 import type { LinuxGuest, LinuxKernel } from "../guest/guest.js";
 import type { Attachments, Hypervisor } from "../hypervisor/hypervisor.js";
 import type { Firmware } from "../machine/machine.js";
 import { type JudgedDevice, judgeDevice, rootFilesystemOf } from "./judge-device.js";
-import { KernelDrivers } from "./kernel-drivers.js";
+import { driversOf } from "./kernel-drivers.js";
 import {
 	alreadyBoots,
 	betterDisk,
@@ -38,8 +39,24 @@ export function judge(guest: LinuxGuest, hypervisor: Hypervisor, options: JudgeO
 		return { hypervisor: id, title, verdict: "blocked", devices: [], reasons: [what] };
 	}
 
-	const { firmware, reason } = chooseFirmware(guest, hypervisor, options.firmware);
-	const lookup = new KernelDrivers(kernel);
+	try {
+		return judgeKernel(guest, kernel, hypervisor, options.firmware);
+	} catch (error) {
+		// An index of modules is looked into no further than it has to be: only here it shows that it is broken.
+		if (!(error instanceof AnyvisorError)) throw error;
+		return { hypervisor: id, title, verdict: "blocked", devices: [], reasons: [error.message] };
+	}
+}
+
+function judgeKernel(
+	guest: LinuxGuest,
+	kernel: LinuxKernel,
+	hypervisor: Hypervisor,
+	wanted: Firmware | undefined,
+): Verdict {
+	const { id, title } = hypervisor;
+	const { firmware, reason } = chooseFirmware(guest, hypervisor, wanted);
+	const lookup = driversOf(kernel);
 	const root = rootFilesystemOf(guest);
 	const judged = hypervisor.devices
 		.filter((model) => model.firmware === undefined || model.firmware === firmware)

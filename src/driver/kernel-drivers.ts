@@ -26,11 +26,24 @@ export function worse(one: DriverState, other: DriverState): DriverState {
 
 const none: Driver = { module: null, state: "absent" };
 
+function remembered<K, V>(
+	answers: { get(key: K): V | undefined; set(key: K, value: V): unknown },
+	key: K,
+	find: () => V,
+): V {
+	const answer = answers.get(key) ?? find();
+	answers.set(key, answer);
+	return answer;
+}
+
 /** Answers for one kernel which driver it has for a device, the way the kernel itself would find it. */
 export class KernelDrivers {
 	readonly #kernel: LinuxKernel;
 	/** What the initramfs loads without being asked, dependencies included. */
 	readonly #forced: ReadonlySet<string>;
+	/** Answers so far: hypervisors share most of their devices, and all devices a few modules. */
+	readonly #at = new Map<string, Driver>();
+	readonly #modules = new Map<string, Driver>();
 
 	constructor(kernel: LinuxKernel) {
 		this.#kernel = kernel;
@@ -39,8 +52,12 @@ export class KernelDrivers {
 
 	/** The driver of a device at that address; of several that match, the one that is there earliest in the boot. */
 	at(address: DeviceAddress): Driver {
-		const { initramfs } = this.#kernel;
 		const modalias = modaliasOf(address);
+		return remembered(this.#at, `${modalias} ${address.drivers?.join() ?? "*"}`, () => this.#findAt(address, modalias));
+	}
+
+	#findAt(address: DeviceAddress, modalias: string): Driver {
+		const { initramfs } = this.#kernel;
 		const indexed = new Set(initramfs?.aliases === undefined ? [] : aliasIndex(initramfs.aliases).modules(modalias));
 		let best = none;
 		for (const module of this.#candidates(address, modalias)) {
@@ -65,6 +82,10 @@ export class KernelDrivers {
 
 	/** A module that is loaded by its name, or by the kernel on behalf of another. */
 	module(module: string): Driver {
+		return remembered(this.#modules, module, () => this.#findModule(module));
+	}
+
+	#findModule(module: string): Driver {
 		const { modules, initramfs } = this.#kernel;
 		if (modules.builtin.has(module)) return { module, state: "builtin" };
 		const { order, missing } = requirements([module], modules);
@@ -94,6 +115,12 @@ export class KernelDrivers {
 		return closure(named, index).order.filter((one) => unindexed.has(one) || !initramfs?.modules.has(one));
 	}
 }
+
+const known = new WeakMap<LinuxKernel, KernelDrivers>();
+
+/** The kernel's, with all that was found out before. */
+export const driversOf = (kernel: LinuxKernel): KernelDrivers =>
+	remembered(known, kernel, () => new KernelDrivers(kernel));
 
 /** A pattern that leaves the device id open: such a driver looks at the class and may still decline. */
 function matchesByClass(pattern: string): boolean {

@@ -2,7 +2,7 @@ import type { LinuxGuest, LinuxKernel } from "../guest/guest.js";
 import type { Hypervisor } from "../hypervisor/hypervisor.js";
 import { closure } from "./closure.js";
 import { judgeDevice, rootFilesystemOf } from "./judge-device.js";
-import { KernelDrivers } from "./kernel-drivers.js";
+import { driversOf } from "./kernel-drivers.js";
 
 /**
  * Modules that the kernel's initramfs lacks for the guest to find its root disk on each of the hypervisors, whichever of
@@ -12,7 +12,7 @@ import { KernelDrivers } from "./kernel-drivers.js";
  */
 export function modulesToAdd(guest: LinuxGuest, kernel: LinuxKernel, hypervisors: readonly Hypervisor[]): string[] {
 	if (kernel.initramfs === undefined) return [];
-	const lookup = new KernelDrivers(kernel);
+	const lookup = driversOf(kernel);
 	const root = rootFilesystemOf(guest);
 	const wanted = new Set<string>();
 	for (const { devices, boot, also = [] } of hypervisors) {

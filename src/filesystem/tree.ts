@@ -20,6 +20,9 @@ export interface Resolved extends Mount {
 /** As the kernel counts: https://man7.org/linux/man-pages/man7/path_resolution.7.html */
 const maximumLinks = 40;
 const rememberedPlaces = 4096;
+const rememberedTexts = 1000;
+/** In characters. */
+const longestRemembered = 16 << 10;
 const mebibyte = 2 ** 20;
 
 /**
@@ -33,6 +36,9 @@ export class GuestTree {
 	readonly #mountAt: ReadonlyMap<string, Mount>;
 	/** What is at a guest path: every walk passes through the same few, and each hypervisor's plan asks for the same. */
 	readonly #known = new Map<string, FileStat | undefined>();
+
+	/** Of configuration files, which are looked into for each hypervisor. */
+	readonly #texts = new Map<string, string>();
 
 	constructor(mounts: readonly Mount[]) {
 		this.#mountAt = new Map(
@@ -113,8 +119,14 @@ export class GuestTree {
 	 * file. To write a file back with a change, start from {@link readFile}.
 	 */
 	async readText(path: string, limit = mebibyte): Promise<string | undefined> {
-		const stat = await this.stat(path);
-		return stat?.type === "file" ? new TextDecoder().decode(await this.readFile(path, limit)) : undefined;
+		const found = await this.#walk(path, true);
+		if (found?.stat?.type !== "file") return undefined;
+		const { guestPath } = found.place;
+		const known = this.#texts.get(guestPath);
+		if (known !== undefined && known.length <= limit) return known;
+		const text = new TextDecoder().decode(await this.readFile(guestPath, limit));
+		if (text.length <= longestRemembered && this.#texts.size < rememberedTexts) this.#texts.set(guestPath, text);
+		return text;
 	}
 
 	/** `undefined` when a directory on the way is missing; without `stat` when only the last name is. */

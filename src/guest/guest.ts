@@ -1,3 +1,4 @@
+import type { Aliases } from "../device/alias-index.js";
 import type { Firmware } from "../machine/machine.js";
 
 /** Facts about the installed system: plain JSON data but for {@link LinuxKernel.modules}. */
@@ -62,18 +63,25 @@ export interface LinuxKernel {
 	readonly problems: readonly string[];
 }
 
+/** As much of a map as an index on disk can be without being read as a whole. */
+export interface LookUp<T> {
+	get(name: string): T | undefined;
+	has(name: string): boolean;
+	keys(): Iterable<string>;
+}
+
 /** What depmod knows about a kernel's modules. Names are normalised: `_` for `-`, no directory, no `.ko`. */
 export interface ModuleIndex {
 	/**
 	 * `alias` lines of modules.alias and of modules.builtin.modinfo in file order: kernel glob pattern and module name.
 	 * Those of kmod's binary indexes have `_` for `-`; `aliasIndex` of device/ takes one for the other.
 	 */
-	readonly aliases: readonly (readonly [pattern: string, module: string])[];
+	readonly aliases: Aliases;
 	readonly builtin: ReadonlySet<string>;
-	/** Module name to path relative to the modules directory. */
-	readonly paths: ReadonlyMap<string, string>;
+	/** Module name to path relative to the modules directory, in depmod's order. */
+	readonly paths: LookUp<string>;
 	/** Module name to the names of the modules it needs, from modules.dep. */
-	readonly dependencies: ReadonlyMap<string, readonly string[]>;
+	readonly dependencies: Pick<LookUp<readonly string[]>, "get">;
 	readonly softdeps: ReadonlyMap<string, { readonly pre: readonly string[]; readonly post: readonly string[] }>;
 }
 
@@ -108,7 +116,7 @@ export interface Initramfs {
 	 * last `modules.alias`. `undefined` when it carries no index (modules are then loaded by name, by a list in the
 	 * archive).
 	 */
-	readonly aliases: readonly (readonly [pattern: string, module: string])[] | undefined;
+	readonly aliases: Aliases | undefined;
 	/** Modules that a list in it loads without an event: `conf/modules`, `modules-load.d`, mkinitcpio's `MODULES`. */
 	readonly forced: ReadonlySet<string>;
 	/**

@@ -1,3 +1,4 @@
+import type { Alias } from "../device/alias-index.js";
 import type { Initramfs, ModuleIndex } from "../guest/guest.js";
 import type { IndexEntry } from "../guest/linux/kmod-index.js";
 import type { CpioEntry } from "./cpio.js";
@@ -51,7 +52,7 @@ export function loaderIndexes(
 
 /** Each alias of the modules once, as the guest's own index has it where it does. */
 export function aliasesOf(index: ModuleIndex, inside: ReadonlyMap<string, string>, base: Initramfs) {
-	const found = new Map<string, ModuleIndex["aliases"][number]>();
+	const found = new Map<string, Alias>();
 	for (const alias of [...index.aliases, ...(base.aliases ?? [])]) {
 		const [pattern, module] = alias;
 		const key = `${withUnderscores(pattern)} ${module}`;

@@ -1,9 +1,7 @@
-import type { ByteSource } from "../bytes/source.js";
+import { type ByteSource, readUpTo } from "../bytes/source.js";
 import { assembleAll, type Keys, type VolumeAssembly } from "./assembly.js";
 import { bsd } from "./bsd.js";
 import { gpt } from "./gpt.js";
-import { luks } from "./luks/index.js";
-import { lvm2 } from "./lvm2/index.js";
 import { mbr } from "./mbr.js";
 import { md } from "./md/index.js";
 import { isMember } from "./md/superblock.js";
@@ -12,6 +10,40 @@ import { wholeDisk } from "./whole-disk.js";
 
 /** In the order in which a disk is tried; the last one takes every disk. */
 export const volumeSchemes: readonly VolumeScheme[] = [gpt, mbr, bsd, wholeDisk];
+
+/** Which volumes an assembly may be about is told before its code is loaded. */
+function loadedFor(
+	id: VolumeAssembly["id"],
+	concerns: (volume: Volume, keys: Keys) => Promise<boolean> | boolean,
+	load: () => Promise<VolumeAssembly>,
+): VolumeAssembly {
+	return {
+		id,
+		async assemble(candidates, keys) {
+			const concerned: Volume[] = [];
+			for (const volume of candidates) if (await concerns(volume, keys)) concerned.push(volume);
+			if (concerned.length === 0) return { volumes: [], used: [], problems: new Map() };
+			return (await load()).assemble(concerned, keys);
+		},
+	};
+}
+
+const luks = loadedFor(
+	"luks",
+	(_, keys) => keys.length > 0,
+	async () => (await import("./luks/index.js")).luks,
+);
+
+const lvm2 = loadedFor(
+	"lvm2",
+	({ source }) =>
+		// A physical volume has its label in one of the first four sectors. What cannot be read, the assembly tells.
+		readUpTo(source, 0, 2048).then(
+			(head) => String.fromCharCode(...head).includes("LABELONE"),
+			() => true,
+		),
+	async () => (await import("./lvm2/index.js")).lvm2,
+);
 
 /** In the order in which they take volumes: half of a mirror looks like a physical volume of its own. */
 export const volumeAssemblies: readonly VolumeAssembly[] = [md, luks, lvm2];

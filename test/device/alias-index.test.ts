@@ -70,7 +70,7 @@ describe.skipIf(unavailable)(`resolves as modprobe does ${reason}${because("modp
 
 	test("names made from 150 of the kernel's own patterns", async () => {
 		const { aliases, builtin } = await hostModules();
-		const patterns = aliases.filter(([, module]) => !builtin.has(module)).map(([pattern]) => pattern);
+		const patterns = [...aliases].filter(([, module]) => !builtin.has(module)).map(([pattern]) => pattern);
 		const names = fc.sample(fc.constantFrom(...patterns).chain(instance), 150);
 		expect(await disagreements(names)).toEqual([]);
 	});

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { hypervisors } from "../../src/hypervisor/registry.js";
 import { openVm } from "../../src/open.js";
-import { inspect, prepare } from "../../src/pipeline.js";
+import { prepare } from "../../src/packaging.js";
+import { inspect } from "../../src/pipeline.js";
 import { openFile } from "../../src/source/index.js";
 import { guestOn, rootTools } from "../support/guest-on.js";
 import { guestTools } from "../support/guests.js";

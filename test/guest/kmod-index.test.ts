@@ -1,9 +1,12 @@
 import { cp, mkdir, readFile, rm } from "node:fs/promises";
 import path from "node:path";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { aliasIndex } from "../../src/device/alias-index.js";
-import { readKmodIndex } from "../../src/guest/linux/kmod-index.js";
-import { aliasPairs, moduleName, parseAliases, readModuleIndex } from "../../src/guest/linux/modules.js";
+import { type Aliases, aliasIndex } from "../../src/device/alias-index.js";
+import { matchesGlob } from "../../src/device/glob.js";
+import { KmodIndex } from "../../src/guest/linux/kmod-index.js";
+import { indexedAliases, moduleName, parseAliases, readModuleIndex } from "../../src/guest/linux/modules.js";
+import { kmodIndex } from "../../src/prepare/kmod-index.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
 import { processorTime } from "./support/cpu.js";
 import { hostKernel, hostKernelReason, hostModulesFile } from "./support/host.js";
@@ -19,9 +22,9 @@ async function hostIndex(files: readonly string[]) {
 }
 
 /** Order and the spelling of `-` aside. */
-const aliasSet = (aliases: readonly (readonly [string, string])[]) =>
+const aliasSet = (aliases: Aliases) =>
 	new Set(
-		aliases.map(
+		[...aliases].map(
 			([pattern, module]) => `${pattern.replace(/\[[^\]]*\]|-/g, (part) => (part === "-" ? "_" : part))} ${module}`,
 		),
 	);
@@ -30,9 +33,14 @@ describe.skipIf(hostKernel === undefined)(`module indexes of an installed kernel
 	it("finds in the binary indexes what depmod wrote as text", async () => {
 		const text = await hostIndex(names);
 		const binary = await hostIndex([...binaryNames, "modules.softdep"]);
-		expect(binary.paths).toEqual(text.paths);
-		expect(binary.paths.size).toBeGreaterThan(1000);
-		expect(binary.dependencies).toEqual(text.dependencies);
+		const modules = [...text.paths.keys()];
+		expect([...binary.paths.keys()]).toEqual(modules);
+		expect(modules.length).toBeGreaterThan(1000);
+		expect(modules.filter((name) => binary.paths.get(name) !== text.paths.get(name))).toEqual([]);
+		const needs = (index: typeof text) => modules.map((name) => index.dependencies.get(name));
+		expect(needs(binary)).toEqual(needs(text));
+		const absent = ["", "ext", "ext44", "pci:v*", "\0"];
+		expect(absent.filter((name) => binary.paths.has(name) || binary.dependencies.get(name))).toEqual([]);
 		expect(binary.builtin).toEqual(text.builtin);
 		expect(binary.softdeps).toEqual(text.softdeps);
 		expect(aliasSet(binary.aliases)).toEqual(aliasSet(text.aliases));
@@ -47,9 +55,9 @@ describe.skipIf(hostKernel === undefined)(`module indexes of an installed kernel
 		const { aliases, builtin } = await hostIndex(names);
 		const index = aliasIndex(aliases);
 		const indexed = aliasIndex(
-			aliasPairs(readKmodIndex(await hostModulesFile("modules.alias.bin"), "modules.alias.bin")),
+			indexedAliases(new KmodIndex(await hostModulesFile("modules.alias.bin"), "modules.alias.bin")),
 		);
-		const concrete = aliases
+		const concrete = [...aliases]
 			.filter((_, i) => i % 400 === 0)
 			.map(([pattern]) => pattern.replaceAll("*", "0").replaceAll(/\[(.)[^\]]*\]/g, "$1"));
 		concrete.push(
@@ -121,27 +129,48 @@ const small = Uint8Array.from(
 
 describe("kmod index", () => {
 	it("reads prefix, children and values, lowest priority first", () => {
-		expect(readKmodIndex(small, "small")).toEqual([
+		expect(new KmodIndex(small, "small").entries()).toEqual([
 			{ key: "ac", value: "two", priority: 3 },
 			{ key: "ab", value: "one", priority: 7 },
 		]);
 	});
 
 	it("refuses another version, and another file", () => {
-		expect(() => readKmodIndex(small.with(5, 3), "small")).toThrow("small is not a module index of version 2");
-		expect(() => readKmodIndex(new Uint8Array(100), "zeros")).toThrow("zeros is not a module index");
-		expect(() => readKmodIndex(new Uint8Array(3), "short")).toThrow("short");
+		expect(() => new KmodIndex(small.with(5, 3), "small")).toThrow("small is not a module index of version 2");
+		expect(() => new KmodIndex(new Uint8Array(100), "zeros")).toThrow("zeros is not a module index");
+		expect(() => new KmodIndex(new Uint8Array(3), "short")).toThrow("short");
 	});
 
 	it("ends where a node is its own child", () => {
 		const loop = small.slice();
 		loop.set([0xa0, 0, 0, 0x28], 44);
-		expect(() => readKmodIndex(loop, "loop")).toThrow("loop: the module index is broken at byte");
+		expect(() => new KmodIndex(loop, "loop").entries()).toThrow("loop: the module index is broken at byte");
+	});
+
+	it("finds by pattern what looking through all of it finds", () => {
+		const characters = fc.constantFrom(..."aab:*?[]".split(""));
+		const patterns = fc.uniqueArray(fc.string({ unit: characters, maxLength: 6 }), { maxLength: 40 });
+		const name = fc.string({ unit: fc.constantFrom(..."aab:*".split("")), maxLength: 6 });
+		let found = 0;
+		fc.assert(
+			fc.property(patterns, name, (keys, name) => {
+				const entries = keys.map((key, priority) => ({ key, value: "x", priority }));
+				const index = new KmodIndex(kmodIndex(entries), "index");
+				const matching = entries.filter(({ key }) => matchesGlob(key, name));
+				found += matching.length;
+				expect(index.matching(name)).toEqual(matching);
+				expect(index.get(name)).toEqual(entries.filter(({ key }) => key === name));
+			}),
+			{ numRuns: 500 },
+		);
+		expect(found).toBeGreaterThan(100);
 	});
 
 	it("survives any damage", async () => {
-		expect(
-			await survivesMutation(small, (bytes) => readKmodIndex(bytes, "mutated"), { numRuns: 2000 }),
-		).toBeGreaterThan(0);
+		const read = (bytes: Uint8Array) => {
+			const index = new KmodIndex(bytes, "mutated");
+			return [index.matching("ab"), index.get("ac"), index.entries()];
+		};
+		expect(await survivesMutation(small, read, { numRuns: 2000 })).toBeGreaterThan(0);
 	});
 });

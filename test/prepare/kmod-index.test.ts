@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { readKmodIndex } from "../../src/guest/linux/kmod-index.js";
+import { type IndexEntry, KmodIndex } from "../../src/guest/linux/kmod-index.js";
 import { isKey, kmodIndex } from "../../src/prepare/kmod-index.js";
 import { hostKernel, hostKernelReason, hostModulesFile } from "../guest/support/host.js";
 
@@ -9,7 +9,7 @@ describe("indexes for kmod", () => {
 		`are byte for byte what depmod makes of the same entries: %s ${hostKernelReason}`,
 		async (name) => {
 			const theirs = await hostModulesFile(name);
-			expect(Buffer.from(kmodIndex(readKmodIndex(theirs, name))).equals(theirs)).toBe(true);
+			expect(Buffer.from(kmodIndex(new KmodIndex(theirs, name).entries())).equals(theirs)).toBe(true);
 		},
 	);
 
@@ -18,11 +18,11 @@ describe("indexes for kmod", () => {
 		const entries = fc.uniqueArray(fc.record({ key, value: fc.constantFrom("x", "yy"), priority: fc.nat(9) }), {
 			selector: ({ key: one, priority }) => `${one}\0${priority}`,
 		});
-		const sorted = (list: ReturnType<typeof readKmodIndex>) =>
+		const sorted = (list: readonly IndexEntry[]) =>
 			list.map(({ key: one, priority, value }) => `${one}\0${priority}\0${value}`).sort();
 		fc.assert(
 			fc.property(entries, (list) => {
-				expect(sorted(readKmodIndex(kmodIndex(list), "ours"))).toEqual(sorted(list));
+				expect(sorted(new KmodIndex(kmodIndex(list), "ours").entries())).toEqual(sorted(list));
 			}),
 		);
 		expect(["", "pci:v*", "ä", "x".repeat(5000), "\n"].map(isKey)).toEqual([true, true, false, false, false]);

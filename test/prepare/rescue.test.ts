@@ -19,7 +19,10 @@ describe("rescue images", () => {
 		const found = driverGuest({ initramfs });
 		const [kernel] = found.kernels;
 		if (!kernel) throw new Error("no kernel");
-		const files = [...kernel.modules.paths.values()].map((path) => [`${kernel.modulesDirectory}/${path}`, "x"]);
+		const files = [...kernel.modules.paths.keys()].map((name) => [
+			`${kernel.modulesDirectory}/${kernel.modules.paths.get(name)}`,
+			"x",
+		]);
 		const tree = memoryTree({ ...Object.fromEntries(files), "/boot/rescue.img": rescue });
 		const guest = { ...found, kernels: [{ ...kernel, otherInitramfs: [{ path: "/boot/rescue.img", before: [] }] }] };
 		const planning = { guest, tree, nics: [], targets: hypervisors, stableName: () => undefined };

@@ -18,6 +18,11 @@ export interface DecodeOptions {
 	readonly offset?: number;
 }
 
+export interface StreamOptions {
+	/** A piece may be overwritten once the second one after it is asked for: fresh memory costs as much as decoding. */
+	readonly reuse?: boolean;
+}
+
 /** One compression format. Broken input is a `damaged` error, never a hang and never more than `limit` bytes. */
 export interface Codec {
 	readonly id: CodecId;
@@ -29,7 +34,7 @@ export interface Codec {
 	 * Decodes one stream that begins at `at` of `source` in bounded memory, whatever its size. Returns the offset of the
 	 * first byte after the stream.
 	 */
-	stream(source: ByteSource, at: number): AsyncGenerator<Uint8Array, number>;
+	stream(source: ByteSource, at: number, options?: StreamOptions): AsyncGenerator<Uint8Array, number>;
 	/**
 	 * Compresses; members only where Anyvisor writes the format. `level` is the format's own scale; left out, it is what
 	 * makes about the size of the format's usual tool at its usual level.

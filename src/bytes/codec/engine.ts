@@ -1,6 +1,6 @@
 import { type AnyvisorError, damaged } from "../errors.js";
 import type { ByteSource } from "../source.js";
-import type { Codec, CodecId, Decoded, DecodeOptions } from "./codec.js";
+import type { Codec, CodecId, Decoded, DecodeOptions, StreamOptions } from "./codec.js";
 
 /** What does the work of a codec: a system library, Node, WebAssembly or JavaScript. */
 export interface Engine {
@@ -9,7 +9,7 @@ export interface Engine {
 	/** How to get a faster one. */
 	readonly hint?: string;
 	/** As {@link Codec.stream}. */
-	stream(source: ByteSource, at: number): AsyncGenerator<Uint8Array, number>;
+	stream(source: ByteSource, at: number, options?: StreamOptions): AsyncGenerator<Uint8Array, number>;
 	/**
 	 * As {@link Codec.decode}, where there is a faster way than collecting {@link stream}: limits to 16 MiB only. It may
 	 * leave `into` alone.
@@ -47,8 +47,8 @@ export function decoderOf(id: CodecId, matches: Matches, choose: () => Promise<E
 			const small = options.limit <= LARGEST_BUFFER ? chosen.decode?.(input, options) : undefined;
 			return placed(await (small ?? collect(chosen, id, input, options)), options.into);
 		},
-		async *stream(source, at) {
-			return yield* (await engine()).stream(source, at);
+		async *stream(source, at, options) {
+			return yield* (await engine()).stream(source, at, options);
 		},
 	};
 }
@@ -122,6 +122,16 @@ function concat(pieces: readonly Uint8Array[], length: number): Uint8Array {
 		at += piece.length;
 	}
 	return all;
+}
+
+/** Buffers for one piece after the other: each a new one, or with `reuse` the same two in turn. */
+export function pieceBuffers(length: number, { reuse = false }: StreamOptions = {}): () => Uint8Array {
+	const kept: Uint8Array[] = [];
+	return () => {
+		const bytes = (kept.length === 2 ? kept.shift() : undefined) ?? new Uint8Array(length);
+		if (reuse) kept.push(bytes);
+		return bytes;
+	};
 }
 
 /** Where a decoder's output goes: the array that the caller gave, or a new one of `limit` bytes. */

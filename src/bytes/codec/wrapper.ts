@@ -23,10 +23,11 @@ export function wrapped(wrapper: Wrapper, deflate: EncodingEngine): EncodingEngi
 	return {
 		implementation: deflate.implementation,
 		...(deflate.hint === undefined ? {} : { hint: deflate.hint }),
-		async *stream(source, at) {
+		async *stream(source, at, options) {
 			const place = { file: source.name, offset: at };
 			const head = await readUpTo(source, at, wrapper.longestHeader);
-			const content = running(wrapper, deflate.stream(source, at + wrapper.headerLength(head, place)));
+			const inside = deflate.stream(source, at + wrapper.headerLength(head, place), options);
+			const content = running(wrapper, inside);
 			const { end, sum, length } = yield* content;
 			return checkTrailer(wrapper, source, place, end, wrapper.trailer(sum, length));
 		},

@@ -29,11 +29,11 @@ async function afterSkippable(source: ByteSource, at: number): Promise<number> {
 function withoutSkippable(engine: EncodingEngine): EncodingEngine {
 	const behind: Engine = {
 		implementation: engine.implementation,
-		async *stream(source, at) {
+		async *stream(source, at, options) {
 			const frame = await afterSkippable(source, at);
 			// Skippable frames alone are a stream without content, whatever follows them.
 			if (frame > at && !isFrame(await readUpTo(source, frame, SkippableFrame.size))) return frame;
-			return yield* engine.stream(source, frame);
+			return yield* engine.stream(source, frame, options);
 		},
 	};
 	return {

@@ -5,7 +5,6 @@ import { byInode, walked } from "../walked.js";
 import type { ExtVolume } from "./blocks.js";
 import { contents, decodeName, linkTarget } from "./contents.js";
 import { type Entry, readDirectory } from "./directory.js";
-import { editExt } from "./edit.js";
 import { refusalOf } from "./editable.js";
 import { type Inode, readInode } from "./inode.js";
 import { ROOT_INODE, SUPERBLOCK_AT } from "./layout.js";
@@ -25,7 +24,11 @@ export const ext: FilesystemFormat = {
 		const { volume } = opened;
 		if (!isStore(source)) return filesystem(volume);
 		const editRefusal = await refusalOf(opened);
-		return { ...filesystem(volume), edit: () => editExt(source), ...(editRefusal && { editRefusal }) };
+		return {
+			...filesystem(volume),
+			edit: async () => (await import("./edit.js")).editExt(source),
+			...(editRefusal && { editRefusal }),
+		};
 	},
 };
 

@@ -3,7 +3,6 @@ import { type ByteSource, isStore } from "../../bytes/source.js";
 import type { FileStat, Filesystem, FilesystemFormat } from "../filesystem.js";
 import { type BlockMap, findRun, mappedSource } from "../mapped.js";
 import { type Entry, parseDirectory, readDirectory } from "./directory.js";
-import { editFat } from "./edit.js";
 import { clusterAt, type Geometry, readGeometry } from "./geometry.js";
 import { attribute } from "./layout.js";
 import { sameName, serialOf } from "./names.js";
@@ -20,6 +19,10 @@ export const fat: FilesystemFormat = {
 		return filesystem(volume, geometry, table, label);
 	},
 };
+
+/** Directories, and entries of one. */
+const REMEMBERED = 64;
+const LARGEST_REMEMBERED = 1000;
 
 const root: Entry = {
 	name: "",
@@ -38,8 +41,16 @@ function filesystem(
 	table: AllocationTable,
 	label: string | undefined,
 ): Filesystem {
-	const entriesOf = async (directory: Entry) =>
-		parseDirectory(await readDirectory(volume, geometry, table, directory.cluster)).entries;
+	/** By their first clusters: paths go through the same few. */
+	const directories = new Map<number, readonly Entry[]>();
+	const entriesOf = async ({ cluster }: Entry) => {
+		const known = directories.get(cluster);
+		if (known !== undefined) return known;
+		const { entries } = parseDirectory(await readDirectory(volume, geometry, table, cluster));
+		if (directories.size >= REMEMBERED) directories.clear();
+		if (entries.length <= LARGEST_REMEMBERED) directories.set(cluster, entries);
+		return entries;
+	};
 
 	async function find(path: string): Promise<Entry | undefined> {
 		let entry: Entry | undefined = root;
@@ -87,7 +98,7 @@ function filesystem(
 
 		free: async () => (await table.countFree()) * geometry.clusterSize,
 
-		...(isStore(volume) ? { edit: () => editFat(volume, geometry) } : {}),
+		...(isStore(volume) ? { edit: async () => (await import("./edit.js")).editFat(volume, geometry) } : {}),
 	};
 }
 

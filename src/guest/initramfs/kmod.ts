@@ -1,8 +1,9 @@
+import type { Aliases } from "../../device/alias-index.js";
 import type { Initramfs } from "../guest.js";
-import { readKmodIndex } from "../linux/kmod-index.js";
+import { KmodIndex } from "../linux/kmod-index.js";
 import {
-	aliasPairs,
-	dependencyLines,
+	indexedAliases,
+	indexedDependencies,
 	isModuleFile,
 	moduleName,
 	parseAliases,
@@ -28,11 +29,11 @@ export function readKmod(rootfs: Rootfs, version: string, file: string): LoaderF
 		}
 	}
 	const place = { directories, file };
-	const dependencies = indexIn(rootfs, place, "modules.dep", dependencyLines, (text) => text);
+	const dep = indexIn(rootfs, place, "modules.dep", indexedDependencies, parseDependencies);
 	return {
 		modules,
-		dependencies: parseDependencies(dependencies ?? "").dependencies,
-		aliases: indexIn(rootfs, place, "modules.alias", aliasPairs, parseAliases),
+		dependencies: dep?.dependencies ?? new Map<string, readonly string[]>(),
+		aliases: indexIn<Aliases>(rootfs, place, "modules.alias", indexedAliases, parseAliases),
 		modulesDirectory,
 	};
 }
@@ -42,14 +43,14 @@ function indexIn<T>(
 	rootfs: Rootfs,
 	{ directories, file }: { readonly directories: readonly string[]; readonly file: string },
 	name: string,
-	fromBinary: (entries: ReturnType<typeof readKmodIndex>) => T,
+	fromBinary: (index: KmodIndex) => T,
 	fromText: (text: string) => T,
 ): T | undefined {
 	for (const directory of directories) {
 		const path = `${directory}/${name}.bin`;
 		const binary = rootfs.find(path);
 		if (binary?.type === "file")
-			return fromBinary(readKmodIndex(binary.contents ?? new Uint8Array(), `${file}:${path}`));
+			return fromBinary(new KmodIndex(binary.contents ?? new Uint8Array(), `${file}:${path}`));
 	}
 	for (const directory of directories) {
 		const text = rootfs.text(`${directory}/${name}`);

@@ -51,7 +51,7 @@ export function sourceReader(source: ByteSource, start: number): ForwardReader {
 	};
 }
 
-/** Reads a stream of chunks of any size. */
+/** Reads a stream of chunks of any size, each of which is valid until the second next is asked for. */
 export function streamReader(stream: AsyncIterator<Uint8Array, unknown>): ForwardReader {
 	let chunk: Uint8Array = new Uint8Array();
 	let used = 0;
@@ -79,7 +79,8 @@ export function streamReader(stream: AsyncIterator<Uint8Array, unknown>): Forwar
 				const part = chunk.subarray(used, used + missing);
 				used += part.length;
 				missing -= part.length;
-				parts.push(part);
+				// Its chunk may be used again meanwhile.
+				parts.push(part.slice());
 			} while (missing > 0 && (await advance()));
 			return concatenate(parts);
 		},

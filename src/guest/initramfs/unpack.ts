@@ -87,7 +87,7 @@ export async function unpackInitramfs(
 			continue;
 		}
 		const compression = recogniseCompression(await readUpTo(source, at, 2), file, at);
-		const decoded: AsyncGenerator<Uint8Array, number> = codec(compression).stream(source, at);
+		const decoded: AsyncGenerator<Uint8Array, number> = codec(compression).stream(source, at, { reuse: true });
 		let end: number | undefined;
 		/** The next piece is decoded, most often on another thread, while the one before it is read. */
 		const ask = () => {

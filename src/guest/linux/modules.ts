@@ -1,11 +1,14 @@
 import { notFound } from "../../bytes/errors.js";
+import { type Alias, type Aliases, joinAliases } from "../../device/alias-index.js";
 import type { GuestTree } from "../../filesystem/tree.js";
 import type { ModuleIndex } from "../guest.js";
-import { readKmodIndex } from "./kmod-index.js";
+import { KmodIndex } from "./kmod-index.js";
 import { lines, words } from "./text.js";
 
 /** Most bytes an index file may have; Debian's largest has 1.3 MB. */
 const largestIndex = 64 * 2 ** 20;
+
+type Dependencies = Pick<ModuleIndex, "paths" | "dependencies">;
 
 /** A module's name as the kernel has it: `kernel/drivers/net/virtio-net.ko.xz` is `virtio_net`. */
 export function moduleName(path: string): string {
@@ -17,43 +20,76 @@ export function moduleName(path: string): string {
 /** True for `x.ko` and its compressed forms. */
 export const isModuleFile = (name: string) => /\.ko(\.(gz|xz|zst))?$/.test(name);
 
-/** Reads what depmod wrote into `directory`: the text files, or the binary ones where they alone are there. */
+/**
+ * Reads what depmod wrote into `directory`: its binary files, which are what kmod looks into, or the text ones where they
+ * alone are there.
+ */
 export async function readModuleIndex(tree: GuestTree, directory: string): Promise<ModuleIndex> {
 	const text = (name: string) => tree.readText(`${directory}/${name}`, largestIndex);
 	const binary = async (name: string) => {
 		const path = `${directory}/${name}`;
-		return (await tree.stat(path))?.type === "file" ? readKmodIndex(await tree.readFile(path, largestIndex), path) : [];
+		const stat = await tree.stat(path);
+		return stat?.type === "file" && stat.size > 0
+			? new KmodIndex(await tree.readFile(path, largestIndex), path)
+			: undefined;
 	};
 
-	const dep = (await text("modules.dep")) ?? dependencyLines(await binary("modules.dep.bin"));
-	const { paths, dependencies } = parseDependencies(dep);
-
-	const aliasText = await text("modules.alias");
-	const aliases = aliasText === undefined ? aliasPairs(await binary("modules.alias.bin")) : parseAliases(aliasText);
+	const dep = await binary("modules.dep.bin");
+	const depText = dep ? undefined : await text("modules.dep");
+	const alias = await binary("modules.alias.bin");
 	const modinfo = await text("modules.builtin.modinfo");
-	for (const pair of modinfo === undefined
-		? aliasPairs(await binary("modules.builtin.alias.bin"))
-		: builtinAliases(modinfo)) {
-		aliases.push(pair);
-	}
-
+	const builtinAlias = modinfo === undefined ? await binary("modules.builtin.alias.bin") : undefined;
 	const builtinText = await text("modules.builtin");
 	const builtin = new Set(
 		builtinText === undefined
-			? (await binary("modules.builtin.bin")).map(({ key }) => moduleName(key))
+			? (await binary("modules.builtin.bin"))?.entries().map(({ key }) => moduleName(key))
 			: Array.from(lines(builtinText), moduleName),
 	);
-	if (dep === "" && builtin.size === 0) {
+	if (dep === undefined && !depText && builtin.size === 0) {
 		throw notFound(`${directory} has no modules.dep`, { file: `${directory}/modules.dep` });
 	}
-	return { aliases, builtin, paths, dependencies, softdeps: parseSoftdeps((await text("modules.softdep")) ?? "") };
+	return {
+		aliases: joinAliases(
+			alias ? indexedAliases(alias) : parseAliases((await text("modules.alias")) ?? ""),
+			builtinAlias ? indexedAliases(builtinAlias) : builtinAliases(modinfo ?? ""),
+		),
+		builtin,
+		...(dep ? indexedDependencies(dep) : parseDependencies(depText ?? "")),
+		softdeps: parseSoftdeps((await text("modules.softdep")) ?? ""),
+	};
 }
 
-type Alias = readonly [pattern: string, module: string];
+/** An index whose keys are patterns. */
+export function indexedAliases(index: KmodIndex): Aliases {
+	const pairs = (entries: ReturnType<KmodIndex["entries"]>) =>
+		entries.map(({ key, value }): Alias => [key, moduleName(value)]);
+	return {
+		[Symbol.iterator]: () => pairs(index.entries()).values(),
+		matching: (name) => pairs(index.matching(name)),
+	};
+}
 
-/** Pairs of an index whose keys are patterns. */
-export const aliasPairs = (entries: ReturnType<typeof readKmodIndex>): Alias[] =>
-	entries.map(({ key, value }): Alias => [key, moduleName(value)]);
+/** modules.dep.bin has the lines of modules.dep as values. */
+export function indexedDependencies(index: KmodIndex): Dependencies {
+	const known = new Map<string, string | undefined>();
+	const line = (name: string) => {
+		if (!known.has(name)) known.set(name, index.get(name)[0]?.value);
+		return known.get(name);
+	};
+	return {
+		paths: {
+			get: (name) => line(name)?.split(":", 1)[0],
+			has: (name) => line(name) !== undefined,
+			keys: () => index.entries().map(({ key }) => key),
+		},
+		dependencies: {
+			get: (name) => {
+				const found = line(name);
+				return found === undefined ? undefined : words(found.slice(found.indexOf(":") + 1)).map(moduleName);
+			},
+		},
+	};
+}
 
 /** modules.alias: lines of `alias PATTERN MODULE`. */
 export function parseAliases(text: string): Alias[] {
@@ -67,7 +103,7 @@ export function parseAliases(text: string): Alias[] {
 }
 
 /** modules.dep: lines of `PATH: PATH PATH …`. */
-export function parseDependencies(text: string) {
+export function parseDependencies(text: string): Dependencies {
 	const paths = new Map<string, string>();
 	const dependencies = new Map<string, readonly string[]>();
 	for (const line of lines(text)) {
@@ -80,10 +116,6 @@ export function parseDependencies(text: string) {
 	}
 	return { paths, dependencies };
 }
-
-/** modules.dep.bin has the lines of modules.dep as values. */
-export const dependencyLines = (entries: ReturnType<typeof readKmodIndex>) =>
-	entries.map(({ value }) => value).join("\n");
 
 /** modules.builtin.modinfo: `module.key=value`, each ended by NUL. */
 function builtinAliases(text: string): Alias[] {

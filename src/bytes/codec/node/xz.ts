@@ -1,7 +1,7 @@
 import { refused, unsupported } from "../../errors.js";
-import { readUpTo } from "../../source.js";
+import { readInto } from "../../source.js";
 import { array, flags64, struct, u32, u64, viewOf } from "../../struct.js";
-import { broken, type Engine, type Place, truncated } from "../engine.js";
+import { broken, type Engine, type Place, pieceBuffers, truncated } from "../engine.js";
 import { type NativeLibrary, systemLibrary } from "./native.js";
 
 /** lzma_stream of https://github.com/tukaani-project/xz/blob/master/src/liblzma/api/lzma/base.h on a 64-bit machine. */
@@ -53,22 +53,28 @@ function bind(library: NativeLibrary, format: Format): Engine {
 
 	return {
 		implementation: `liblzma ${String(version())} of this system`,
-		async *stream(source, at) {
+		async *stream(source, at, options) {
+			const input = new Uint8Array(INPUT_PIECE);
+			const output = pieceBuffers(OUTPUT_PIECE, options);
+			let bytes: Uint8Array | undefined;
 			const place = { file: source.name, offset: at };
 			const state = LzmaStream.build({});
 			if (start(state) !== LZMA_OK) throw new RangeError("liblzma is out of memory");
 			try {
 				for (let next = at; ; ) {
-					const piece = await readUpTo(source, next, INPUT_PIECE);
+					const piece = await readInto(source, next, input);
 					if (piece.length === 0) throw truncated(format, place);
 					next += piece.length;
 					point(state, LzmaStream.offsets.next_in, library.address(piece), piece.length);
 					for (;;) {
-						const bytes = new Uint8Array(OUTPUT_PIECE);
+						bytes ??= output();
 						point(state, LzmaStream.offsets.next_out, library.address(bytes), bytes.length);
 						const result = Number(await code.inBackground([state, LZMA_RUN], [piece, bytes]));
 						const { avail_out, total_in } = LzmaStream.parse(state);
-						if (avail_out < bytes.length) yield bytes.subarray(0, bytes.length - avail_out);
+						if (avail_out < OUTPUT_PIECE) {
+							yield bytes.subarray(0, OUTPUT_PIECE - avail_out);
+							bytes = undefined;
+						}
 						if (result === LZMA_STREAM_END) return at + total_in;
 						if (result !== LZMA_OK && result !== LZMA_BUF_ERROR) throw failure(result, format, place);
 						if (avail_out > 0) break;

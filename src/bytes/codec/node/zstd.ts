@@ -1,4 +1,4 @@
-import { type ByteSource, readUpTo } from "../../source.js";
+import { type ByteSource, readInto } from "../../source.js";
 import { flags64, struct, u64 } from "../../struct.js";
 import { type Direct, FAILED } from "../bulk.js";
 import {
@@ -7,6 +7,7 @@ import {
 	once,
 	outputFor,
 	outputOf,
+	pieceBuffers,
 	placeOf,
 	tooLong,
 	trimmed,
@@ -36,8 +37,8 @@ export interface Libzstd extends EncodingEngine {
 }
 
 /** Begins at once; a failure is told to whoever waits for it, if anybody does. */
-function readPiece(source: ByteSource, at: number): Promise<Uint8Array> {
-	const piece = readUpTo(source, at, INPUT_PIECE);
+function readPiece(source: ByteSource, at: number, buffer: Uint8Array): Promise<Uint8Array> {
+	const piece = readInto(source, at, buffer);
 	piece.catch(() => undefined);
 	return piece;
 }
@@ -80,24 +81,30 @@ function bind(library: NativeLibrary): Libzstd {
 	return {
 		direct,
 		implementation: `libzstd ${String(version())} of this system`,
-		async *stream(source, at) {
+		async *stream(source, at, options) {
+			const inputBuffer = pieceBuffers(INPUT_PIECE, { reuse: true });
+			const outputBuffer = pieceBuffers(OUTPUT_PIECE, options);
+			let bytes: Uint8Array | undefined;
 			const place = { file: source.name, offset: at };
 			const decoder = pointer(newDecoder());
 			try {
-				for (let next = at, reading = readPiece(source, at); ; ) {
+				for (let next = at, reading = readPiece(source, at, inputBuffer()); ; ) {
 					const piece = await reading;
 					// Read while another thread decodes; of no use where the frame ends first.
-					reading = readPiece(source, next + piece.length);
+					reading = readPiece(source, next + piece.length, inputBuffer());
 					const input = Buffer.build({ address: library.address(piece), size: piece.length });
 					for (;;) {
-						const bytes = new Uint8Array(OUTPUT_PIECE);
+						bytes ??= outputBuffer();
 						const output = Buffer.build({ address: library.address(bytes), size: bytes.length });
 						const result = await decompress.inBackground([decoder, output, input], [bytes, piece]);
 						if (isError(result) !== 0) throw broken("zstd", place, String(errorName(result)));
 						const made = Buffer.parse(output).pos;
-						if (made > 0) yield bytes.subarray(0, made);
+						if (made > 0) {
+							yield bytes.subarray(0, made);
+							bytes = undefined;
+						}
 						if (result === 0) return next + Buffer.parse(input).pos;
-						if (made < bytes.length) break;
+						if (made < OUTPUT_PIECE) break;
 					}
 					if (piece.length === 0) throw truncated("zstd", place);
 					next += piece.length;
