@@ -113,10 +113,10 @@ async function assertRoom(filesystem: Filesystem, mount: string, edits: readonly
 	if (free !== undefined && needed > free) {
 		throw new AnyvisorError(
 			"no-space",
-			`${mount} in the guest has ${free} bytes free, but up to ${needed} are needed`,
+			`${mount} in the guest (${filesystem.kind}) has ${free} bytes free, but up to ${needed} are needed; nothing was written`,
 			{
 				file: mount,
-				hint: `Remove old kernels in the guest, or enlarge what is mounted at ${mount}, then try again.`,
+				hint: `Remove old ${filesystem.kind.startsWith("fat") ? "kernels or loaders from the ESP" : "kernels in the guest"}, or enlarge what is mounted at ${mount}, then try again.`,
 			},
 		);
 	}
