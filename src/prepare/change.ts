@@ -1,6 +1,9 @@
 /** The rules that ask for changes; each can be switched off. */
-export const rules = ["initramfs", "drop-in", "fstab", "cmdline", "esp-fallback", "network"] as const;
+export const rules = ["initramfs", "drop-in", "fstab", "cmdline", "esp-fallback", "network", "console"] as const;
 export type Rule = (typeof rules)[number];
+
+/** Those that do nothing unless they are asked for. */
+export const optionalRules: readonly Rule[] = ["console"];
 
 interface Common {
 	readonly rule: Rule;
