@@ -12,6 +12,7 @@ const changeSchema = z.discriminatedUnion("action", [
 		...common,
 		action: z.literal("append-modules"),
 		kernel: z.string(),
+		addOnTo: z.string().optional().describe("unified kernel image; the path is that of a new add-on beside it"),
 		modules: z.array(z.strictObject({ name: z.string(), bytes: bytes.describe("of its file in the guest, bytes") })),
 		bytes,
 	}),

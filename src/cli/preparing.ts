@@ -1,7 +1,7 @@
 import type { Verdict } from "../driver/verdict.js";
 import type { Hypervisor } from "../hypervisor/hypervisor.js";
 import { type Prepared, prepare } from "../pipeline.js";
-import { optionalRules, type Rule } from "../prepare/change.js";
+import type { Rule } from "../prepare/change.js";
 import { ExternalEditing } from "../prepare/external-editing.js";
 import type { FilesystemJob } from "../source/guestfish.js";
 import { layoutsFor } from "../target/registry.js";
@@ -54,8 +54,8 @@ export async function prepareNamed(
 	try {
 		const now = timeStamp();
 		const editing = new ExternalEditing(given.dryRun ? () => Promise.resolve() : editExternally);
-		const skip = new Set([...given.skip, ...optionalRules.filter((rule) => !given.with.includes(rule))]);
-		const prepared = await prepare(vm, targets, { skip, now, editing });
+		const rules = { skip: new Set(given.skip), also: new Set(given.with) };
+		const prepared = await prepare(vm, targets, { ...rules, now, editing });
 		const paint = painter(wantsColour(process.stdout));
 		const print = (document: unknown, text: () => string) =>
 			process.stdout.write(given.json ? `${JSON.stringify(document, undefined, 2)}\n` : text());

@@ -1,9 +1,10 @@
 import type { LinuxGuest, LinuxKernel } from "../guest/guest.js";
 import type { Attachments, Hypervisor } from "../hypervisor/hypervisor.js";
 import type { Firmware } from "../machine/machine.js";
-import { type JudgedDevice, judgeDevice, rootFilesystemOf } from "./judge-device.js";
+import { isSealed, type JudgedDevice, judgeDevice, rootFilesystemOf } from "./judge-device.js";
 import { KernelDrivers } from "./kernel-drivers.js";
 import {
+	addOnReason,
 	alreadyBoots,
 	betterDisk,
 	blockedDisk,
@@ -67,7 +68,8 @@ export function judge(guest: LinuxGuest, hypervisor: Hypervisor, options: JudgeO
 			...environments
 				.toSorted((one, other) => verdicts.indexOf(other.verdict) - verdicts.indexOf(one.verdict))
 				.flatMap(({ reasons }) => reasons),
-			...(verdict === "fixable" && firmware === "uefi" ? secureBootReason(guest) : []),
+			...(verdict === "fixable" && firmware === "uefi" && !isSealed(kernel) ? secureBootReason(guest) : []),
+			...addOnReason(kernel, verdict),
 			...unverifiedReason(judged.filter((device) => chosen.has(device))),
 			...unknownGeneratorReason(kernel),
 			...kernel.problems,

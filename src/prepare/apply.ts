@@ -1,9 +1,11 @@
 import { AnyvisorError, damaged, unsupported } from "../bytes/errors.js";
 import type { Editor, Filesystem } from "../filesystem/filesystem.js";
 import type { GuestTree, Resolved } from "../filesystem/tree.js";
-import type { LinuxGuest } from "../guest/guest.js";
+import type { Initramfs, LinuxGuest, LinuxKernel } from "../guest/guest.js";
 import { readFileContexts } from "../guest/linux/selinux.js";
-import type { Change, ReplaceLines } from "./change.js";
+import { readPe } from "../guest/linux/uki/pe.js";
+import { addOn } from "./add-on.js";
+import type { AppendModules, Change, ReplaceLines } from "./change.js";
 import { initramfsOf } from "./initramfs-of.js";
 import { joinLines, splitLines } from "./lines.js";
 import { overlayArchive } from "./overlay-archive.js";
@@ -156,6 +158,10 @@ async function contentsOf(
 	switch (change.action) {
 		case "append-modules": {
 			const kernel = guest.kernels.find(({ version }) => version === change.kernel);
+			if (kernel?.initramfs && change.addOnTo === kernel.image) {
+				const contents = await addOnContents(tree, kernel, kernel.initramfs, change);
+				return { append: false, contents, mode: 0o644 };
+			}
 			for await (const initramfs of kernel ? initramfsOf(tree, kernel) : []) {
 				if (kernel === undefined || initramfs.path !== path) continue;
 				const modules = change.modules.map(({ name }) => name);
@@ -170,6 +176,14 @@ async function contentsOf(
 		case "copy-file":
 			return { append: false, contents: await tree.readFile(change.from, copyLimit), mode: 0o755 };
 	}
+}
+
+/** The stub pads what comes before to a multiple of 4. */
+async function addOnContents(tree: GuestTree, kernel: LinuxKernel, initramfs: Initramfs, { modules }: AppendModules) {
+	const image = await readPe(await tree.open(kernel.image));
+	const padded = { ...initramfs, size: initramfs.size + (-initramfs.size & 3) };
+	const names = modules.map(({ name }) => name);
+	return addOn(image?.machine ?? 0, kernel.version, await overlayArchive(tree, kernel, padded, names));
 }
 
 function replaceLines(contents: Uint8Array, { path, lines }: ReplaceLines): Uint8Array {

@@ -18,6 +18,8 @@ export interface AppendModules extends Common {
 	readonly action: "append-modules";
 	/** Kernel version. */
 	readonly kernel: string;
+	/** The unified kernel image that has the initramfs inside: the archive goes into an add-on beside it, which is new. */
+	readonly addOnTo?: string;
 	/**
 	 * Each after those it depends on, with the bytes of its file as it lies in the guest: 0 where it is in the initramfs
 	 * already, but in no index there.

@@ -26,13 +26,16 @@ const planners: readonly Planner[] = [
  * All that a guest lacks to boot on `planning.targets`, as data; nothing is written. A guest that lacks nothing has an
  * empty plan, so planning after {@link apply} gives one.
  *
- * @param skip rules to leave out; without it those that have to be asked for
+ * @param skip rules to leave out
+ * @param also rules that do nothing unless they are asked for
  */
 export async function plan(
 	planning: Planning,
-	skip: ReadonlySet<Rule> = new Set(optionalRules),
+	skip: ReadonlySet<Rule> = new Set(),
+	also: ReadonlySet<Rule> = new Set(),
 ): Promise<readonly Change[]> {
-	const wanted = new Set(rules.filter((rule) => !skip.has(rule)));
+	const asked = (rule: Rule) => also.has(rule) || !optionalRules.includes(rule);
+	const wanted = new Set(rules.filter((rule) => asked(rule) && !skip.has(rule)));
 	const changes: Change[] = [];
 	for (const planner of planners) {
 		if (planner.rules.some((rule) => wanted.has(rule))) changes.push(...(await planner.plan(planning, wanted)));

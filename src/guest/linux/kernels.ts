@@ -142,6 +142,7 @@ async function readKernel(
 		modulesDirectory,
 		cmdline: entry?.cmdline ?? "",
 		modules,
+		...(entry?.uki && { uki: entry.uki }),
 		...(initramfs && { initramfs }),
 		...(others?.length && { otherInitramfs: others }),
 		problems,
