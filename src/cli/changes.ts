@@ -28,7 +28,10 @@ function headline(change: Change): string {
 function detailsOf(change: Change): string[] {
 	switch (change.action) {
 		case "append-modules":
-			return [change.modules.map(({ name, bytes }) => `${name} (${humanBytes(bytes)})`).join(", ")];
+			return [
+				change.modules.map(({ name, bytes }) => `${name} (${humanBytes(bytes)})`).join(", "),
+				...(change.files === undefined ? [] : [`and ${change.files.join(", ")}`]),
+			];
 		case "write-file":
 			return change.contents.trimEnd().split("\n");
 		case "replace-lines":

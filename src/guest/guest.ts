@@ -88,6 +88,8 @@ export interface Initramfs {
 	readonly before: readonly string[];
 	/** `unknown` where neither a marker file nor the layout tells. */
 	readonly generator: Generator | "unknown";
+	/** udev is in it, which names network interfaces by the `.link` files that it finds there. */
+	readonly udev: boolean;
 	/** Its init is systemd, as in dracut's and one flavour of mkinitcpio's. */
 	readonly systemd: boolean;
 	/** Each archive concatenated in {@link path}, in order. `at` and `length` in bytes of the file, padding left out. */

@@ -6,6 +6,7 @@ import { readFileContexts } from "../guest/linux/selinux.js";
 import { readPe } from "../guest/linux/uki/pe.js";
 import { addOn } from "./add-on.js";
 import type { AppendModules, Change, ReplaceLines } from "./change.js";
+import type { CpioEntry } from "./cpio.js";
 import { initramfsOf } from "./initramfs-of.js";
 import { joinLines, splitLines } from "./lines.js";
 import { overlayArchive } from "./overlay-archive.js";
@@ -69,7 +70,7 @@ export async function apply(
 			folders: folders.map((folder) => ({ path: folder.path, label: labelOf(folder.guestPath, "directory") })),
 			path,
 			...(isNew && { label: labelOf(guestPath, "file") }),
-			...(await contentsOf(change, guest, tree)),
+			...(await contentsOf(change, changes, guest, tree)),
 		});
 	}
 	for (const { mount, filesystem } of tree.mounts) {
@@ -151,6 +152,7 @@ const labelBytes = (context: string | undefined) =>
 
 async function contentsOf(
 	change: Change,
+	all: readonly Change[],
 	guest: LinuxGuest,
 	tree: GuestTree,
 ): Promise<Pick<Edit, "append" | "contents" | "mode">> {
@@ -158,14 +160,15 @@ async function contentsOf(
 	switch (change.action) {
 		case "append-modules": {
 			const kernel = guest.kernels.find(({ version }) => version === change.kernel);
+			const files = filesFor(change, all);
 			if (kernel?.initramfs && change.addOnTo === kernel.image) {
-				const contents = await addOnContents(tree, kernel, kernel.initramfs, change);
+				const contents = await addOnContents(tree, kernel, kernel.initramfs, change, files);
 				return { append: false, contents, mode: 0o644 };
 			}
 			for await (const initramfs of kernel ? initramfsOf(tree, kernel) : []) {
 				if (kernel === undefined || initramfs.path !== path) continue;
 				const modules = change.modules.map(({ name }) => name);
-				return { append: true, contents: await overlayArchive(tree, kernel, initramfs, modules), mode: 0o600 };
+				return { append: true, contents: await overlayArchive(tree, kernel, initramfs, modules, files), mode: 0o600 };
 			}
 			throw damaged(`The guest has no initramfs for kernel ${change.kernel}`, { file: path });
 		}
@@ -178,12 +181,26 @@ async function contentsOf(
 	}
 }
 
+/** What other changes write, for the archive. */
+const filesFor = ({ files = [] }: AppendModules, all: readonly Change[]): CpioEntry[] =>
+	all.flatMap((change) =>
+		change.action === "write-file" && files.includes(change.path)
+			? [{ name: change.path.slice(1), contents: new TextEncoder().encode(change.contents) }]
+			: [],
+	);
+
 /** The stub pads what comes before to a multiple of 4. */
-async function addOnContents(tree: GuestTree, kernel: LinuxKernel, initramfs: Initramfs, { modules }: AppendModules) {
+async function addOnContents(
+	tree: GuestTree,
+	kernel: LinuxKernel,
+	initramfs: Initramfs,
+	{ modules }: AppendModules,
+	files: readonly CpioEntry[],
+) {
 	const image = await readPe(await tree.open(kernel.image));
 	const padded = { ...initramfs, size: initramfs.size + (-initramfs.size & 3) };
 	const names = modules.map(({ name }) => name);
-	return addOn(image?.machine ?? 0, kernel.version, await overlayArchive(tree, kernel, padded, names));
+	return addOn(image?.machine ?? 0, kernel.version, await overlayArchive(tree, kernel, padded, names, files));
 }
 
 function replaceLines(contents: Uint8Array, { path, lines }: ReplaceLines): Uint8Array {

@@ -27,6 +27,11 @@ export interface AppendModules extends Common {
 	readonly modules: readonly { readonly name: string; readonly bytes: number }[];
 	/** Of all these files. */
 	readonly bytes: number;
+	/**
+	 * Files that other changes of the plan write, and that go into the archive as well: udev names network interfaces in
+	 * the initramfs already.
+	 */
+	readonly files?: readonly string[];
 }
 
 /** Creates a file, or replaces all of it. */

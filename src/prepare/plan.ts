@@ -40,5 +40,17 @@ export async function plan(
 	for (const planner of planners) {
 		if (planner.rules.some((rule) => wanted.has(rule))) changes.push(...(await planner.plan(planning, wanted)));
 	}
-	return changes;
+	return withLinkFiles(changes, planning);
+}
+
+/** As generators do that put udev into an initramfs. What is there already stays: drivers are all that others lack. */
+function withLinkFiles(changes: readonly Change[], { guest }: Planning): readonly Change[] {
+	const files = changes
+		.filter(({ rule, path }) => rule === "network" && path.endsWith(".link"))
+		.map(({ path }) => path);
+	return changes.map((change) => {
+		if (files.length === 0 || change.action !== "append-modules") return change;
+		const initramfs = guest.kernels.find(({ version }) => version === change.kernel)?.initramfs;
+		return initramfs?.udev ? { ...change, files } : change;
+	});
 }

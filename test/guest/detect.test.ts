@@ -190,6 +190,34 @@ describe("kernels and what they boot with", () => {
 		});
 	});
 
+	it("counts what Alpine's and dracut's inits load because the command line says so", async () => {
+		const booting = async (marks: readonly string[], cmdline: string) => {
+			const guest = await detect({
+				...base,
+				"/boot/vmlinuz-lts": kernelImage("6.6.1-arch1-1"),
+				"/boot/initramfs-lts": archive(marks.map(folder)),
+				"/boot/extlinux.conf": `DEFAULT a\nLABEL a\n  LINUX vmlinuz-lts\n  INITRD initramfs-lts\n  APPEND root=UUID=1 ${cmdline}\n`,
+			});
+			return [...(guest?.kernels[0]?.initramfs?.forced ?? [])];
+		};
+		const alpine = [".modloop", "newroot"];
+		expect(await booting(alpine, "modules=sd-mod,usb-storage,,ext4 quiet")).toEqual(["sd_mod", "usb_storage", "ext4"]);
+		expect(await booting(alpine, "quiet")).toEqual([]);
+		const dracut = ["usr", "usr/lib", "usr/lib/dracut"];
+		expect(await booting(dracut, "rd.driver.pre=virtio-blk rd.driver.post=nvme modules=a")).toEqual([
+			"virtio_blk",
+			"nvme",
+		]);
+		expect(await booting([], "modules=a rd.driver.pre=b")).toEqual([]);
+	});
+
+	it("knows dracut by its own configuration, where it lies below /usr alone", async () => {
+		const vendor = "/usr/lib/dracut/dracut.conf.d/10-distribution.conf";
+		expect(await detect({ ...base, "/boot/vmlinuz-6.6.1-arch1-1": "", [vendor]: "" })).toMatchObject({
+			generators: ["dracut"],
+		});
+	});
+
 	it("takes a kernel that lies with its modules, and passes over rescue images", async () => {
 		const guest = await detect({
 			...base,

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -81,9 +81,9 @@ describe.skipIf(skip)(`a unified kernel image ${systemdBootReason}${because("obj
 		"/efi/": "",
 		"/etc/fstab": "LABEL=x / ext4 defaults 0 1\n",
 		[`${modules}/modules.dep`]:
-			"kernel/ext4.ko:\nkernel/virtio_blk.ko: kernel/virtio.ko\nkernel/virtio_pci.ko: kernel/virtio.ko\nkernel/virtio.ko:\n",
+			"kernel/ext4.ko:\nkernel/virtio_blk.ko: kernel/virtio.ko\nkernel/virtio_pci.ko: kernel/virtio.ko\nkernel/virtio_net.ko: kernel/virtio.ko\nkernel/virtio.ko:\n",
 		[`${modules}/modules.alias`]:
-			"alias virtio:d00000002v* virtio_blk\nalias pci:v00001AF4d*sv*sd*bc*sc*i* virtio_pci\nalias fs-ext4 ext4\n",
+			"alias virtio:d00000002v* virtio_blk\nalias virtio:d00000001v* virtio_net\nalias pci:v00001AF4d*sv*sd*bc*sc*i* virtio_pci\nalias fs-ext4 ext4\n",
 		...Object.fromEntries(
 			["ext4", "virtio", "virtio_blk", "virtio_pci"].map((name) => [
 				`${modules}/kernel/${name}.ko`,
@@ -100,15 +100,15 @@ describe.skipIf(skip)(`a unified kernel image ${systemdBootReason}${because("obj
 	]);
 
 	/** As its stub would be with another version. */
-	function uki(version: string): Uint8Array {
-		const image = Buffer.from(unifiedKernel({ uname: release, cmdline: "root=LABEL=x", initrd }));
+	function uki(version: string, inside = initrd): Uint8Array {
+		const image = Buffer.from(unifiedKernel({ uname: release, cmdline: "root=LABEL=x", initrd: inside }));
 		const mark = Buffer.from("LoaderInfo: systemd-stub ");
 		const at = image.indexOf(mark);
 		image.write(version, at + mark.length, "latin1");
 		return new Uint8Array(image);
 	}
 
-	async function open(esp: Readonly<Record<string, Uint8Array>>) {
+	async function open(esp: Readonly<Record<string, Uint8Array>>, more: Readonly<Record<string, string>> = {}) {
 		const all = { "/EFI/BOOT/BOOTX64.EFI": systemdBoot ?? new Uint8Array(), ...esp };
 		const written: Record<string, Uint8Array> = {};
 		const editor = {
@@ -116,16 +116,20 @@ describe.skipIf(skip)(`a unified kernel image ${systemdBootReason}${because("obj
 			makeDirectory: () => Promise.resolve(),
 			close: () => Promise.resolve(),
 		};
-		const fat = Object.assign(memoryFilesystem(all, { kind: "fat32" }), {
-			edit: () => Promise.resolve(editor as never),
-		});
+		const editing = { edit: () => Promise.resolve(editor as never) };
 		const tree = new GuestTree([
-			{ mount: "/", filesystem: memoryFilesystem(root, {}) },
-			{ mount: "/efi", filesystem: fat },
+			{ mount: "/", filesystem: Object.assign(memoryFilesystem({ ...root, ...more }), editing) },
+			{ mount: "/efi", filesystem: Object.assign(memoryFilesystem(all, { kind: "fat32" }), editing) },
 		]);
 		const guest = await detectLinux(tree, { volumes: [], diskHead: () => Promise.resolve(new Uint8Array()) });
 		if (!guest) throw new Error("no guest");
-		const changes = await plan({ guest, tree, nics: [], targets: [kvm], stableName: () => undefined });
+		const changes = await plan({
+			guest,
+			tree,
+			nics: [{ model: "vmxnet3", mac: "00:0c:29:00:00:01" }],
+			targets: [kvm],
+			stableName: () => undefined,
+		});
 		return { guest, tree, changes, verdict: judge(guest, kvm, { firmware: "uefi" }), written };
 	}
 
@@ -160,6 +164,33 @@ describe.skipIf(skip)(`a unified kernel image ${systemdBootReason}${because("obj
 		expect(after.verdict.verdict).toBe("ready");
 		expect(after.verdict.reasons.join(" ")).toContain("Secure Boot");
 		expect(after.changes).toEqual([]);
+	});
+
+	it("gets names of network interfaces in there as well, where udev would give them others", async () => {
+		const withUdev = archive([
+			...["usr", "usr/bin", "lib", "lib/modules", lib].map(directory),
+			{ name: "usr/bin/udevadm", contents: "x" },
+			{ name: `${lib}/ext4.ko`, contents: "x" },
+			{ name: `${lib}/modules.alias`, contents: "alias fs-ext4 ext4\n" },
+		]);
+		const named = {
+			"/etc/systemd/network/20-static.network": "[Match]\nName=ens192\n[Network]\nAddress=10.0.0.2/24\n",
+			"/usr/lib/udev/rules.d/80-net-setup-link.rules": "x",
+			"/usr/lib/systemd/libsystemd-shared-252.so": "x",
+		};
+		const link = "/etc/systemd/network/10-anyvisor-ens192.link";
+		for (const inside of [initrd, withUdev]) {
+			const { guest, tree, changes, written } = await open({ "/EFI/Linux/debian.efi": uki("257.9-1", inside) }, named);
+			expect(changes.map(({ path: file }) => file)).toContain(link);
+			await apply(changes, guest, tree, 0);
+			const file = Object.entries(written).find(([name]) => name.endsWith(".addon.efi"))?.[1] ?? new Uint8Array();
+			const input = await section(file, ".initrd");
+			const unpacked = path.join(folder, `unpacked-${inside.length}`);
+			await mkdir(unpacked);
+			execFileSync("cpio", ["-idm", "--quiet", "-D", unpacked, "--make-directories"], { input });
+			const there = await readFile(path.join(unpacked, link), "utf8").catch(() => "none");
+			expect(there).toBe(inside === withUdev ? new TextDecoder().decode(written[link]) : "none");
+		}
 	});
 
 	it("gets another one where one is there that lacks some, or is for another kernel", async () => {

@@ -291,7 +291,7 @@ describe("kernel command lines", () => {
 
 	it("is left alone where it names anything else", async () => {
 		const text =
-			"linux /v root=/dev/sda10 root=/dev/sda root=/dev/sda1x cryptroot=/dev/sda1 root=UUID=/dev/sda1 set=root=hd0 xroot=/dev/sda1\n";
+			"linux /v root=/dev/sda10 root=/dev/sda root=/dev/sda1x mycryptroot=/dev/sda1 root=UUID=/dev/sda1 set=root=hd0 xroot=/dev/sda1\n";
 		expect((await menuAfter("/boot/grub/grub.cfg", text)).changes).toEqual([]);
 	});
 
@@ -301,6 +301,17 @@ describe("kernel command lines", () => {
 		expect((await menuAfter("/boot/grub/grub.cfg", text, { kernels: bare.kernels })).changes).toEqual([]);
 		const broken = { ...bare.kernels[0], problems: ["/boot/initrd.img cannot be read"] };
 		expect((await menuAfter("/boot/grub/grub.cfg", text, { kernels: [broken] })).changes.length).toBe(1);
+	});
+
+	it.each([
+		[
+			"cryptdevice=/dev/sda1:root:allow-discards root=/dev/mapper/root",
+			"cryptdevice=UUID=1111-AAAA:root:allow-discards root=/dev/mapper/root",
+		],
+		["cryptroot=/dev/sda1 cryptdm=root", "cryptroot=UUID=1111-AAAA cryptdm=root"],
+	])("of what is encrypted opens by UUID: %s", async (before, expected) => {
+		const { bytes } = await menuAfter("/boot/grub/grub.cfg", `linux /v ${before}\n`);
+		expect(decode(bytes)).toBe(`linux /v ${expected}\n`);
 	});
 
 	it("of one file with several names is changed once, where the file is", async () => {

@@ -1,9 +1,10 @@
 import type { GuestTree } from "../../filesystem/tree.js";
-import type { BootEntry, BootLoader, LinuxKernel } from "../guest.js";
+import type { BootEntry, BootLoader, Initramfs, LinuxKernel } from "../guest.js";
 import { readInitramfs } from "../initramfs/initramfs.js";
 import { attempt } from "./attempt.js";
 import { readKernelRelease } from "./kernel-image.js";
-import { readModuleIndex } from "./modules.js";
+import { moduleName, readModuleIndex } from "./modules.js";
+import { words } from "./text.js";
 import { openInitrd, readUnifiedKernel } from "./uki/uki.js";
 import { compareVersions } from "./version.js";
 
@@ -143,10 +144,24 @@ async function readKernel(
 		cmdline: entry?.cmdline ?? "",
 		modules,
 		...(entry?.uki && { uki: entry.uki }),
-		...(initramfs && { initramfs }),
+		...(initramfs && { initramfs: { ...initramfs, forced: forcedIn(initramfs, entry?.cmdline ?? "") } }),
 		...(others?.length && { otherInitramfs: others }),
 		problems,
 	};
+}
+
+/** The parameters whose modules an init loads by name, beside the lists in its initramfs. */
+const forcingParameters: Partial<Record<Initramfs["generator"], RegExp>> = {
+	/** https://gitlab.alpinelinux.org/alpine/mkinitfs */
+	mkinitfs: /^modules=(.*)$/,
+	/** https://man7.org/linux/man-pages/man7/dracut.cmdline.7.html */
+	dracut: /^rd\.driver\.(?:pre|post)=(.*)$/,
+};
+
+function forcedIn({ generator, forced }: Initramfs, cmdline: string): Initramfs["forced"] {
+	const parameter = forcingParameters[generator];
+	const named = parameter ? words(cmdline).flatMap((word) => parameter.exec(word)?.[1]?.split(",") ?? []) : [];
+	return new Set([...forced, ...named.filter((name) => name !== "").map(moduleName)]);
 }
 
 /** Reads the initramfs that the files at `paths` make together. */

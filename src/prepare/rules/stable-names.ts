@@ -10,7 +10,10 @@ const device =
 	"/dev/(?:(?:sd[a-z]+|vd[a-z]+|xvd[a-z]+|hd[a-z]+|nvme\\d+n\\d+p|mmcblk\\d+p)\\d+|disk/by-(?:path|id)/(?!dm-|md-|lvm-)[\\w.:+@#-]+)";
 const wholeDevice = new RegExp(`^${device}$`);
 /** Group 3 is the device; it may have quotes of its own inside those of a shell. */
-const rootArgument = new RegExp(`(?<![^\\s"'=])(root|resume)=(\\\\?["']?)(${device})(?![^\\s"'\\\\])`, "g");
+const rootArgument = new RegExp(
+	`(?<![^\\s"'=])(root|resume|cryptdevice|cryptroot)=(\\\\?["']?)(${device})(?![^\\s"'\\\\:])`,
+	"g",
+);
 
 /** Bytes. */
 const largestFile = 16 * 2 ** 20;
@@ -89,7 +92,7 @@ async function planDeviceMap({ tree }: Planning): Promise<ReplaceLines[]> {
 	return changes;
 }
 
-/** root= and resume= by UUID. */
+/** root=, resume=, and what is opened for them, by UUID. */
 export function stableCommandLine(text: string, stableName: Planning["stableName"]): string {
 	return text
 		.replace(rootArgument, (all, key: string, quote: string, name: string) => {
