@@ -12,8 +12,10 @@ const changeSchema = z.discriminatedUnion("action", [
 		...common,
 		action: z.literal("append-modules"),
 		kernel: z.string(),
+		addOnTo: z.string().optional().describe("unified kernel image; the path is that of a new add-on beside it"),
 		modules: z.array(z.strictObject({ name: z.string(), bytes: bytes.describe("of its file in the guest, bytes") })),
 		bytes,
+		files: z.array(z.string()).optional().describe("that other changes write, and that go into the archive as well"),
 	}),
 	z.strictObject({ ...common, action: z.literal("write-file"), contents: z.string(), mode: z.int() }),
 	z.strictObject({

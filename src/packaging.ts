@@ -24,6 +24,8 @@ export interface Prepared {
 
 export interface PrepareOptions {
 	readonly skip?: ReadonlySet<Rule>;
+	/** Rules that do nothing unless they are asked for. */
+	readonly also?: ReadonlySet<Rule>;
 	/** Time stamp of what is written into the guest, seconds since 1970. */
 	readonly now: number;
 	/** Edits the file systems that have no editor of their own; without it they cannot be edited. */
@@ -34,11 +36,11 @@ export interface PrepareOptions {
 export async function prepare(
 	vm: Vm,
 	targets: readonly Hypervisor[],
-	{ skip, now, editing }: PrepareOptions,
+	{ skip, also, now, editing }: PrepareOptions,
 ): Promise<Prepared> {
 	const copy: Vm = { ...vm, disks: vm.disks.map(editable) };
 	const contents = await look(copy);
-	const changes = await planFor(copy, contents, targets, skip);
+	const changes = await planFor(copy, contents, targets, skip, also);
 	if (changes.length === 0) return { vm: copy, contents, changes };
 	await apply(changes, contents.guest, contents.tree, now, editorsOf(contents, editing));
 	await editing?.finish();

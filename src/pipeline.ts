@@ -264,9 +264,10 @@ export function planFor(
 	{ guest, tree, volumes }: Contents,
 	targets: readonly Hypervisor[],
 	skip?: ReadonlySet<Rule>,
+	also?: ReadonlySet<Rule>,
 ): Promise<readonly Change[]> {
 	const { nics } = machineOf(vm, guest);
-	return plan({ guest, tree, nics, targets, stableName: (device) => stableName(device, volumes) }, skip);
+	return plan({ guest, tree, nics, targets, stableName: (device) => stableName(device, volumes) }, skip, also);
 }
 
 /** A copied partition has the UUID of the original: it then names neither of them, and which one answers is chance. */

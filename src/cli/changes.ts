@@ -15,7 +15,7 @@ export function describeChanges(changes: readonly Change[], paint: Paint, width 
 function headline(change: Change): string {
 	switch (change.action) {
 		case "append-modules":
-			return `add ${change.modules.length} drivers (${humanBytes(change.bytes)}) to`;
+			return `add ${change.modules.length} drivers (${humanBytes(change.bytes)}) ${change.addOnTo === undefined ? "to" : "in an add-on,"}`;
 		case "write-file":
 			return "write";
 		case "replace-lines":
@@ -28,7 +28,10 @@ function headline(change: Change): string {
 function detailsOf(change: Change): string[] {
 	switch (change.action) {
 		case "append-modules":
-			return [change.modules.map(({ name, bytes }) => `${name} (${humanBytes(bytes)})`).join(", ")];
+			return [
+				change.modules.map(({ name, bytes }) => `${name} (${humanBytes(bytes)})`).join(", "),
+				...(change.files === undefined ? [] : [`and ${change.files.join(", ")}`]),
+			];
 		case "write-file":
 			return change.contents.trimEnd().split("\n");
 		case "replace-lines":

@@ -1,7 +1,9 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { type Rule, rules } from "../prepare/change.js";
+import { optionalRules, type Rule, rules } from "../prepare/change.js";
 import { formatNames } from "./disk/formats.js";
 import { progressModes } from "./progress.js";
+
+const usualRules = rules.filter((rule) => !optionalRules.includes(rule));
 
 /** Options that several commands share, each worded once. */
 export const options = {
@@ -31,7 +33,13 @@ export const options = {
 	dryRun: () => new Option("-n, --dry-run", "print what would be changed and why, and write nothing"),
 	force: () => new Option("-f, --force", "replace an existing output"),
 	skip: () =>
-		new Option("--skip <rule...>", `leave out changes: ${rules.join(", ")}`).argParser(collectRule).default([], "none"),
+		new Option("--skip <rule...>", `leave out changes: ${usualRules.join(", ")}`)
+			.argParser(collect(usualRules))
+			.default([], "none"),
+	with: () =>
+		new Option("--with <rule...>", `make changes that are not needed to boot: ${optionalRules.join(", ")}`)
+			.argParser(collect(optionalRules))
+			.default([], "none"),
 	level: () =>
 		new Option("--level <0-9>", "compression, from fast to small; by default about what zlib makes at 6").argParser(
 			(value) => {
@@ -41,10 +49,12 @@ export const options = {
 		),
 };
 
-function collectRule(value: string, previous: readonly Rule[]): readonly Rule[] {
-	const rule = rules.find((candidate) => candidate === value);
-	if (rule === undefined) throw new InvalidArgumentError(`It is one of ${rules.join(", ")}.`);
-	return [...previous, rule];
+function collect(choices: readonly Rule[]) {
+	return (value: string, previous: readonly Rule[]): readonly Rule[] => {
+		const rule = choices.find((candidate) => candidate === value);
+		if (rule === undefined) throw new InvalidArgumentError(`It is one of ${choices.join(", ")}.`);
+		return [...previous, rule];
+	};
 }
 
 export function withOptions(command: Command, ...all: readonly Option[]): Command {
@@ -66,6 +76,7 @@ export function withPreparingOptions(command: Command): Command {
 		command,
 		options.dryRun(),
 		options.skip(),
+		options.with(),
 		options.level(),
 		options.force(),
 		options.json(),

@@ -18,6 +18,7 @@ export interface PreparingOptions extends VmOptions {
 	readonly force?: true;
 	readonly json?: true;
 	readonly skip: readonly Rule[];
+	readonly with: readonly Rule[];
 	readonly models: readonly string[];
 	readonly level?: number;
 	readonly progress: ProgressMode;
@@ -53,7 +54,8 @@ export async function prepareNamed(
 	try {
 		const now = timeStamp();
 		const editing = new ExternalEditing(given.dryRun ? () => Promise.resolve() : editExternally);
-		const prepared = await prepare(vm, targets, { skip: new Set(given.skip), now, editing });
+		const rules = { skip: new Set(given.skip), also: new Set(given.with) };
+		const prepared = await prepare(vm, targets, { ...rules, now, editing });
 		const paint = painter(wantsColour(process.stdout));
 		const print = (document: unknown, text: () => string) =>
 			process.stdout.write(given.json ? `${JSON.stringify(document, undefined, 2)}\n` : text());

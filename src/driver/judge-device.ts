@@ -1,4 +1,5 @@
 import type { LinuxGuest, LinuxKernel } from "../guest/guest.js";
+import { isAddOn, nextAddOn } from "../guest/linux/uki/add-ons.js";
 import type { DeviceModel } from "../hypervisor/hypervisor.js";
 import { type Driver, type KernelDrivers, worse } from "./kernel-drivers.js";
 import { trapOf } from "./traps.js";
@@ -46,7 +47,7 @@ export function judgeDevice(
 		model,
 		drivers,
 		trapped: trap !== undefined,
-		fixable: addable && canBeAppendedTo(kernel),
+		fixable: addable && canBeAddedTo(kernel),
 		verdict: {
 			role: model.role,
 			device: model.id,
@@ -71,9 +72,13 @@ function neededDrivers(model: DeviceModel, lookup: KernelDrivers, root: string |
 	];
 }
 
-/** Nothing can be appended to an initramfs that is inside the kernel's own file. */
-export const canBeAppendedTo = ({ initramfs, image }: LinuxKernel): boolean =>
-	initramfs !== undefined && initramfs.path !== image;
+/** Is its initramfs inside an EFI program, to which nothing can be appended? */
+export const isSealed = ({ initramfs, image }: LinuxKernel): boolean =>
+	initramfs !== undefined && (initramfs.path === image || isAddOn(initramfs.path));
+
+/** By one more archive, at the end of the initramfs or in an add-on beside it. */
+export const canBeAddedTo = (kernel: LinuxKernel): boolean =>
+	kernel.initramfs !== undefined && (!isSealed(kernel) || nextAddOn(kernel) !== undefined);
 
 /** Type of the root file system as /etc/fstab has it; undefined where that does not name one. */
 export function rootFilesystemOf({ fstab }: LinuxGuest): string | undefined {

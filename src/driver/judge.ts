@@ -2,9 +2,10 @@ import { AnyvisorError } from "../bytes/errors.js";
 import type { LinuxGuest, LinuxKernel } from "../guest/guest.js";
 import type { Attachments, Hypervisor } from "../hypervisor/hypervisor.js";
 import type { Firmware } from "../machine/machine.js";
-import { type JudgedDevice, judgeDevice, rootFilesystemOf } from "./judge-device.js";
+import { isSealed, type JudgedDevice, judgeDevice, rootFilesystemOf } from "./judge-device.js";
 import { driversOf } from "./kernel-drivers.js";
 import {
+	addOnReason,
 	alreadyBoots,
 	betterDisk,
 	blockedDisk,
@@ -84,7 +85,8 @@ function judgeKernel(
 			...environments
 				.toSorted((one, other) => verdicts.indexOf(other.verdict) - verdicts.indexOf(one.verdict))
 				.flatMap(({ reasons }) => reasons),
-			...(verdict === "fixable" && firmware === "uefi" ? secureBootReason(guest) : []),
+			...(verdict === "fixable" && firmware === "uefi" && !isSealed(kernel) ? secureBootReason(guest) : []),
+			...addOnReason(kernel, verdict),
 			...unverifiedReason(judged.filter((device) => chosen.has(device))),
 			...unknownGeneratorReason(kernel),
 			...kernel.problems,

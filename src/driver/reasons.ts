@@ -1,6 +1,8 @@
 import type { LinuxGuest, LinuxKernel } from "../guest/guest.js";
 import { fallbackCopies, fallbackName } from "../guest/linux/esp-fallback.js";
-import type { JudgedDevice, NeededDriver } from "./judge-device.js";
+import { companionFolder, firstWithInitrds, isAddOn, takesInitrds } from "../guest/linux/uki/add-ons.js";
+import { isSealed, type JudgedDevice, type NeededDriver } from "./judge-device.js";
+import type { Verdict } from "./verdict.js";
 
 /** Sentences about the disks and NICs that a package would attach, most preferred first. */
 
@@ -65,9 +67,13 @@ export function unknownGeneratorReason({ initramfs }: LinuxKernel): string[] {
 	];
 }
 
-function noInitramfs({ version, image, initramfs }: LinuxKernel): string {
+function noInitramfs({ version, image, initramfs, uki }: LinuxKernel): string {
 	if (initramfs === undefined) return `${version} has no initramfs that it could be loaded from.`;
-	return `the initramfs of ${version} lacks it and is part of the unified kernel image ${image}, to which nothing can be appended. Rebuild the image in the guest with this driver in its initramfs (dracut, mkinitcpio or ukify), and sign it again where it was signed.`;
+	const stub = uki?.stub ? `systemd-stub ${uki.stub}` : "a stub that is not systemd's";
+	const why = takesInitrds(uki?.stub ?? "")
+		? "its name counts boots, so that no add-on can be put beside it"
+		: `it starts with ${stub}, while systemd-stub takes add-ons with drivers from version ${firstWithInitrds} on`;
+	return `the initramfs of ${version} lacks it and is part of the unified kernel image ${image}, to which nothing can be appended; ${why}. Rebuild the image in the guest with this driver in its initramfs (dracut, mkinitcpio or ukify), and sign it again where it was signed.`;
 }
 
 export function networkReason(
@@ -111,6 +117,16 @@ export function missingLoader(
 	return fallbackCopies(guest).length > 0
 		? { verdict: "fixable", reason: `${lacks}; the guest's own loader can be copied there.` }
 		: { verdict: "blocked", reason: `${lacks}, and no loader that could take its place was found on the ESP.` };
+}
+
+/** What an add-on to a unified kernel image means, where drivers are in one or will be. */
+export function addOnReason(kernel: LinuxKernel, verdict: Verdict["verdict"]): string[] {
+	const { initramfs, uki, image } = kernel;
+	const there = initramfs !== undefined && isAddOn(initramfs.path);
+	if (!uki || !(there || (verdict === "fixable" && isSealed(kernel)))) return [];
+	return [
+		`Its initramfs is inside the unified kernel image ${image}: drivers come in an add-on beside it (${companionFolder(image)}), which is not signed. With Secure Boot enforced it is ignored and the guest does not find its root: sign it with a key that the machine trusts, or switch Secure Boot off. A disk key that is sealed to TPM PCR 12 has to be enrolled anew.`,
+	];
 }
 
 /** What preparing means for a chain of signatures, where there is one. */

@@ -57,6 +57,8 @@ export interface LinuxKernel {
 	readonly modules: ModuleIndex;
 	/** Absent where the kernel boots without one, or where it cannot be read: {@link problems} then says why. */
 	readonly initramfs?: Initramfs;
+	/** Present where {@link image} is a unified kernel image. */
+	readonly uki?: NonNullable<BootEntry["uki"]>;
 	/** Others that boot entries load with this kernel or a copy of it: dracut's rescue image, mkinitcpio's fallback. */
 	readonly otherInitramfs?: readonly Pick<Initramfs, "path" | "before">[];
 	/** What is wrong with this kernel's files, one sentence each. */
@@ -94,6 +96,8 @@ export interface Initramfs {
 	readonly before: readonly string[];
 	/** `unknown` where neither a marker file nor the layout tells. */
 	readonly generator: Generator | "unknown";
+	/** udev is in it, which names network interfaces by the `.link` files that it finds there. */
+	readonly udev: boolean;
 	/** Its init is systemd, as in dracut's and one flavour of mkinitcpio's. */
 	readonly systemd: boolean;
 	/** Each archive concatenated in {@link path}, in order. `at` and `length` in bytes of the file, padding left out. */
@@ -143,7 +147,10 @@ export interface BootEntry {
 	readonly kernel: string;
 	readonly initrds: readonly string[];
 	readonly cmdline: string;
-	/** Present where kernel, initramfs and command line are one file: {@link kernel} and {@link initrds} name it. */
+	/**
+	 * Present where kernel, initramfs and command line are one file: {@link kernel} and {@link initrds} name it, and the
+	 * latter also add-ons with more of an initramfs.
+	 */
 	readonly uki?: {
 		/** As `uname -r` prints it; empty where the image does not say. */
 		readonly release: string;

@@ -4,7 +4,7 @@ import { GuestTree, type Mount } from "../filesystem/tree.js";
 import type { Volume } from "../volume/volume.js";
 import { attempt, isGuestsFault } from "./linux/attempt.js";
 import { readBootLoader } from "./linux/boot.js";
-import { parseCrypttab } from "./linux/crypttab.js";
+import { cryptParameters, parseCrypttab } from "./linux/crypttab.js";
 import { parseFstab } from "./linux/fstab.js";
 import { words } from "./linux/text.js";
 
@@ -118,14 +118,18 @@ async function mountFstab(alone: GuestTree, root: Filesystem, found: readonly Mo
 
 /**
  * The volumes, of which those that were encrypted have the names as well that the guest itself gives them, in
- * /etc/crypttab.
+ * /etc/crypttab and on its command line.
  */
 export async function namedByGuest<V extends MountableVolume>(
 	volumes: readonly V[],
 	tree: GuestTree,
 ): Promise<readonly V[]> {
 	if (!volumes.some(({ volume }) => volume.scheme === "luks")) return volumes;
-	const entries = parseCrypttab((await attempt([], () => tree.readText("/etc/crypttab"))) ?? "");
+	const boot = await attempt([], () => readBootLoader(tree));
+	const entries = [
+		...parseCrypttab((await attempt([], () => tree.readText("/etc/crypttab"))) ?? ""),
+		...cryptParameters(boot?.entries[boot.default]?.cmdline ?? ""),
+	];
 	const names = new Map<Volume, string[]>();
 	for (const { name, device } of entries) {
 		const encrypted = findVolume(device, volumes)?.volume;

@@ -1,9 +1,12 @@
 import { AnyvisorError, damaged, unsupported } from "../bytes/errors.js";
 import type { Editor, Filesystem } from "../filesystem/filesystem.js";
 import type { GuestTree, Resolved } from "../filesystem/tree.js";
-import type { LinuxGuest } from "../guest/guest.js";
+import type { Initramfs, LinuxGuest, LinuxKernel } from "../guest/guest.js";
 import { readFileContexts } from "../guest/linux/selinux.js";
-import type { Change, ReplaceLines } from "./change.js";
+import { readPe } from "../guest/linux/uki/pe.js";
+import { addOn } from "./add-on.js";
+import type { AppendModules, Change, ReplaceLines } from "./change.js";
+import type { CpioEntry } from "./cpio.js";
 import { initramfsOf } from "./initramfs-of.js";
 import { joinLines, splitLines } from "./lines.js";
 import { overlayArchive } from "./overlay-archive.js";
@@ -71,7 +74,7 @@ export async function apply(
 			folders: folders.map((folder) => ({ path: folder.path, label: labelOf(folder.guestPath, "directory") })),
 			path,
 			...(isNew && { label: labelOf(guestPath, "file") }),
-			...(await contentsOf(change, guest, tree)),
+			...(await contentsOf(change, changes, guest, tree)),
 		});
 	}
 	for (const { mount, filesystem } of tree.mounts) {
@@ -117,10 +120,10 @@ async function assertRoom(filesystem: Filesystem, mount: string, edits: readonly
 	if (free !== undefined && needed > free) {
 		throw new AnyvisorError(
 			"no-space",
-			`${mount} in the guest has ${free} bytes free, but up to ${needed} are needed`,
+			`${mount} in the guest (${filesystem.kind}) has ${free} bytes free, but up to ${needed} are needed; nothing was written`,
 			{
 				file: mount,
-				hint: `Remove old kernels in the guest, or enlarge what is mounted at ${mount}, then try again.`,
+				hint: `Remove old ${filesystem.kind.startsWith("fat") ? "kernels or loaders from the ESP" : "kernels in the guest"}, or enlarge what is mounted at ${mount}, then try again.`,
 			},
 		);
 	}
@@ -153,6 +156,7 @@ const labelBytes = (context: string | undefined) =>
 
 async function contentsOf(
 	change: Change,
+	all: readonly Change[],
 	guest: LinuxGuest,
 	tree: GuestTree,
 ): Promise<Pick<Edit, "append" | "contents" | "mode">> {
@@ -160,10 +164,15 @@ async function contentsOf(
 	switch (change.action) {
 		case "append-modules": {
 			const kernel = guest.kernels.find(({ version }) => version === change.kernel);
+			const files = filesFor(change, all);
+			if (kernel?.initramfs && change.addOnTo === kernel.image) {
+				const contents = await addOnContents(tree, kernel, kernel.initramfs, change, files);
+				return { append: false, contents, mode: 0o644 };
+			}
 			for await (const initramfs of kernel ? initramfsOf(tree, kernel) : []) {
 				if (kernel === undefined || initramfs.path !== path) continue;
 				const modules = change.modules.map(({ name }) => name);
-				return { append: true, contents: await overlayArchive(tree, kernel, initramfs, modules), mode: 0o600 };
+				return { append: true, contents: await overlayArchive(tree, kernel, initramfs, modules, files), mode: 0o600 };
 			}
 			throw damaged(`The guest has no initramfs for kernel ${change.kernel}`, { file: path });
 		}
@@ -174,6 +183,28 @@ async function contentsOf(
 		case "copy-file":
 			return { append: false, contents: await tree.readFile(change.from, copyLimit), mode: 0o755 };
 	}
+}
+
+/** What other changes write, for the archive. */
+const filesFor = ({ files = [] }: AppendModules, all: readonly Change[]): CpioEntry[] =>
+	all.flatMap((change) =>
+		change.action === "write-file" && files.includes(change.path)
+			? [{ name: change.path.slice(1), contents: new TextEncoder().encode(change.contents) }]
+			: [],
+	);
+
+/** The stub pads what comes before to a multiple of 4. */
+async function addOnContents(
+	tree: GuestTree,
+	kernel: LinuxKernel,
+	initramfs: Initramfs,
+	{ modules }: AppendModules,
+	files: readonly CpioEntry[],
+) {
+	const image = await readPe(await tree.open(kernel.image));
+	const padded = { ...initramfs, size: initramfs.size + (-initramfs.size & 3) };
+	const names = modules.map(({ name }) => name);
+	return addOn(image?.machine ?? 0, kernel.version, await overlayArchive(tree, kernel, padded, names, files));
 }
 
 function replaceLines(contents: Uint8Array, { path, lines }: ReplaceLines): Uint8Array {

@@ -1,6 +1,9 @@
 /** The rules that ask for changes; each can be switched off. */
-export const rules = ["initramfs", "drop-in", "fstab", "cmdline", "esp-fallback", "network"] as const;
+export const rules = ["initramfs", "drop-in", "fstab", "cmdline", "esp-fallback", "network", "console"] as const;
 export type Rule = (typeof rules)[number];
+
+/** Those that do nothing unless they are asked for. */
+export const optionalRules: readonly Rule[] = ["console"];
 
 interface Common {
 	readonly rule: Rule;
@@ -15,6 +18,8 @@ export interface AppendModules extends Common {
 	readonly action: "append-modules";
 	/** Kernel version. */
 	readonly kernel: string;
+	/** The unified kernel image that has the initramfs inside: the archive goes into an add-on beside it, which is new. */
+	readonly addOnTo?: string;
 	/**
 	 * Each after those it depends on, with the bytes of its file as it lies in the guest: 0 where it is in the initramfs
 	 * already, but in no index there.
@@ -22,6 +27,11 @@ export interface AppendModules extends Common {
 	readonly modules: readonly { readonly name: string; readonly bytes: number }[];
 	/** Of all these files. */
 	readonly bytes: number;
+	/**
+	 * Files that other changes of the plan write, and that go into the archive as well: udev names network interfaces in
+	 * the initramfs already.
+	 */
+	readonly files?: readonly string[];
 }
 
 /** Creates a file, or replaces all of it. */

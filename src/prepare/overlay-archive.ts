@@ -68,6 +68,8 @@ function modulePath(kernel: LinuxKernel, module: string): string {
  * decompressed, since the libraries to do that may be missing where the generator left no module compressed; and indexes
  * of all that will be in it.
  *
+ * @param others files that are to be in it as well, below `etc/`
+ *
  * Folders lie below the modules directory only: an entry for `lib` itself would make the unpacker replace the link that
  * merged-/usr images have there by an empty directory.
  */
@@ -76,6 +78,7 @@ export async function overlayArchive(
 	kernel: LinuxKernel,
 	initramfs: Initramfs,
 	modules: readonly string[],
+	others: readonly CpioEntry[] = [],
 ): Promise<Uint8Array> {
 	const { generator, modulesDirectory } = initramfs;
 	const inside = new Map(initramfs.modules);
@@ -90,7 +93,7 @@ export async function overlayArchive(
 	}
 	const indexes = generator === "booster" ? boosterIndexes : loaderIndexes;
 	files.push(...(await indexes(kernel.modules, inside, initramfs)));
-	const archive = cpio([...foldersOf(modulesDirectory, files), ...files]);
+	const archive = cpio([...foldersOf(modulesDirectory, files), ...files, ...withParents(others)]);
 	return joinedTo(initramfs, archive, () => configuredFor(tree, kernel));
 }
 
@@ -101,6 +104,12 @@ function foldersOf(directory: string, files: readonly CpioEntry[]): CpioEntry[] 
 		for (let end = directory.length; end > 0; end = name.indexOf("/", end + 1)) folders.add(name.slice(0, end));
 	}
 	return Array.from(folders, (name) => ({ name }));
+}
+
+/** Files with the folders that they lie in; an entry for one that is there changes nothing but its mode. */
+function withParents(files: readonly CpioEntry[]): CpioEntry[] {
+	const parents = files.flatMap(({ name }) => name.split("/").map((_, i, parts) => parts.slice(0, i).join("/")));
+	return [...Array.from(new Set(parents.filter((name) => name !== "")), (name) => ({ name })), ...files];
 }
 
 /** A module's file as the kernel takes it. */

@@ -30,6 +30,7 @@ describe.skipIf(hostKernel === undefined)(`after a kernel update ${hostKernelRea
 			size: 0,
 			before: [],
 			generator,
+			udev: false,
 			systemd: false,
 			segments: [],
 			modules: new Map(closure(home, kernel.modules).order.map((name) => [name, `kernel/${name}.ko`])),

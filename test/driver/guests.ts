@@ -109,6 +109,7 @@ function initramfs(plan: Plan, index: ModuleIndex): Initramfs {
 		size: 1,
 		before: [],
 		generator: "initramfs-tools",
+		udev: false,
 		systemd: false,
 		segments: [],
 		modules: new Map(requirements(wanted, index).order.map((name) => [name, `kernel/${name}.ko`])),

@@ -1,13 +1,16 @@
+import path from "node:path";
 import { describe, expect, it } from "vitest";
+import { exitCodes } from "../../src/cli/exit-codes.js";
 import { hypervisors } from "../../src/hypervisor/registry.js";
 import { openVm } from "../../src/open.js";
 import { prepare } from "../../src/packaging.js";
 import { inspect } from "../../src/pipeline.js";
 import { openFile } from "../../src/source/index.js";
+import { anyvisor } from "../cli/support.js";
 import { guestOn, rootTools } from "../support/guest-on.js";
 import { guestTools } from "../support/guests.js";
-import { because, missing, temporaryFolder } from "../support/tools.js";
-import { unmountable } from "./xfs-images.js";
+import { because, missing, run, temporaryFolder } from "../support/tools.js";
+import { mounted, unmountable } from "./xfs-images.js";
 
 const folder = await temporaryFolder();
 const tools = [...guestTools, ...rootTools.xfs];
@@ -15,7 +18,7 @@ const reason = missing(...tools) ? because(...tools) : unmountable(folder);
 
 describe.skipIf(reason !== "")(`a guest on XFS ${reason}`, () => {
 	it("is judged, and not edited unless there is somebody who can", { timeout: 300_000 }, async () => {
-		const { file } = await guestOn("xfs", folder);
+		const { file, root, size } = await guestOn("xfs", folder);
 		await using source = await openFile(file);
 		const vm = await openVm({ source, neighbour: () => Promise.reject(new Error("a raw disk has no neighbour")) });
 		const document = await inspect(vm, hypervisors);
@@ -29,5 +32,23 @@ describe.skipIf(reason !== "")(`a guest on XFS ${reason}`, () => {
 			message: expect.stringContaining("xfs"),
 			hint: expect.stringContaining("where it runs"),
 		});
+
+		const at = path.join(folder, "full");
+		const loop = [`offset=${root}`, `sizelimit=${size}`];
+		const fillUp = async () => {
+			const free = Number(await run("stat", "-f", "-c", "%a", at)) * 4096;
+			await run("fallocate", "-l", String(free - 2 ** 20), path.join(at, "var-log"));
+		};
+		await mounted(file, at, fillUp, ...loop);
+		const before = await run("sha256sum", file);
+		for (const command of ["pack", "expand"]) {
+			const { code, stdout, stderr } = await anyvisor([command, file, "--for", "all", "--dry-run"]);
+			expect(stderr).toMatch(
+				/: \/ in the guest \(xfs\) has \d+ bytes free, but up to \d+ are needed; nothing was written$/m,
+			);
+			expect(stderr).toMatch(/Next: Remove old kernels/);
+			expect([code, stdout]).toEqual([exitCodes["no-space"], ""]);
+		}
+		expect(await run("sha256sum", file)).toBe(before);
 	});
 });

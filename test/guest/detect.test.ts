@@ -2,9 +2,11 @@ import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { damaged } from "../../src/bytes/errors.js";
 import { type ByteSource, bytesSource } from "../../src/bytes/source.js";
+import { judge } from "../../src/driver/index.js";
 import { GuestTree, type Mount } from "../../src/filesystem/tree.js";
 import { assembleTree, detectGuest, type GuestContext, guestSystems } from "../../src/guest/index.js";
 import { readKernelRelease } from "../../src/guest/linux/kernel-image.js";
+import { kvm } from "../../src/hypervisor/kvm.js";
 import type { Volume } from "../../src/volume/volume.js";
 import { archive, concat, folder } from "./support/cpio.js";
 import { hostKernel, hostKernelReason } from "./support/host.js";
@@ -190,6 +192,34 @@ describe("kernels and what they boot with", () => {
 		});
 	});
 
+	it("counts what Alpine's and dracut's inits load because the command line says so", async () => {
+		const booting = async (marks: readonly string[], cmdline: string) => {
+			const guest = await detect({
+				...base,
+				"/boot/vmlinuz-lts": kernelImage("6.6.1-arch1-1"),
+				"/boot/initramfs-lts": archive(marks.map(folder)),
+				"/boot/extlinux.conf": `DEFAULT a\nLABEL a\n  LINUX vmlinuz-lts\n  INITRD initramfs-lts\n  APPEND root=UUID=1 ${cmdline}\n`,
+			});
+			return [...(guest?.kernels[0]?.initramfs?.forced ?? [])];
+		};
+		const alpine = [".modloop", "newroot"];
+		expect(await booting(alpine, "modules=sd-mod,usb-storage,,ext4 quiet")).toEqual(["sd_mod", "usb_storage", "ext4"]);
+		expect(await booting(alpine, "quiet")).toEqual([]);
+		const dracut = ["usr", "usr/lib", "usr/lib/dracut"];
+		expect(await booting(dracut, "rd.driver.pre=virtio-blk rd.driver.post=nvme modules=a")).toEqual([
+			"virtio_blk",
+			"nvme",
+		]);
+		expect(await booting([], "modules=a rd.driver.pre=b")).toEqual([]);
+	});
+
+	it("knows dracut by its own configuration, where it lies below /usr alone", async () => {
+		const vendor = "/usr/lib/dracut/dracut.conf.d/10-distribution.conf";
+		expect(await detect({ ...base, "/boot/vmlinuz-6.6.1-arch1-1": "", [vendor]: "" })).toMatchObject({
+			generators: ["dracut"],
+		});
+	});
+
 	it("takes a kernel that lies with its modules, and passes over rescue images", async () => {
 		const guest = await detect({
 			...base,
@@ -228,6 +258,25 @@ describe("kernels and what they boot with", () => {
 		expect(guest.problems).toEqual([
 			"/boot/vmlinuz is kernel 6.6.9-all: it has no modules, and nothing says which drivers are built in",
 		]);
+	});
+
+	it("judges a kernel without modules by its configuration, and says so", async () => {
+		const configuration =
+			"# Linux\nCONFIG_VIRTIO_PCI=y\nCONFIG_VIRTIO_BLK=y\nCONFIG_VIRTIO_NET=m\n# CONFIG_BLK_DEV_NVME is not set\nCONFIG_EXT4_FS=y\n";
+		const guest = await detect({
+			"/etc/os-release": "ID=test",
+			"/etc/fstab": "/dev/vda1 / ext4 defaults 0 1\n",
+			"/boot/vmlinuz": kernelImage("6.6.9-all"),
+			"/boot/config-6.6.9-all": configuration,
+		});
+		expect(guest.kernels).toMatchObject([{ version: "6.6.9-all", image: "/boot/vmlinuz", problems: [] }]);
+		expect(guest.kernels[0]?.modules.builtin).toEqual(new Set(["virtio_pci", "virtio_blk", "ext4"]));
+		expect(guest.problems).toEqual([
+			"/boot/vmlinuz is kernel 6.6.9-all: it has no modules, and /boot/config-6.6.9-all tells which drivers are built in",
+		]);
+		const { devices } = judge({ ...guest, firmware: ["bios"] }, kvm);
+		const states = Object.fromEntries(devices.map(({ device, state }) => [device, state]));
+		expect(states).toMatchObject({ "virtio-blk": "builtin", "virtio-net": "absent", "virtio-scsi": "absent" });
 	});
 
 	it("names what else boots a kernel: a rescue image by what its kernel says, and a fallback", async () => {

@@ -3,8 +3,9 @@ import { damaged } from "../../src/bytes/errors.js";
 import { bytesSource } from "../../src/bytes/source.js";
 import type { Filesystem } from "../../src/filesystem/index.js";
 import { assembleTree, findVolume, type MountableVolume } from "../../src/guest/index.js";
+import { namedByGuest } from "../../src/guest/mounts.js";
 import type { Volume } from "../../src/volume/volume.js";
-import { type Contents, type MemoryOptions, memoryFilesystem } from "./support/memory.js";
+import { type Contents, type MemoryOptions, memoryFilesystem, memoryTree } from "./support/memory.js";
 
 function volume(
 	number: number,
@@ -247,5 +248,35 @@ describe("finding a volume by its name", () => {
 		expect(findVolume("/dev/sdc", volumes)).toBe(whole);
 		expect(findVolume("/dev/sdd1", volumes)).toBeUndefined();
 		expect(findVolume("/dev/disk/by-path/pci-0000:00:10.0-scsi-0:0:1:0-part1", volumes)).toBeUndefined();
+	});
+});
+
+describe("encrypted volumes that the command line has opened", () => {
+	const uuid = "0c9eb5cf-3d57-4f3b-9d4e-6a6f0a0ce9d6";
+	const encrypted = { ...volume(2, {}), uuid };
+	const opened = volume(
+		0,
+		{},
+		{ scheme: "luks", assembled: { from: [encrypted.volume], devices: [`/dev/dm-uuid-${uuid}`] } },
+	);
+	const all = [volume(1, {}), encrypted, opened];
+
+	it.each([
+		[`rd.luks.name=${uuid}=cryptroot`, "/dev/mapper/cryptroot"],
+		[`luks.name=UUID=${uuid}=cryptroot`, "/dev/mapper/cryptroot"],
+		[`rd.luks.uuid=${uuid}`, `/dev/mapper/luks-${uuid}`],
+		[`rd.luks.uuid=luks-${uuid}`, `/dev/mapper/luks-${uuid}`],
+		[`cryptdevice=UUID=${uuid}:cryptroot:allow-discards`, "/dev/mapper/cryptroot"],
+		["cryptdevice=/dev/sda2:cryptroot", "/dev/mapper/cryptroot"],
+		[`cryptroot=UUID=${uuid} cryptdm=cryptroot`, "/dev/mapper/cryptroot"],
+		[`cryptroot=UUID=${uuid}`, "/dev/mapper/root"],
+	])("have the names that it gives: %s", async (argument, name) => {
+		const tree = memoryTree({
+			"/boot/grub/grub.cfg": `menuentry a {\nlinux /boot/vmlinuz root=${name} ${argument}\n}\n`,
+			"/boot/vmlinuz": "",
+		});
+		const named = await namedByGuest(all, tree);
+		expect(findVolume(name, named)?.volume.scheme).toBe("luks");
+		expect(findVolume("/dev/mapper/other", named)).toBeUndefined();
 	});
 });

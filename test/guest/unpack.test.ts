@@ -251,6 +251,17 @@ describe("facts of an initramfs", () => {
 		expect(busybox).toMatchObject({ generator: "mkinitcpio", systemd: false, forced: new Set(["a"]) });
 	});
 
+	it.each([
+		["usr/lib/systemd/systemd-udevd", true],
+		["lib/systemd/systemd-udevd", true],
+		["usr/bin/udevadm", true],
+		["usr/bin/mdev", false],
+	])("tells whether udev names interfaces in it: %s", async (program, udev) => {
+		const parents = program.split("/").map((_, i, parts) => parts.slice(0, i).join("/"));
+		const folders = parents.filter((name) => name !== "").map(folder);
+		expect(await facts(archive([...folders, text(program, "x")]))).toMatchObject({ udev });
+	});
+
 	it("recognises mkinitfs", async () => {
 		const folders = [".modloop", "newroot", "lib", "lib/modules", "lib/modules/6.1.0"].map(folder);
 		const indexed = [

@@ -9,7 +9,7 @@ import { hypervisors } from "../../src/hypervisor/registry.js";
 import { openVm } from "../../src/open.js";
 import { type Prepared, prepare } from "../../src/packaging.js";
 import { inspect, judgeAll, look, planFor, type Vm } from "../../src/pipeline.js";
-import { type Rule, rules } from "../../src/prepare/index.js";
+import { optionalRules, type Rule, rules } from "../../src/prepare/index.js";
 import { openFile } from "../../src/source/index.js";
 import { unmountable } from "../filesystem/xfs-images.js";
 import { guestTools, testGuest } from "../support/guests.js";
@@ -19,7 +19,7 @@ const tools = [...guestTools, "debugfs", "e2fsck", "fsck.vfat", "sfdisk", "mtype
 const now = 1_790_000_000;
 const mebibyte = 2 ** 20;
 /** The guest has no udev: the kernel calls its interface eth0 wherever it is. */
-const needed = rules.filter((rule) => rule !== "network");
+const needed = rules.filter((rule) => rule !== "network" && !optionalRules.includes(rule));
 
 const opened: ByteSource[] = [];
 afterAll(async () => {

@@ -17,9 +17,10 @@ import {
 	type WriteFile,
 } from "../../src/prepare/index.js";
 import { joinLines, splitLines } from "../../src/prepare/lines.js";
+import { planCommandLines } from "../../src/prepare/rules/command-lines.js";
 import { planDropIns } from "../../src/prepare/rules/drop-in.js";
 import { planEspFallback } from "../../src/prepare/rules/esp-fallback.js";
-import { namesThatChange, planCommandLine, planFstab } from "../../src/prepare/rules/stable-names.js";
+import { namesThatChange, planFstab } from "../../src/prepare/rules/stable-names.js";
 import { guest as driverGuest } from "../driver/guests.js";
 import { type Contents, memoryFilesystem, memoryTree } from "../guest/support/memory.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
@@ -65,7 +66,7 @@ async function fstabAfter(text: string): Promise<string> {
 /** The file at `path` after the rule, and what the rule found to change. */
 async function menuAfter(path: string, contents: string | Uint8Array, facts: Partial<LinuxGuest> = {}) {
 	const bytes = typeof contents === "string" ? encode(contents) : contents;
-	const changes = await planCommandLine(planning(facts, { [path]: bytes }));
+	const changes = await planCommandLines(planning(facts, { [path]: bytes }), new Set(["cmdline"]));
 	return { changes, bytes: changes.reduce((now, { lines }) => changed(now, lines), bytes) };
 }
 
@@ -290,7 +291,7 @@ describe("kernel command lines", () => {
 
 	it("is left alone where it names anything else", async () => {
 		const text =
-			"linux /v root=/dev/sda10 root=/dev/sda root=/dev/sda1x cryptroot=/dev/sda1 root=UUID=/dev/sda1 set=root=hd0 xroot=/dev/sda1\n";
+			"linux /v root=/dev/sda10 root=/dev/sda root=/dev/sda1x mycryptroot=/dev/sda1 root=UUID=/dev/sda1 set=root=hd0 xroot=/dev/sda1\n";
 		expect((await menuAfter("/boot/grub/grub.cfg", text)).changes).toEqual([]);
 	});
 
@@ -302,9 +303,20 @@ describe("kernel command lines", () => {
 		expect((await menuAfter("/boot/grub/grub.cfg", text, { kernels: [broken] })).changes.length).toBe(1);
 	});
 
+	it.each([
+		[
+			"cryptdevice=/dev/sda1:root:allow-discards root=/dev/mapper/root",
+			"cryptdevice=UUID=1111-AAAA:root:allow-discards root=/dev/mapper/root",
+		],
+		["cryptroot=/dev/sda1 cryptdm=root", "cryptroot=UUID=1111-AAAA cryptdm=root"],
+	])("of what is encrypted opens by UUID: %s", async (before, expected) => {
+		const { bytes } = await menuAfter("/boot/grub/grub.cfg", `linux /v ${before}\n`);
+		expect(decode(bytes)).toBe(`linux /v ${expected}\n`);
+	});
+
 	it("of one file with several names is changed once, where the file is", async () => {
 		const config = "/boot/efi/EFI/fedora/grub.cfg";
-		const changes = await planCommandLine(
+		const changes = await planCommandLines(
 			planning(
 				{
 					boot: { kind: "grub2", config: "/boot/grub2/grub.cfg", entries: [], default: -1 },
@@ -312,6 +324,7 @@ describe("kernel command lines", () => {
 				},
 				{ "/boot/grub2/grub.cfg": { link: "../efi/EFI/fedora/grub.cfg" }, [config]: "linux /v root=/dev/sda1\n" },
 			),
+			new Set(["cmdline"]),
 		);
 		expect(changes.map(({ path }) => path)).toEqual([config]);
 	});

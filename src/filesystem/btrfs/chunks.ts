@@ -1,6 +1,6 @@
 import { type AnyvisorError, notFound } from "../../bytes/errors.js";
 import type { BtrfsDevice } from "./devices.js";
-import { Chunk, DiskKey, KeyType, Profile, Stripe } from "./layout.js";
+import { Chunk, DATA, DiskKey, KeyType, Profile, Stripe } from "./layout.js";
 import { corrupt } from "./superblock.js";
 
 /** Logical bytes that lie together on devices. */
@@ -8,6 +8,8 @@ interface MappedChunk {
 	readonly logical: number;
 	readonly length: number;
 	readonly stripeLength: number;
+	/** Contents of files may be in it. */
+	readonly data: boolean;
 	/** Stripes that hold the same bytes, for each of those between which the bytes go round. */
 	readonly columns: readonly (readonly StripePlace[])[];
 	/** How many columns of each round hold parity instead; which ones moves on by one with each round. */
@@ -77,6 +79,21 @@ export class ChunkMap {
 			}
 		}
 		return [...found.values()].sort((a, b) => a.devid - b.devid);
+	}
+
+	/** How many bytes the contents of files can take, with the chunks that can still be made of `total` bytes of devices. */
+	roomForData(total: number): number {
+		let room = 0;
+		let allocated = 0;
+		let most = 1;
+		for (const { length, data, columns } of this.#chunks) {
+			const copies = columns[0]?.length ?? 1;
+			allocated += length * copies;
+			if (!data) continue;
+			room += length;
+			most = Math.max(most, copies);
+		}
+		return room + Math.max(0, total - allocated) / most;
 	}
 
 	/** How many copies of the byte at `logical` there are; 0 where no chunk has it. */
@@ -180,7 +197,7 @@ export function parseChunk(name: string, logical: number, bytes: Uint8Array, at:
 	if (profile !== "DUP" && new Set(stripes.map(({ devid }) => devid)).size < num_stripes) {
 		throw fault(`two stripes of the profile ${profile} on one device`);
 	}
-	const chunk = { logical, length, stripeLength: stripe_len, parity: 0 };
+	const chunk = { logical, length, stripeLength: stripe_len, parity: 0, data: (type & DATA) !== 0n };
 	switch (profile) {
 		case "RAID5":
 		case "RAID6": {

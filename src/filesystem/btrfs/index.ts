@@ -129,10 +129,10 @@ class BtrfsFilesystem implements Filesystem {
 		return found.type === "empty" ? new Map() : extendedAttributes(this.#volume, found, this.#named(path));
 	}
 
-	/** As the superblock counts; copies of metadata and what is set aside for them make it less. */
+	/** Of what the superblock counts as used it does not say how much is data: all of it is taken to be. */
 	free(): Promise<number> {
 		const { total_bytes, bytes_used } = this.#volume.parameters.fields;
-		return Promise.resolve(Math.max(total_bytes - bytes_used, 0));
+		return Promise.resolve(Math.max(Math.floor(this.#volume.chunks.roomForData(total_bytes)) - bytes_used, 0));
 	}
 
 	async subvolume(which: string | number): Promise<Filesystem | undefined> {

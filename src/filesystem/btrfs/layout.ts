@@ -160,6 +160,9 @@ export const Chunk = struct("Btrfs chunk", "little", {
 });
 export const Stripe = struct("Btrfs stripe", "little", { devid: u64, offset: u64, dev_uuid: uuid });
 
+/** In the type of chunks that the contents of files may be in. */
+export const DATA = 1n;
+
 /** How a chunk lies on devices, by bit of its type. Without any it is SINGLE. */
 export const Profile = {
 	RAID0: 0x8n,

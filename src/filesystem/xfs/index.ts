@@ -88,7 +88,17 @@ function filesystem(volume: XfsVolume): Filesystem {
 			extendedAttributes: (inode, path) => extendedAttributes(volume, inode, path),
 		}),
 
-		/** As the superblock counts, which is an estimate where the log had to be replayed; never more than there are. */
-		free: () => Promise.resolve(Math.min(fields.sb_fdblocks, fields.sb_dblocks) * fields.sb_blocksize),
+		free: () => Promise.resolve(freeBytes(fields)),
 	};
+}
+
+/**
+ * What the kernel lets files have of what the superblock counts as free, which is an estimate where the log had to be
+ * replayed: at a mount it keeps a twentieth or 8192 blocks for itself, and some more in each allocation group so that
+ * its trees can grow. https://github.com/torvalds/linux/blob/master/fs/xfs/xfs_mount.c, xfs_default_resblks
+ */
+function freeBytes({ sb_fdblocks, sb_dblocks, sb_agcount, sb_blocksize }: XfsVolume["parameters"]["fields"]): number {
+	const reserved = Math.min(Math.floor(sb_dblocks / 20), 8192);
+	const forTrees = Math.ceil(sb_dblocks / (sb_blocksize < 4096 ? 32 : 64)) + 16 * sb_agcount;
+	return Math.max(0, Math.min(sb_fdblocks, sb_dblocks) - reserved - forTrees) * sb_blocksize;
 }

@@ -27,6 +27,7 @@ export async function readInitramfs(
 		size: last.source.size,
 		before: files.slice(0, -1).map(({ path }) => path),
 		generator,
+		udev: udevPrograms.some((path) => rootfs.find(path)),
 		systemd: ["usr/lib", "lib"].some((parent) => rootfs.find(`${parent}/systemd/system/initrd.target`)),
 		segments,
 		...(generator === "booster"
@@ -34,6 +35,11 @@ export async function readInitramfs(
 			: { ...readKmod(rootfs, version, last.source.name), forced: new Set(forcedModules(rootfs)) }),
 	};
 }
+
+const udevPrograms = [
+	...["usr/lib/systemd/systemd-udevd", "lib/systemd/systemd-udevd"],
+	...["usr/bin/udevadm", "bin/udevadm", "usr/sbin/udevadm", "sbin/udevadm"],
+];
 
 const wantedPaths = new Set(["conf/modules", "config", "buildconfig", ...boosterPaths]);
 

@@ -52,7 +52,10 @@ export async function detectLinux(tree: GuestTree, context: BootContext): Promis
 
 const generatorMarks: Readonly<Record<Generator, readonly string[]>> = {
 	"initramfs-tools": ["/etc/initramfs-tools"],
-	dracut: ["/usr/bin/dracut", "/usr/sbin/dracut", "/sbin/dracut", "/etc/dracut.conf", "/etc/dracut.conf.d"],
+	dracut: [
+		...["/usr/bin/dracut", "/usr/sbin/dracut", "/sbin/dracut", "/etc/dracut.conf", "/etc/dracut.conf.d"],
+		"/usr/lib/dracut/dracut.conf.d",
+	],
 	mkinitcpio: ["/etc/mkinitcpio.conf"],
 	mkinitfs: ["/etc/mkinitfs/mkinitfs.conf"],
 	booster: ["/etc/booster.yaml", "/usr/bin/booster"],

@@ -1,9 +1,11 @@
 import type { GuestTree } from "../../filesystem/tree.js";
-import type { BootEntry, BootLoader, LinuxKernel } from "../guest.js";
+import type { BootEntry, BootLoader, Initramfs, LinuxKernel, ModuleIndex } from "../guest.js";
 import { readInitramfs } from "../initramfs/initramfs.js";
 import { attempt } from "./attempt.js";
+import { builtinBy } from "./kernel-config.js";
 import { readKernelRelease } from "./kernel-image.js";
-import { readModuleIndex } from "./modules.js";
+import { moduleName, readModuleIndex } from "./modules.js";
+import { words } from "./text.js";
 import { openInitrd, readUnifiedKernel } from "./uki/uki.js";
 import { compareVersions } from "./version.js";
 
@@ -33,12 +35,24 @@ export async function readKernels(
 		const kernel = await attempt(problems, () => readKernel(tree, boot, version, directory, image));
 		if (kernel) kernels.push(kernel);
 	}
-	if (directories.size === 0) {
-		for (const [release, image] of await images.byRelease()) {
-			problems.push(`${image} is kernel ${release}: it has no modules, and nothing says which drivers are built in`);
-		}
+	if (directories.size > 0) return kernels;
+	for (const [release, image] of await images.byRelease()) {
+		const kernel = await attempt(problems, () => readMonolithic(tree, boot, release, image));
+		const how = kernel ? `/boot/config-${release} tells` : "nothing says";
+		problems.push(`${image} is kernel ${release}: it has no modules, and ${how} which drivers are built in`);
+		if (kernel) kernels.push(kernel);
 	}
-	return kernels;
+	return kernels.sort((a, b) => compareVersions(b.version, a.version));
+}
+
+const largestConfiguration = 4 * 2 ** 20;
+
+/** A kernel that has all in it, by the configuration that it was built with; `undefined` where that is not there. */
+async function readMonolithic(tree: GuestTree, boot: BootLoader, release: string, image: string) {
+	const configuration = await tree.readText(`/boot/config-${release}`, largestConfiguration);
+	return configuration === undefined
+		? undefined
+		: readKernel(tree, boot, release, `/lib/modules/${release}`, image, builtinBy(configuration));
 }
 
 interface ModulesDirectory {
@@ -126,11 +140,12 @@ async function readKernel(
 	version: string,
 	modulesDirectory: string,
 	image: string,
+	known?: ModuleIndex,
 ): Promise<LinuxKernel> {
 	const problems: string[] = [];
 	const chosen = boot.entries[boot.default];
 	const entry = chosen?.kernel === image ? chosen : boot.entries.find(({ kernel }) => kernel === image);
-	const modules = await readModuleIndex(tree, modulesDirectory);
+	const modules = known ?? (await readModuleIndex(tree, modulesDirectory));
 	const initramfs = await attempt(problems, async () => {
 		const paths = await findInitrds(tree, entry, version, image, problems);
 		return openInitramfs(tree, paths, version);
@@ -142,10 +157,25 @@ async function readKernel(
 		modulesDirectory,
 		cmdline: entry?.cmdline ?? "",
 		modules,
-		...(initramfs && { initramfs }),
+		...(entry?.uki && { uki: entry.uki }),
+		...(initramfs && { initramfs: { ...initramfs, forced: forcedIn(initramfs, entry?.cmdline ?? "") } }),
 		...(others?.length && { otherInitramfs: others }),
 		problems,
 	};
+}
+
+/** The parameters whose modules an init loads by name, beside the lists in its initramfs. */
+const forcingParameters: Partial<Record<Initramfs["generator"], RegExp>> = {
+	/** https://gitlab.alpinelinux.org/alpine/mkinitfs */
+	mkinitfs: /^modules=(.*)$/,
+	/** https://man7.org/linux/man-pages/man7/dracut.cmdline.7.html */
+	dracut: /^rd\.driver\.(?:pre|post)=(.*)$/,
+};
+
+function forcedIn({ generator, forced }: Initramfs, cmdline: string): Initramfs["forced"] {
+	const parameter = forcingParameters[generator];
+	const named = parameter ? words(cmdline).flatMap((word) => parameter.exec(word)?.[1]?.split(",") ?? []) : [];
+	return new Set([...forced, ...named.filter((name) => name !== "").map(moduleName)]);
 }
 
 /** Reads the initramfs that the files at `paths` make together. */

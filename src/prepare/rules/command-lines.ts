@@ -1,11 +1,48 @@
 import type { GuestTree } from "../../filesystem/tree.js";
+import type { ReplaceLines, Rule } from "../change.js";
 import type { Planning } from "../planning.js";
+import { consoleEditor } from "./console.js";
+import { changedLines, stableCommandLine } from "./stable-names.js";
 
 /** Far more menu entries than a guest has. */
 const mostFiles = 1000;
 
+/**
+ * Changes kernel command lines as the rules `cmdline` and `console` ask for, of which one line may need both. Where a
+ * kernel has no initramfs it finds its root by itself, and knows no UUIDs: root= is then left alone.
+ */
+export async function planCommandLines(planning: Planning, wanted: ReadonlySet<Rule>): Promise<ReplaceLines[]> {
+	const { guest, tree, stableName } = planning;
+	const rootless = guest.kernels.some((kernel) => !kernel.initramfs && kernel.problems.length === 0);
+	const changes: ReplaceLines[] = [];
+	for (const path of await commandLineFiles(planning)) {
+		const addConsoles = wanted.has("console") ? consoleEditor(planning, path) : (text: string) => text;
+		const stable = (text: string) =>
+			rootless || !wanted.has("cmdline") || /^\s*#/.test(text) ? text : stableCommandLine(text, stableName);
+		const lines = await changedLines(tree, path, (text, line, all) => addConsoles(stable(text), line, all));
+		if (lines.length === 0) continue;
+		const asked = new Set(
+			lines.flatMap(({ from, to }) => (/^#*$/.test(from) ? [] : rulesBehind(from, to, stable(from)))),
+		);
+		const rule = asked.has("cmdline") ? "cmdline" : "console";
+		changes.push({ rule, action: "replace-lines", path, lines, why: [...asked].map((one) => reasons[one]).join(" ") });
+	}
+	return changes;
+}
+
+const reasons = {
+	cmdline: "The kernel is told its root by a device name that differs from hypervisor to hypervisor; the UUID stays.",
+	console:
+		"The kernel's messages show on the screen and on the first serial port, whichever the hypervisor has; /dev/console stays what it was. systemd logs in on that port by itself; an inittab needs a line for it.",
+} as const;
+
+const rulesBehind = (from: string, to: string, stable: string): (keyof typeof reasons)[] => [
+	...(stable === from ? [] : (["cmdline"] as const)),
+	...(stable === to ? [] : (["console"] as const)),
+];
+
 /** Files with kernel command lines, links followed: what boots now, and what the next kernel update builds from. */
-export async function commandLineFiles(planning: Pick<Planning, "guest" | "tree">): Promise<string[]> {
+async function commandLineFiles(planning: Pick<Planning, "guest" | "tree">): Promise<string[]> {
 	const found = new Set<string>();
 	for (const named of [...(await menus(planning)), ...(await defaults(planning.tree))]) {
 		const place = await planning.tree.resolve(named);

@@ -1,6 +1,7 @@
-import { canBeAppendedTo } from "../../driver/judge-device.js";
+import { canBeAddedTo, isSealed } from "../../driver/judge-device.js";
 import { modulesToAdd } from "../../driver/modules-to-add.js";
 import type { Initramfs, LinuxKernel } from "../../guest/guest.js";
+import { nextAddOn } from "../../guest/linux/uki/add-ons.js";
 import type { AppendModules } from "../change.js";
 import { initramfsOf } from "../initramfs-of.js";
 import { moduleFiles } from "../overlay-archive.js";
@@ -11,7 +12,7 @@ export async function planInitramfs(planning: Planning): Promise<AppendModules[]
 	const changes: AppendModules[] = [];
 	const planned = new Set<string>();
 	for (const kernel of planning.guest.kernels) {
-		if (kernel.initramfs && !canBeAppendedTo(kernel)) continue;
+		if (kernel.initramfs && !canBeAddedTo(kernel)) continue;
 		for await (const initramfs of initramfsOf(planning.tree, kernel)) {
 			if (planned.has(initramfs.path)) continue;
 			planned.add(initramfs.path);
@@ -28,7 +29,7 @@ async function planOne(
 	{ guest, tree, targets }: Planning,
 	kernel: LinuxKernel & { readonly initramfs: Initramfs },
 ): Promise<AppendModules | undefined> {
-	const { path } = kernel.initramfs;
+	const addOn = isSealed(kernel) ? nextAddOn(kernel) : undefined;
 	const modules = modulesToAdd(guest, kernel, targets);
 	if (modules.length === 0) return undefined;
 	const files = await moduleFiles(tree, kernel, kernel.initramfs, modules);
@@ -36,8 +37,9 @@ async function planOne(
 	return {
 		rule: "initramfs",
 		action: "append-modules",
-		path,
+		path: addOn ?? kernel.initramfs.path,
 		kernel: kernel.version,
+		...(addOn !== undefined && { addOnTo: kernel.image }),
 		modules: modules.map((name) => ({ name, bytes: sizes.get(name) ?? 0 })),
 		bytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
 		why: `The initramfs of ${kernel.version} lacks drivers that ${whom(targets)} to find the root disk.`,

@@ -4,14 +4,16 @@ import type { FstabEntry } from "../../guest/guest.js";
 import type { ReplaceLines } from "../change.js";
 import { splitLines } from "../lines.js";
 import type { Planning } from "../planning.js";
-import { commandLineFiles } from "./command-lines.js";
 
 /** A partition named by its controller, or by what its disk calls itself: the name changes with the hypervisor. */
 const device =
 	"/dev/(?:(?:sd[a-z]+|vd[a-z]+|xvd[a-z]+|hd[a-z]+|nvme\\d+n\\d+p|mmcblk\\d+p)\\d+|disk/by-(?:path|id)/(?!dm-|md-|lvm-)[\\w.:+@#-]+)";
 const wholeDevice = new RegExp(`^${device}$`);
 /** Group 3 is the device; it may have quotes of its own inside those of a shell. */
-const rootArgument = new RegExp(`(?<![^\\s"'=])(root|resume)=(\\\\?["']?)(${device})(?![^\\s"'\\\\])`, "g");
+const rootArgument = new RegExp(
+	`(?<![^\\s"'=])(root|resume|cryptdevice|cryptroot)=(\\\\?["']?)(${device})(?![^\\s"'\\\\:])`,
+	"g",
+);
 
 /** Bytes. */
 const largestFile = 16 * 2 ** 20;
@@ -75,25 +77,6 @@ export function namesThatChange({ guest, stableName }: Pick<Planning, "guest" | 
 	return [...mounts, ...arguments_];
 }
 
-/**
- * root= and resume= by UUID, in what boots now and in what the next kernel update builds from. Where a kernel has no
- * initramfs it finds its root by itself, and knows no UUIDs: all is left alone.
- */
-export async function planCommandLine(planning: Planning): Promise<ReplaceLines[]> {
-	const { guest, tree, stableName } = planning;
-	if (guest.kernels.some((kernel) => !kernel.initramfs && kernel.problems.length === 0)) return [];
-	const why =
-		"The kernel is told its root by a device name that differs from hypervisor to hypervisor; the UUID stays.";
-	const changes: ReplaceLines[] = [];
-	for (const path of await commandLineFiles(planning)) {
-		const lines = await changedLines(tree, path, (text) =>
-			/^\s*#/.test(text) ? text : stableCommandLine(text, stableName),
-		);
-		if (lines.length > 0) changes.push({ rule: "cmdline", action: "replace-lines", path, lines, why });
-	}
-	return changes;
-}
-
 const mappedDisk = /^\s*\(hd\d+\)\s+\/dev\/(?:(?:s|v|xv|h)d[a-z]+|nvme\d+n\d+|mmcblk\d+|disk\/by-(?:path|id)\/\S+)\s*$/;
 
 /** grub-install takes a map of disk names for the truth; without an entry it looks for the disk itself. */
@@ -109,7 +92,8 @@ async function planDeviceMap({ tree }: Planning): Promise<ReplaceLines[]> {
 	return changes;
 }
 
-function stableCommandLine(text: string, stableName: Planning["stableName"]): string {
+/** root=, resume=, and what is opened for them, by UUID. */
+export function stableCommandLine(text: string, stableName: Planning["stableName"]): string {
 	return text
 		.replace(rootArgument, (all, key: string, quote: string, name: string) => {
 			const stable = stableName(name);
@@ -122,13 +106,13 @@ function stableCommandLine(text: string, stableName: Planning["stableName"]): st
 export async function changedLines(
 	tree: GuestTree,
 	path: string,
-	change: (text: string, line: number) => string,
+	change: (text: string, line: number, all: readonly string[]) => string,
 ): Promise<ReplaceLines["lines"]> {
 	if ((await tree.stat(path))?.type !== "file") return [];
 	const all = splitLines(await tree.readFile(path, largestFile));
 	const changed = all.flatMap((raw, i) => {
 		const from = raw.replace(/\r$/, "");
-		const to = change(from, i + 1);
+		const to = change(from, i + 1, all);
 		return to === from ? [] : [{ line: i + 1, from, to }];
 	});
 	return changed.length > 0 && path.endsWith("/grubenv") ? [...changed, padding(path, all, changed)] : changed;

@@ -248,6 +248,23 @@ describe("systemd-networkd", () => {
 			["systemd-networkd", "90-vendor.network", "*", "dhcp"],
 		]);
 	});
+
+	it("is read with what lies in its drop-in folders, the last word of which counts", async () => {
+		const files = {
+			[`${folder}/20-wired.network`]: "[Match]\nName=ens192\n[Network]\nDHCP=yes",
+			[`${folder}/20-wired.network.d/20-b.conf`]: "[Network]\nAddress=10.0.0.2/24\n",
+			[`${folder}/20-wired.network.d/10-a.conf`]: "[Network]\nDHCP=no\n",
+			[`${folder}/20-wired.network.d/30-masked.conf`]: "",
+			[`${folder}/20-wired.network.d/note.txt`]: "[Network]\nAddress=10.0.0.9/24\n",
+			"/usr/lib/systemd/network/20-wired.network.d/10-a.conf": "[Network]\nDHCP=ipv4\n",
+			"/usr/lib/systemd/network/20-wired.network.d/15-c.conf": "[Match]\nMACAddress=52:54:00:aa:00:01\n",
+			"/usr/lib/systemd/network/20-wired.network.d/30-masked.conf": "[Network]\nDHCP=yes\n",
+			"/usr/lib/systemd/network/99-default.network.d/a.conf": "[Match]\nName=none\n",
+		};
+		expect(await facts(files)).toEqual([
+			["systemd-networkd", "20-wired.network", "ens192", "static", "10.0.0.2/24", "mac 52:54:00:aa:00:01"],
+		]);
+	});
 });
 
 describe("ifcfg files", () => {

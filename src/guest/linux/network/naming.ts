@@ -4,7 +4,7 @@ import { attempt } from "../attempt.js";
 import { words } from "../text.js";
 import { readCloudInit } from "./cloud-init.js";
 import { parseLinkFile } from "./link-file.js";
-import { filesIn } from "./network.js";
+import { filesIn, readDropIns } from "./network.js";
 import { parseNameRules } from "./udev-rules.js";
 
 /** What is known of the guest when this is asked. */
@@ -36,12 +36,16 @@ export async function readNaming(
 		for (const path of paths) if (await has(path)) return true;
 		return false;
 	};
-	const read = async <T>(files: readonly string[], parse: (text: string, file: string) => T): Promise<T[]> => {
+	const read = async <T>(
+		files: readonly string[],
+		parse: (text: string, file: string) => T,
+		more: (file: string) => Promise<string> = () => Promise.resolve(""),
+	): Promise<T[]> => {
 		const parsed: T[] = [];
 		for (const file of files.slice(0, mostFiles)) {
 			const text = await attempt(problems, () => tree.readText(file, largestFile));
 			// One that is empty, or leads to /dev/null, is masked.
-			if (text) parsed.push(parse(text, file));
+			if (text) parsed.push(parse(text + (await more(file)), file));
 		}
 		return parsed;
 	};
@@ -51,12 +55,8 @@ export async function readNaming(
 	const [setupLink] = await filesIn(tree, rulesFolders, /^80-net-setup-link\.rules$/, problems);
 	const [nameSlot] = await filesIn(tree, rulesFolders, /^80-net-name-slot\.rules$/, problems);
 	const masked = async (file: string) => (await read([file], () => true)).length === 0;
-	const links = await filesIn(
-		tree,
-		tops.map((top) => `${top}/systemd/network`),
-		/\.link$/,
-		problems,
-	);
+	const linkFolders = tops.map((top) => `${top}/systemd/network`);
+	const links = await filesIn(tree, linkFolders, /\.link$/, problems);
 	const rules = await filesIn(tree, ["/etc/udev/rules.d"], /\.rules$/, problems);
 	const cloudInit = await readCloudInit(tree, cmdline, problems);
 	const argument = cmdline.findLast((word) => word.startsWith("net.ifnames="));
@@ -73,7 +73,7 @@ export async function readNaming(
 		scheme: schemeOf(context, cmdline, udev),
 		by,
 		...(disabledBy !== undefined && { disabledBy }),
-		links: await read<LinkFile>(links, parseLinkFile),
+		links: await read<LinkFile>(links, parseLinkFile, (file) => readDropIns(tree, linkFolders, file, problems)),
 		rules: (await read<readonly NameRule[]>(rules, parseNameRules)).flat(),
 		generator: await hasAny(rulesFolders.map((folder) => `${folder}/75-persistent-net-generator.rules`)),
 		biosdevname: await hasAny(["/sbin/biosdevname", "/usr/sbin/biosdevname"]),

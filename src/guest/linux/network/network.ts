@@ -18,6 +18,8 @@ interface Place {
 	readonly folders: readonly string[];
 	/** File names that are read there. */
 	readonly files: RegExp;
+	/** `NAME.d/*.conf` in the same folders are read as the end of the file. */
+	readonly dropIns?: true;
 	readonly parse: (text: string, file: string) => readonly Configured[] | Promise<readonly Configured[]>;
 }
 
@@ -38,6 +40,7 @@ const places: readonly Place[] = [
 		by: "systemd-networkd",
 		folders: ["/etc", "/usr/local/lib", "/usr/lib", "/lib"].map((top) => `${top}/systemd/network`),
 		files: /\.network$/,
+		dropIns: true,
 		parse: parseNetworkdUnit,
 	},
 	{ by: "ifcfg", folders: ["/etc/sysconfig/network-scripts"], files: /^ifcfg-(?!lo$)[^~]+$/, parse: parseIfcfg },
@@ -46,6 +49,7 @@ const places: readonly Place[] = [
 ];
 
 const mostFiles = 1000;
+const mostDropIns = 100;
 /** Interfaces that are configured: no machine has as many. */
 const mostFacts = 1000;
 /** `source` lines that differ. */
@@ -56,15 +60,32 @@ const largestFile = 128 * 1024;
 /** How the guest configures its network interfaces, loopback left out: one fact for each interface in each file. */
 export async function readNetwork(tree: GuestTree, problems: string[]): Promise<readonly NetworkFact[]> {
 	const facts = await readIfupdown(tree, problems);
-	for (const { by, folders, files, parse } of places) {
+	for (const { by, folders, files, dropIns, parse } of places) {
 		for (const file of await filesIn(tree, folders, files, problems)) {
 			const text = await attempt(problems, () => tree.readText(file, largestFile));
 			// One that is empty, or leads to /dev/null, is masked.
 			if (!text) continue;
-			for (const configured of await parse(text, file)) facts.push({ by, file, ...configured });
+			const more = dropIns ? await readDropIns(tree, folders, file, problems) : "";
+			for (const configured of await parse(text + more, file)) facts.push({ by, file, ...configured });
 		}
 	}
 	return facts.slice(0, mostFacts);
+}
+
+/** What systemd reads behind a file: https://www.freedesktop.org/software/systemd/man/latest/systemd.network.html */
+export async function readDropIns(
+	tree: GuestTree,
+	folders: readonly string[],
+	file: string,
+	problems: string[],
+): Promise<string> {
+	const name = file.slice(file.lastIndexOf("/") + 1);
+	const own = folders.map((folder) => `${folder}/${name}.d`);
+	let text = "";
+	for (const path of (await filesIn(tree, own, /\.conf$/, problems)).slice(0, mostDropIns)) {
+		text += `\n${(await attempt(problems, () => tree.readText(path, largestFile))) ?? ""}`;
+	}
+	return text;
 }
 
 /** Paths of the files that count, in the order of their names; those in later folders are hidden. */

@@ -3,6 +3,7 @@ import type { BootEntry } from "../../guest.js";
 import { attempt } from "../attempt.js";
 import { type BlsEntry, readEntryFiles } from "../grub/bls.js";
 import { locateFile } from "../loader-path.js";
+import { findInitrdAddOns } from "../uki/add-ons.js";
 import { readUnifiedKernel, type UnifiedKernel } from "../uki/uki.js";
 import { compareSystemdVersions } from "./version.js";
 
@@ -36,7 +37,7 @@ export async function readEntries(tree: GuestTree, base: string): Promise<Sorted
 	for (const { name } of images.slice(0, mostImages)) {
 		const path = `${base}/EFI/Linux/${name}`;
 		const image = await attempt([], () => openUnifiedKernel(tree, path));
-		if (image) entries.push(typeTwo(name, path, image));
+		if (image) entries.push(await typeTwo(tree, name, path, image));
 	}
 	return entries;
 }
@@ -51,7 +52,7 @@ async function typeOne(tree: GuestTree, base: string, { id, values }: BlsEntry):
 	const title = last("title") ?? id;
 	const cmdline = (values.get("options") ?? []).join(" ");
 	let entry: BootEntry | undefined;
-	if (image) entry = unifiedEntry(title, kernel, image, cmdline);
+	if (image) entry = await unifiedEntry(tree, title, kernel, image, cmdline);
 	else if (linux !== undefined) {
 		const initrds: string[] = [];
 		for (const path of values.get("initrd") ?? []) initrds.push(await inPartition(tree, base, path));
@@ -66,7 +67,7 @@ async function typeOne(tree: GuestTree, base: string, { id, values }: BlsEntry):
 	};
 }
 
-function typeTwo(name: string, path: string, image: UnifiedKernel): SortedEntry {
+async function typeTwo(tree: GuestTree, name: string, path: string, image: UnifiedKernel): Promise<SortedEntry> {
 	const first = (...keys: string[]) => keys.map((key) => image.osRelease.get(key)).find((value) => value) ?? "";
 	const title = first("PRETTY_NAME", "IMAGE_ID", "NAME", "ID") || name;
 	return {
@@ -74,17 +75,23 @@ function typeTwo(name: string, path: string, image: UnifiedKernel): SortedEntry 
 		sortKey: first("IMAGE_ID", "ID"),
 		machineId: "",
 		version: first("IMAGE_VERSION", "VERSION", "VERSION_ID", "BUILD_ID"),
-		entry: unifiedEntry(title, path, image, ""),
+		entry: await unifiedEntry(tree, title, path, image, ""),
 	};
 }
 
 /** A command line from outside counts where the image has none. */
-function unifiedEntry(title: string, path: string, image: UnifiedKernel, cmdline: string): BootEntry {
+async function unifiedEntry(
+	tree: GuestTree,
+	title: string,
+	path: string,
+	image: UnifiedKernel,
+	cmdline: string,
+): Promise<BootEntry> {
 	const { release, stub, signed, initrd } = image;
 	return {
 		title,
 		kernel: path,
-		initrds: initrd ? [path] : [],
+		initrds: [...(initrd ? [path] : []), ...(await findInitrdAddOns(tree, path, image))],
 		cmdline: image.cmdline || cmdline,
 		uki: { release, stub, signed },
 	};
@@ -93,7 +100,7 @@ function unifiedEntry(title: string, path: string, image: UnifiedKernel, cmdline
 /** A boot entry for a program that is a unified kernel image; `undefined` where it is not. */
 export async function readUnifiedEntry(tree: GuestTree, title: string, path: string): Promise<BootEntry | undefined> {
 	const image = await attempt([], () => openUnifiedKernel(tree, path));
-	return image && unifiedEntry(title, path, image, "");
+	return image && unifiedEntry(tree, title, path, image, "");
 }
 
 async function openUnifiedKernel(tree: GuestTree, path: string): Promise<UnifiedKernel | undefined> {

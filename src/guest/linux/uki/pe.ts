@@ -1,34 +1,5 @@
 import { type ByteSource, readUpTo, slice } from "../../../bytes/source.js";
-import { bytes, struct, text, u16, u32 } from "../../../bytes/struct.js";
-
-/** https://learn.microsoft.com/en-us/windows/win32/debug/pe-format#ms-dos-stub-image-only */
-const DosHeader = struct("DOS header", "little", { magic: text(2), unused: bytes(58), lfanew: u32 });
-
-/** https://learn.microsoft.com/en-us/windows/win32/debug/pe-format#coff-file-header-object-and-image */
-const CoffHeader = struct("COFF file header", "little", {
-	signature: text(4),
-	machine: u16,
-	numberOfSections: u16,
-	timeDateStamp: u32,
-	pointerToSymbolTable: u32,
-	numberOfSymbols: u32,
-	sizeOfOptionalHeader: u16,
-	characteristics: u16,
-});
-
-/** https://learn.microsoft.com/en-us/windows/win32/debug/pe-format#section-table-section-headers */
-const SectionHeader = struct("section header", "little", {
-	name: text(8),
-	virtualSize: u32,
-	virtualAddress: u32,
-	sizeOfRawData: u32,
-	pointerToRawData: u32,
-	pointerToRelocations: u32,
-	pointerToLinenumbers: u32,
-	numberOfRelocations: u16,
-	numberOfLinenumbers: u16,
-	characteristics: u32,
-});
+import { CoffHeader, DosHeader, SectionHeader } from "./layout.js";
 
 /** In the optional header, by its magic: where the certificate table's address and size are. */
 const certificateTableAt = new Map([
@@ -42,6 +13,8 @@ const farthestHeader = 2 ** 20;
 const mostSections = 96;
 
 export interface PeImage {
+	/** IMAGE_FILE_MACHINE_…: 0x8664 is AMD64. */
+	readonly machine: number;
 	/** The first section of each name, in file order; those after the first `.profile` belong to variants of the image. */
 	readonly sections: ReadonlyMap<string, ByteSource>;
 	/** An Authenticode signature is in it; whether it is a good one, and whose, is not asked. */
@@ -56,7 +29,7 @@ export async function readPe(file: ByteSource): Promise<PeImage | undefined> {
 	if (magic !== "MZ" || lfanew > farthestHeader) return undefined;
 	const head = await readUpTo(file, lfanew, CoffHeader.size);
 	if (head.length < CoffHeader.size) return undefined;
-	const { signature, numberOfSections, sizeOfOptionalHeader } = CoffHeader.parse(head);
+	const { signature, machine, numberOfSections, sizeOfOptionalHeader } = CoffHeader.parse(head);
 	if (signature !== "PE" || numberOfSections > mostSections) return undefined;
 
 	const optional = await readUpTo(file, lfanew + CoffHeader.size, sizeOfOptionalHeader);
@@ -71,7 +44,7 @@ export async function readPe(file: ByteSource): Promise<PeImage | undefined> {
 		if (pointerToRawData + size > file.size) return undefined;
 		if (!sections.has(name)) sections.set(name, slice(file, pointerToRawData, size, `${file.name}:${name}`));
 	}
-	return { sections, signed: isSigned(optional) };
+	return { machine, sections, signed: isSigned(optional) };
 }
 
 function isSigned(optional: Uint8Array): boolean {

@@ -45,10 +45,18 @@ export async function readSystemdBootVersion(file: ByteSource): Promise<string |
 	return (image && systemdProgram(await textOf(image, ".sdmagic"), "systemd-boot")) || undefined;
 }
 
-/** What the kernel unpacks of a file that a boot entry names: of a unified kernel image, the archive inside. */
+/** An add-on for unified kernel images; `undefined` where the file is none. */
+export async function readAddOn(file: ByteSource): Promise<Pick<UnifiedKernel, "release" | "initrd"> | undefined> {
+	const image = await readPe(file);
+	if (!image || image.sections.has(".linux")) return undefined;
+	const initrd = image.sections.get(".initrd");
+	return { release: (await textOf(image, ".uname")).trim(), ...(initrd && { initrd }) };
+}
+
+/** What the kernel unpacks of a file that a boot entry names: of a unified kernel image or an add-on, the archive inside. */
 export async function openInitrd(tree: GuestTree, path: string): Promise<ByteSource> {
 	const file = await tree.open(path);
-	return (await readUnifiedKernel(file))?.initrd ?? file;
+	return (await readPe(file))?.sections.get(".initrd") ?? file;
 }
 
 async function textOf({ sections }: PeImage, name: string): Promise<string> {

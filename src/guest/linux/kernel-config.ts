@@ -1,0 +1,65 @@
+import type { ModuleIndex } from "../guest.js";
+
+/** Modules and the symbol of the kernel's configuration that each is built by. https://docs.kernel.org/kbuild/kconfig.html */
+export const symbols: Readonly<Record<string, string>> = {
+	virtio_pci: "VIRTIO_PCI",
+	virtio_blk: "VIRTIO_BLK",
+	virtio_scsi: "SCSI_VIRTIO",
+	virtio_net: "VIRTIO_NET",
+	virtio_gpu: "DRM_VIRTIO_GPU",
+	virtio_console: "VIRTIO_CONSOLE",
+	virtio_rng: "HW_RANDOM_VIRTIO",
+	virtio_balloon: "VIRTIO_BALLOON",
+	vmw_vsock_virtio_transport: "VIRTIO_VSOCKETS",
+	sd_mod: "BLK_DEV_SD",
+	ahci: "SATA_AHCI",
+	ata_piix: "ATA_PIIX",
+	nvme: "BLK_DEV_NVME",
+	vmw_pvscsi: "VMWARE_PVSCSI",
+	mptspi: "FUSION_SPI",
+	mptsas: "FUSION_SAS",
+	BusLogic: "SCSI_BUSLOGIC",
+	e1000: "E1000",
+	e1000e: "E1000E",
+	vmxnet3: "VMXNET3",
+	pcnet32: "PCNET32",
+	"8139cp": "8139CP",
+	"8139too": "8139TOO",
+	tulip: "TULIP",
+	hv_vmbus: "HYPERV",
+	hv_storvsc: "HYPERV_STORAGE",
+	hv_netvsc: "HYPERV_NET",
+	hyperv_keyboard: "HYPERV_KEYBOARD",
+	hid_hyperv: "HID_HYPERV_MOUSE",
+	hv_utils: "HYPERV_UTILS",
+	hv_balloon: "HYPERV_BALLOON",
+	pci_hyperv: "PCI_HYPERV",
+	hyperv_drm: "DRM_HYPERV",
+	hyperv_fb: "FB_HYPERV",
+	platform_pci: "XEN_PVHVM",
+	xenbus_probe_frontend: "XEN_XENBUS_FRONTEND",
+	xen_blkfront: "XEN_BLKDEV_FRONTEND",
+	xen_netfront: "XEN_NETDEV_FRONTEND",
+	vmwgfx: "DRM_VMWGFX",
+	bochs: "DRM_BOCHS",
+	qxl: "DRM_QXL",
+	cirrus: "DRM_CIRRUS_QEMU",
+	vboxvideo: "DRM_VBOXVIDEO",
+	vboxguest: "VBOXGUEST",
+	vmw_vmci: "VMWARE_VMCI",
+	vmw_vsock_vmci_transport: "VMWARE_VMCI_VSOCKETS",
+	vmw_balloon: "VMWARE_BALLOON",
+	pvpanic_pci: "PVPANIC_PCI",
+	ext4: "EXT4_FS",
+	ext2: "EXT2_FS",
+	xfs: "XFS_FS",
+	btrfs: "BTRFS_FS",
+	f2fs: "F2FS_FS",
+};
+
+/** What a kernel has of those by its configuration, where no list of what is built in is there: no others are known. */
+export function builtinBy(configuration: string): ModuleIndex {
+	const set = new Set(Array.from(configuration.matchAll(/^CONFIG_(\w+)=y\r?$/gm), ([, symbol]) => symbol));
+	const builtin = new Set(Object.keys(symbols).filter((module) => set.has(symbols[module])));
+	return { aliases: [], builtin, paths: new Map(), dependencies: new Map(), softdeps: new Map() };
+}
