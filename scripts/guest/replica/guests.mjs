@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { cache, kernel, keyOf } from "../parts.mjs";
+import { userlandFiles } from "../userland.mjs";
 import { debianName, makeDebian } from "./debian.mjs";
 import { distributions } from "./distributions.mjs";
 
@@ -36,7 +37,7 @@ const sources = (names) => names.map((name) => path.join(here, name));
 /** Where the guest of that name is or will be. */
 export function imageOf(name) {
 	const files = name in distributions ? [...shared, "archives.mjs", "distributions.mjs"] : shared;
-	return path.join(cache, `${name}-${keyOf([kernel, name], sources(files))}.raw`);
+	return path.join(cache, `${name}-${keyOf([kernel, name], [...sources(files), ...userlandFiles])}.raw`);
 }
 
 /** Makes it where it is not there yet, in a folder of its own below `work`. */
