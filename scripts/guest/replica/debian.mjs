@@ -39,7 +39,9 @@ export function makeDebian(image, work, options) {
 	const dracut = modules === "hostonly" || modules === "generic";
 	// A guest that does not find its root says so after seconds rather than minutes.
 	const patience = dracut ? "rd.retry=10 rd.timeout=20" : "rootdelay=5";
-	const cmdline = `root=${device} ro${subvolume} quiet ${patience} console=tty0 console=ttyS0,115200`;
+	// Drawing each letter takes an emulated CPU minutes: the display is left as the firmware has set it.
+	const consoles = "nomodeset console=tty0 console=ttyS0,115200";
+	const cmdline = `root=${device} ro${subvolume} quiet ${patience} ${consoles}`;
 
 	makeUserland(tree, 'ID=debian\nVERSION_ID=12\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n');
 	rmSync(path.join(tree, "sbin/init"));
