@@ -5,11 +5,12 @@
 //
 //   node scripts/guest/build.mjs [--generator initramfs-tools|dracut] [--size MiB] [--print-key]
 //   node scripts/guest/build.mjs [--modules dep|list|most | --hostonly | --no-hostonly] [--filesystem ext4|xfs|btrfs]
-//                                [--lvm] [--loader grub-bios|grub-uefi|systemd-boot]
+//                                [--lvm] [--loader grub-bios|grub-uefi|systemd-boot] [--home vmware|kvm] [--size MiB]
 //
-// The second form makes guests to be looked at rather than booted, in a combination of what Debian offers; it needs root.
+// The second form makes a guest in a combination of what Debian offers, at home on VMware's paravirtual controller or on
+// virtio; it needs root.
 //
-// Prints the image's path. As delivered it boots on IDE (ata_piix) under BIOS only: root=/dev/sda3, no driver for another
+// Prints the image's path. As delivered, the first boots on IDE (ata_piix) under BIOS only: root=/dev/sda3, no driver for another
 // controller in the initramfs, no \EFI\BOOT\BOOTX64.EFI on its ESP.
 import {
 	chmodSync,
@@ -39,30 +40,34 @@ import {
 	SECTOR,
 	workFolder,
 } from "./parts.mjs";
+import { installUserland, userlandFiles } from "./userland.mjs";
 
 const here = import.meta.dirname;
 const { values } = parseArgs({
 	options: {
 		generator: { type: "string", default: "initramfs-tools" },
-		size: { type: "string", default: "1024" },
+		size: { type: "string" },
 		"print-key": { type: "boolean", default: false },
 		modules: { type: "string" },
 		hostonly: { type: "boolean" },
 		filesystem: { type: "string" },
 		lvm: { type: "boolean" },
 		loader: { type: "string" },
+		home: { type: "string" },
 	},
 	allowNegative: true,
 });
-const { modules: listed, hostonly, filesystem = "ext4", lvm = false, loader = "grub-bios" } = values;
-if (listed !== undefined || hostonly !== undefined || values.filesystem || lvm || values.loader) {
+const { modules: listed, hostonly, filesystem = "ext4", lvm = false, loader = "grub-bios", home = "vmware" } = values;
+if (listed !== undefined || hostonly !== undefined || values.filesystem || lvm || values.loader || values.home) {
 	const { makeCombination } = await import("./replica/guests.mjs");
 	const modules = hostonly === undefined ? (listed ?? "most") : hostonly ? "hostonly" : "generic";
-	console.log(makeCombination({ modules, filesystem, lvm, loader }, workFolder()));
+	const size = values.size === undefined ? {} : { size: Number(values.size) };
+	console.log(makeCombination({ modules, filesystem, lvm, loader, home, ...size }, workFolder()));
 	process.exit(0);
 }
-const parts = ["build.mjs", "parts.mjs", "init", "modules", "udhcpc"].map((name) => path.join(here, name));
-const id = keyOf([kernel, values.generator, values.size], parts);
+const size = Number(values.size ?? 1024);
+const parts = ["build.mjs", "parts.mjs", "modules"].map((name) => path.join(here, name));
+const id = keyOf([kernel, values.generator, size], [...parts, ...userlandFiles]);
 const image = path.join(cache, `${values.generator}-${id}.raw`);
 if (values["print-key"]) {
 	console.log(id);
@@ -90,15 +95,7 @@ function makeTree() {
 	}
 	mkdirSync(modules, { recursive: true });
 	symlinkSync("usr/lib", path.join(tree, "lib"));
-	cpSync("/bin/busybox", path.join(tree, "usr/bin/busybox"));
-	const applets =
-		"sh cat cut sort tr awk sed readlink basename dirname find xargs modprobe ip ifconfig udhcpc mount umount mountpoint sleep sync poweroff uname ls printf dd grep insmod lsmod mkdir mknod ps dmesg";
-	for (const applet of applets.split(" ")) symlinkSync("../usr/bin/busybox", path.join(tree, "bin", applet));
-	for (const applet of ["modprobe", "insmod"]) symlinkSync("../usr/bin/busybox", path.join(tree, "sbin", applet));
-	cpSync(path.join(here, "init"), path.join(tree, "sbin/init"));
-	chmodSync(path.join(tree, "sbin/init"), 0o755);
-	cpSync(path.join(here, "udhcpc"), path.join(tree, "etc/udhcpc"));
-	chmodSync(path.join(tree, "etc/udhcpc"), 0o755);
+	installUserland(tree);
 	cpSync("/usr/lib/os-release", path.join(tree, "usr/lib/os-release"));
 	symlinkSync("../usr/lib/os-release", path.join(tree, "etc/os-release"));
 	writeFileSync(
@@ -183,10 +180,10 @@ function makeInitramfs() {
 function assemble() {
 	const bios = { at: 2048, sectors: 2048 };
 	const esp = { at: 4096, sectors: 64 * 2048 };
-	const swap = { at: (Number(values.size) - 17) * 2048, sectors: 16 * 2048 };
+	const swap = { at: (size - 17) * 2048, sectors: 16 * 2048 };
 	const root = { at: esp.at + esp.sectors, sectors: swap.at - esp.at - esp.sectors };
 	const disk = path.join(work, "disk.raw");
-	makeFile(disk, Number(values.size) * MiB);
+	makeFile(disk, size * MiB);
 	run("sfdisk", ["-q", disk], {
 		input: `label: gpt
 label-id: ${uuid}

@@ -5,7 +5,7 @@ import { mkdir, readdir } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type BootImage, type BootOutcome, boot, bootModel } from "../../src/certify/index.js";
+import type { BootImage } from "../../src/certify/index.js";
 import { modaliasOf } from "../../src/device/index.js";
 import { openDisk } from "../../src/disk/index.js";
 import { hypervisorsNamed } from "../../src/hypervisor/index.js";
@@ -14,75 +14,19 @@ import { look } from "../../src/pipeline.js";
 import { openFile } from "../../src/source/index.js";
 import { readTar } from "../../src/source/tar.js";
 import { COMMAND } from "../cli/support.js";
-import { guestFacts, guestMarker, guestTools, testGuest } from "../support/guests.js";
+import { guestTools, testGuest } from "../support/guests.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
+import { bootAndCompare, expectUp, modelNamed, printSeen } from "./compare.js";
 
 const exec = promisify(execFile);
-
-/** One line of the table that is printed at the end. */
-interface Row {
-	readonly guest: string;
-	readonly image: string;
-	readonly model: string;
-	readonly verdict: string;
-	readonly boot: string;
-}
-const rows: Row[] = [];
 
 const anyvisor = async (...args: string[]) =>
 	(await exec("node", [COMMAND, ...args], { maxBuffer: 64 << 20, timeout: 600_000 })).stdout;
 
 const inspect = async (vm: string) => JSON.parse(await anyvisor("inspect", "--json", vm)) as Inspection;
 
-/** Boots an image under a model and holds the verdict of `inspect` on that very disk device against what is seen. */
-async function bootAndCompare(guest: string, image: BootImage, id: string, verdicts: Inspection["verdicts"]) {
-	const model = bootModel(id);
-	if (!model) throw new Error(`no boot model ${id}`);
-	const device = deviceOf(verdicts, model.hypervisor, model.disk);
-	// Where the hypervisor itself is not emulated, what counts is whether the drivers are there.
-	const carried = device.state === "builtin" || device.state === "initramfs";
-	const judged = { ...device, works: model.bare ? carried : device.works };
-	const outcome = await boot(image, model, { marker: guestMarker, timeout: 240_000 });
-	const facts = guestFacts(outcome.evidence);
-	rows.push({
-		guest,
-		image: image.range ? `${image.format} in ${path.extname(image.file)}` : image.format,
-		model: model.title,
-		verdict: `${judged.device}, ${judged.driver ?? "no driver"} ${judged.state}: ${judged.works ? "boots" : "fails"}`,
-		boot: outcome.result === "up" ? `up: ${facts["disks"]}, ${facts["nics"]}` : outcome.result,
-	});
-	// The claim of the whole product: what was judged without booting is what booting shows.
-	expect(judged.works, `${model.id}: inspect and the boot disagree\n${tail(outcome)}`).toBe(outcome.result === "up");
-	return { outcome, facts, judged, model };
-}
-
-function deviceOf(verdicts: Inspection["verdicts"], hypervisor: string, device: string) {
-	const verdict = verdicts.find((candidate) => candidate.hypervisor === hypervisor);
-	const found = verdict?.devices.find((candidate) => candidate.device === device && candidate.role === "disk");
-	if (!verdict || !found) throw new Error(`${hypervisor} has no disk device ${device}`);
-	return found;
-}
-
-/** The kernel found root disk and NIC on the drivers that the model expects, and got a lease. */
-function expectUp({ outcome, facts, model }: Awaited<ReturnType<typeof bootAndCompare>>) {
-	expect(outcome.result, tail(outcome)).toBe("up");
-	const root = facts["root"]?.replace(/^\/dev\//, "").replace(/p?\d+$/, "") ?? "";
-	const disk = facts["disks"]?.split(",").find((entry) => entry.startsWith(`${root}:`));
-	expect(disk?.split(/[:<]/)).toContain(model.drivers.disk);
-	expect(facts["nics"]).toContain(`:${model.drivers.network}`);
-	expect(facts["leases"]).toMatch(/=10\.0\.2\.\d+/);
-	expect(facts["firmware"]).toBe(model.firmware);
-}
-
-const tail = ({ console: text }: BootOutcome) => text.slice(-1500);
-
 describe.skipIf(missing(...guestTools))(`boots ${because(...guestTools)}`, () => {
-	afterAll(() => {
-		const width = (key: keyof Row) => Math.max(...rows.map((row) => row[key].length));
-		const keys = ["guest", "image", "model", "verdict", "boot"] as const;
-		const lines = rows.map((row) => keys.map((key) => row[key].padEnd(width(key))).join("  "));
-		process.stdout.write(`\nWhat inspect said of the disk device, and what the boot showed:\n${lines.join("\n")}\n\n`);
-	});
+	afterAll(printSeen);
 
 	describe.each(["initramfs-tools", "dracut"] as const)("a guest of %s", (generator) => {
 		let guest = "";
@@ -120,27 +64,32 @@ describe.skipIf(missing(...guestTools))(`boots ${because(...guestTools)}`, () =>
 		});
 
 		it("untouched, it boots at home, on IDE", async () => {
-			const seen = await bootAndCompare(generator, { format: "raw", file: guest }, "virtualbox-ide", before);
+			const seen = await bootAndCompare(
+				generator,
+				{ format: "raw", file: guest },
+				modelNamed("virtualbox-ide"),
+				before,
+			);
 			expect(seen.judged.works).toBe(true);
 			expectUp(seen);
 		});
 
 		it.each(["vmware-pvscsi", "kvm-virtio-blk"])("untouched, it does not find its disk on %s", async (id) => {
-			const seen = await bootAndCompare(generator, { format: "raw", file: guest }, id, before);
+			const seen = await bootAndCompare(generator, { format: "raw", file: guest }, modelNamed(id), before);
 			expect(seen.judged.works).toBe(false);
-			expect(seen.outcome.result, tail(seen.outcome)).toBe("initramfs");
+			expect(seen.outcome.result, seen.tail).toBe("initramfs");
 		});
 
 		it("expanded for VMware, the .vmx folder's disk boots on PVSCSI with VMXNET3", async () => {
 			const file = await packaged("vmware-vmx", ".vmdk");
-			const seen = await bootAndCompare(generator, { format: "vmdk", file }, "vmware-pvscsi", after);
+			const seen = await bootAndCompare(generator, { format: "vmdk", file }, modelNamed("vmware-pvscsi"), after);
 			expect(seen.judged.works).toBe(true);
 			expectUp(seen);
 		});
 
 		it("expanded for KVM, the qcow2 boots on virtio-blk", async () => {
 			const file = await packaged("kvm", ".qcow2");
-			const seen = await bootAndCompare(generator, { format: "qcow2", file }, "kvm-virtio-blk", after);
+			const seen = await bootAndCompare(generator, { format: "qcow2", file }, modelNamed("kvm-virtio-blk"), after);
 			expect(seen.judged.works).toBe(true);
 			expectUp(seen);
 		});
@@ -167,35 +116,35 @@ describe.skipIf(missing(...guestTools))(`boots ${because(...guestTools)}`, () =>
 		it("expanded for VMware, the OVA's disk boots on NVMe under UEFI, by the fallback path", async () => {
 			const file = await packaged("vmware-ova", ".ova");
 			const image: BootImage = { format: "vmdk", file, range: await memberRange(file, /\.vmdk$/) };
-			const seen = await bootAndCompare(generator, image, "vmware-nvme", after);
+			const seen = await bootAndCompare(generator, image, modelNamed("vmware-nvme"), after);
 			expect(seen.judged.works).toBe(true);
 			expectUp(seen);
 		});
 
 		it("expanded for KVM, the qcow2 boots on virtio-scsi", async () => {
 			const file = await packaged("kvm", ".qcow2");
-			expectUp(await bootAndCompare(generator, { format: "qcow2", file }, "kvm-virtio-scsi", after));
+			expectUp(await bootAndCompare(generator, { format: "qcow2", file }, modelNamed("kvm-virtio-scsi"), after));
 		});
 
 		it("expanded for VirtualBox, the OVA's disk boots on AHCI with E1000", async () => {
 			const file = await packaged("virtualbox", ".ova");
 			const image: BootImage = { format: "vmdk", file, range: await memberRange(file, /\.vmdk$/) };
-			const seen = await bootAndCompare(generator, image, "virtualbox-ahci", after);
+			const seen = await bootAndCompare(generator, image, modelNamed("virtualbox-ahci"), after);
 			expect(seen.judged.works).toBe(true);
 			expectUp(seen);
 		});
 
 		it("expanded for Hyper-V, the VHDX boots on generation 1's emulated devices", async () => {
 			const file = await packaged("hyperv-gen1", ".vhdx");
-			expectUp(await bootAndCompare(generator, { format: "vhdx", file }, "hyperv-gen1-emulated", after));
+			expectUp(await bootAndCompare(generator, { format: "vhdx", file }, modelNamed("hyperv-gen1-emulated"), after));
 		});
 
 		it("with Microsoft's identity ata_piix steps aside, as inspect says it will", async () => {
 			const file = await packaged("hyperv-gen1", ".vhdx");
-			const seen = await bootAndCompare(generator, { format: "vhdx", file }, "hyperv-gen1-identity", after);
+			const seen = await bootAndCompare(generator, { format: "vhdx", file }, modelNamed("hyperv-gen1-identity"), after);
 			expect(seen.judged.works).toBe(false);
 			expect(seen.judged.note).toMatch(/hv_storvsc/);
-			expect(seen.outcome.result, tail(seen.outcome)).toBe("initramfs");
+			expect(seen.outcome.result, seen.tail).toBe("initramfs");
 		});
 
 		it.skipIf(missing("xva-img", "tar"))(
@@ -206,7 +155,9 @@ describe.skipIf(missing(...guestTools))(`boots ${because(...guestTools)}`, () =>
 				const raw = path.join(folder, "disk.raw");
 				const disk = (await readdir(folder)).find((name) => name.startsWith("Ref:"));
 				await run("xva-img", "-p", "disk-export", path.join(folder, disk ?? ""), raw);
-				expectUp(await bootAndCompare(generator, { format: "raw", file: raw }, "xenserver-emulated", after));
+				expectUp(
+					await bootAndCompare(generator, { format: "raw", file: raw }, modelNamed("xenserver-emulated"), after),
+				);
 			},
 		);
 

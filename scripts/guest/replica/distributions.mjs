@@ -120,7 +120,7 @@ ${item(`${title} (${rescue}) Maipo`, rescue)}${item(`${title} (${version}) Maipo
 		options: xfsOf[major],
 	};
 	makeImage(image, work, {
-		size: 20,
+		size: 20 * 1024,
 		table: uefi ? "gpt" : "mbr",
 		partitions: uefi
 			? [{ type: "esp", size: 600, filesystem: "vfat", uuid: esp, mount: "/boot/efi" }, bootPartition, lvm]
@@ -191,7 +191,7 @@ UUID=${root} /home btrfs subvol=home,compress=zstd:1 0 0
 	});
 	redHatEsp(tree, work, boot, "fedora");
 	makeImage(image, work, {
-		size: 20,
+		size: 20 * 1024,
 		table: "gpt",
 		partitions: [
 			{ type: "esp", size: 600, filesystem: "vfat", uuid: esp, mount: "/boot/efi" },
@@ -289,7 +289,7 @@ ${item(`SLES 15-SP6, with Linux ${version} (recovery mode)`, "single")}}
 `,
 	});
 	makeImage(image, work, {
-		size: 20,
+		size: 20 * 1024,
 		table: "gpt",
 		partitions: [
 			{ type: "bios", size: 8, filesystem: "none" },
@@ -376,7 +376,7 @@ menuentry "Photon" {
 		"grubx64.efi": program,
 	});
 	makeImage(image, work, {
-		size: 16,
+		size: 16 * 1024,
 		table: "gpt",
 		partitions: [
 			{ type: "bios", size: 4, filesystem: "none" },
@@ -430,7 +430,7 @@ function arch(image, work, { name, filesystem, hooks, home }) {
 		"BOOT/BOOTX64.EFI": systemdBoot(),
 	});
 	makeImage(image, work, {
-		size: 20,
+		size: 20 * 1024,
 		table: "gpt",
 		partitions: [
 			{ type: "esp", size: 512, filesystem: "vfat", uuid: esp, mount: "/boot" },
@@ -485,7 +485,7 @@ MENU SEPARATOR
 	});
 	symlinkSync(".", path.join(tree, "boot/boot"));
 	makeImage(image, work, {
-		size: 20,
+		size: 20 * 1024,
 		table: "mbr",
 		partitions: [
 			{ type: "linux", size: 300, bootable: true, filesystem: "ext4", uuid: boot, mount: "/boot" },

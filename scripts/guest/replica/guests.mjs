@@ -2,25 +2,28 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { cache, kernel, keyOf } from "../parts.mjs";
+import { userlandFiles } from "../userland.mjs";
 import { debianName, makeDebian } from "./debian.mjs";
 import { distributions } from "./distributions.mjs";
 
 const here = import.meta.dirname;
 
-/** Each generator with each boot loader or nearly, each boot loader with each root, each generator with most roots. */
+/** Each generator with each boot loader and each root, and each boot loader with each root. */
 const combinations = Object.entries({
-	dep: { "grub-bios": "ext4", "grub-uefi": "xfs", "systemd-boot": "btrfs" },
-	list: { "grub-bios": "xfs", "grub-uefi": "btrfs", "systemd-boot": "lvm" },
-	most: { "grub-bios": "btrfs", "grub-uefi": "lvm", "systemd-boot": "ext4" },
-	hostonly: { "grub-bios": "lvm", "grub-uefi": "ext4", "systemd-boot": "xfs" },
-	generic: { "grub-bios": "lvm", "grub-uefi": "xfs" },
+	dep: { "grub-bios": "ext4", "grub-uefi": "xfs lvm", "systemd-boot": "btrfs" },
+	list: { "grub-bios": "xfs ext4", "grub-uefi": "btrfs", "systemd-boot": "lvm" },
+	most: { "grub-bios": "btrfs", "grub-uefi": "lvm", "systemd-boot": "ext4 xfs" },
+	hostonly: { "grub-bios": "lvm", "grub-uefi": "ext4 btrfs", "systemd-boot": "xfs" },
+	generic: { "grub-bios": "lvm ext4", "grub-uefi": "xfs", "systemd-boot": "btrfs" },
 }).flatMap(([modules, roots]) =>
-	Object.entries(roots).map(([loader, root]) => ({
-		modules,
-		loader,
-		lvm: root === "lvm",
-		filesystem: root === "lvm" ? "ext4" : root,
-	})),
+	Object.entries(roots).flatMap(([loader, list]) =>
+		list.split(" ").map((root) => ({
+			modules,
+			loader,
+			lvm: root === "lvm",
+			filesystem: root === "lvm" ? "ext4" : root,
+		})),
+	),
 );
 
 const makers = new Map([
@@ -36,7 +39,7 @@ const sources = (names) => names.map((name) => path.join(here, name));
 /** Where the guest of that name is or will be. */
 export function imageOf(name) {
 	const files = name in distributions ? [...shared, "archives.mjs", "distributions.mjs"] : shared;
-	return path.join(cache, `${name}-${keyOf([kernel, name], sources(files))}.raw`);
+	return path.join(cache, `${name}-${keyOf([kernel, name], [...sources(files), ...userlandFiles])}.raw`);
 }
 
 /** Makes it where it is not there yet, in a folder of its own below `work`. */

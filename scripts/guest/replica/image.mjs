@@ -20,12 +20,12 @@ const types = {
 	mbr: { linux: "83", lvm: "8e", swap: "82" },
 };
 const grubModules =
-	"part_gpt part_msdos fat ext2 xfs btrfs lvm normal linux configfile search search_fs_uuid search_fs_file echo ls test";
+	"part_gpt part_msdos fat ext2 xfs btrfs lvm gzio normal linux configfile search search_fs_uuid search_fs_file echo ls test";
 
 /**
  * Makes `image` of a plan:
  *
- * - `size` in GiB, `table` gpt or mbr;
+ * - `size` in MiB, `table` gpt or mbr;
  * - `partitions`: each `{ type, size (MiB; absent: the rest), bootable, filesystem, uuid, label, mount, subvolumes,
  *   volumes }`; `subvolumes` maps mount points to the names of Btrfs subvolumes; `volumes` are the LVM volumes of a
  *   partition of type lvm, of the volume group `group`;
@@ -34,8 +34,8 @@ const grubModules =
  */
 export function makeImage(image, work, { size, table, partitions, grubBios, tree }) {
 	const disk = path.join(work, "disk.raw");
-	makeFile(disk, size * 1024 * MiB);
-	const placed = place(partitions, size * 1024, table);
+	makeFile(disk, size * MiB);
+	const placed = place(partitions, size, table);
 	const script = placed.map(
 		({ at, sectors, type, bootable }) =>
 			`start=${at}, size=${sectors}, type=${types[table][type]}${bootable ? ", bootable" : ""}\n`,

@@ -7,9 +7,22 @@ const here = import.meta.dirname;
 /** Of every root that is tried here. */
 const filesystems = "ext4 xfs btrfs";
 const hooksFolder = "/usr/share/initramfs-tools/hooks";
-const pvscsi = "pci:v000015ADd000007C0sv000015ADsd000007C0bc01sc07i00";
 
-/** Made on VMware with a paravirtual SCSI controller, where a generator looks at its machine. */
+/** Machines that an initramfs may be made on: what their root disk lies below, and what drives that. */
+const homes = {
+	/** Its paravirtual SCSI controller. */
+	vmware: {
+		modaliases: "pci:v000015ADd000007C0sv000015ADsd000007C0bc01sc07i00 scsi:t-0x00",
+		drivers: "vmw_pvscsi sd_mod",
+	},
+	/** A virtio block device. */
+	kvm: {
+		modaliases: "pci:v00001AF4d00001001sv00001AF4sd00000002bc01sc00i00 virtio:d00000002v00001AF4",
+		drivers: "virtio_pci virtio_blk",
+	},
+};
+
+/** By what Debian calls the mode; what is made for one machine is made at home. */
 const recipes = {
 	/** Debian's default; the host's own, which Debian made when the kernel was installed, where it is one. */
 	most(output, work) {
@@ -18,10 +31,10 @@ const recipes = {
 		if (existsSync(own) && /^MODULES=most/m.test(configured)) cpSync(own, output);
 		else initramfsTools(output, work, "most", "");
 	},
-	list: (output, work) => initramfsTools(output, work, "list", `vmw_pvscsi sd_mod ${filesystems}`),
-	dep: (output, work) => initramfsTools(output, work, "dep", filesystems),
-	hostonly: (output, work) =>
-		dracut(output, work, "--hostonly", "--drivers", `vmw_pvscsi sd_mod ${filesystems} dm_mod`),
+	list: (output, work, home) => initramfsTools(output, work, "list", `${home.drivers} ${filesystems}`),
+	dep: (output, work, home) => initramfsTools(output, work, "dep", filesystems, home.modaliases),
+	hostonly: (output, work, home) =>
+		dracut(output, work, "--hostonly", "--drivers", `${home.drivers} ${filesystems} dm_mod`),
 	generic: (output, work) => dracut(output, work, "--no-hostonly"),
 };
 
@@ -29,27 +42,27 @@ export const generators = Object.keys(recipes);
 
 const folder = path.join(cache, "initramfs");
 
-function fileOf(kind) {
-	const key = keyOf([kernel, kind], [path.join(here, "initramfs.mjs"), path.join(here, "as-machine")]);
+function fileOf(kind, home) {
+	const key = keyOf([kernel, kind, homes[home]], [path.join(here, "initramfs.mjs"), path.join(here, "as-machine")]);
 	return path.join(folder, `${kind}-${key}.img`);
 }
 
-export const existingInitramfs = (kind) => existsSync(fileOf(kind));
+export const existingInitramfs = (kind) => existsSync(fileOf(kind, "vmware"));
 
-/** The path of one, made where it is not there yet. */
-export function initramfs(kind, work) {
-	const file = fileOf(kind);
+/** The path of one, made where it is not there yet; `home` is vmware or kvm. */
+export function initramfs(kind, work, home = "vmware") {
+	const file = fileOf(kind, home);
 	if (existsSync(file)) return file;
 	mkdirSync(folder, { recursive: true });
 	const output = path.join(work, `${kind}.img`);
-	recipes[kind](output, work);
+	recipes[kind](output, work, homes[home]);
 	cpSync(output, `${file}.partial-${process.pid}`);
 	renameSync(`${file}.partial-${process.pid}`, file);
 	rmSync(output);
 	return file;
 }
 
-function initramfsTools(output, work, modules, listed) {
+function initramfsTools(output, work, modules, listed, modaliases) {
 	const configuration = path.join(work, "initramfs-tools");
 	cpSync("/etc/initramfs-tools", configuration, { recursive: true });
 	const file = path.join(configuration, "initramfs.conf");
@@ -68,10 +81,10 @@ function initramfsTools(output, work, modules, listed) {
 	const few = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" "$1" && shift && exec "$@"', hooks, hooksFolder];
 	const make = ["mkinitramfs", "-d", configuration, "-o", output, kernel];
 	const machine = path.join(work, "machine.img");
-	if (modules === "dep") {
+	if (modaliases) {
 		makeFile(machine, 16 * MiB);
 		run("mke2fs", ["-q", "-t", "ext4", machine]);
-		make.unshift("sh", path.join(here, "as-machine"), pvscsi, machine);
+		make.unshift("sh", path.join(here, "as-machine"), modaliases, machine);
 	}
 	run(few[0], [...few.slice(1), ...make]);
 	rmSync(hooks, { recursive: true });

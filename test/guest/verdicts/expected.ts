@@ -106,6 +106,13 @@ export const expected: Readonly<Record<string, ExpectedGuest>> = {
 		root: "xfs",
 		verdicts: withoutFallback(vmware),
 	},
+	"debian-dep-lvm-ext4-grub-uefi": {
+		...dep,
+		...loaders["grub-uefi"],
+		...lvm,
+		why: `${dep.why}; kernel and initramfs lie on a /boot beside the volume group`,
+		verdicts: withoutFallback(vmware),
+	},
 	"debian-dep-btrfs-systemd-boot": {
 		...dep,
 		...loaders["systemd-boot"],
@@ -114,6 +121,7 @@ export const expected: Readonly<Record<string, ExpectedGuest>> = {
 		verdicts: uefi(vmware),
 	},
 	"debian-list-xfs-grub-bios": { ...list, ...loaders["grub-bios"], ...plain, root: "xfs", verdicts: bios(vmware) },
+	"debian-list-ext4-grub-bios": { ...list, ...loaders["grub-bios"], ...plain, root: "ext4", verdicts: bios(vmware) },
 	"debian-list-btrfs-grub-uefi": {
 		...list,
 		...loaders["grub-uefi"],
@@ -137,12 +145,26 @@ export const expected: Readonly<Record<string, ExpectedGuest>> = {
 		root: "ext4",
 		verdicts: uefi(everywhere),
 	},
+	"debian-most-xfs-systemd-boot": {
+		...most,
+		...loaders["systemd-boot"],
+		...plain,
+		root: "xfs",
+		verdicts: uefi(everywhere),
+	},
 	"debian-hostonly-lvm-ext4-grub-bios": { ...hostonly, ...loaders["grub-bios"], ...lvm, verdicts: bios(vmware) },
 	"debian-hostonly-ext4-grub-uefi": {
 		...hostonly,
 		...loaders["grub-uefi"],
 		...plain,
 		root: "ext4",
+		verdicts: withoutFallback(vmware),
+	},
+	"debian-hostonly-btrfs-grub-uefi": {
+		...hostonly,
+		...loaders["grub-uefi"],
+		...plain,
+		root: "btrfs",
 		verdicts: withoutFallback(vmware),
 	},
 	"debian-hostonly-xfs-systemd-boot": {
@@ -153,6 +175,20 @@ export const expected: Readonly<Record<string, ExpectedGuest>> = {
 		verdicts: uefi(vmware),
 	},
 	"debian-generic-lvm-ext4-grub-bios": { ...generic, ...loaders["grub-bios"], ...lvm, verdicts: bios(everywhere) },
+	"debian-generic-ext4-grub-bios": {
+		...generic,
+		...loaders["grub-bios"],
+		...plain,
+		root: "ext4",
+		verdicts: bios(everywhere),
+	},
+	"debian-generic-btrfs-systemd-boot": {
+		...generic,
+		...loaders["systemd-boot"],
+		...plain,
+		root: "btrfs",
+		verdicts: uefi(everywhere),
+	},
 	"debian-generic-xfs-grub-uefi": {
 		...generic,
 		...loaders["grub-uefi"],
