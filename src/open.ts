@@ -1,4 +1,4 @@
-import { notFound } from "./bytes/errors.js";
+import { AnyvisorError, notFound } from "./bytes/errors.js";
 import { type ByteSource, readBytes, readUpTo } from "./bytes/source.js";
 import type { Disk } from "./disk/disk.js";
 import { confinedNeighbours } from "./disk/neighbours.js";
@@ -75,29 +75,54 @@ async function imagesOfOva(source: ByteSource): Promise<Images> {
 	return { kind: "ova", described: machine, images: disks.map((disk) => ({ source: disk.source, neighbour })) };
 }
 
-async function imagesDescribed({ source, neighbour }: Origin): Promise<Images | undefined> {
-	const [{ machineFormatOf }, { readOvfFolder }] = await Promise.all([
-		import("./machine/registry.js"),
-		import("./machine/ovf/package.js"),
-	]);
+async function imagesDescribed(origin: Origin): Promise<Images | undefined> {
+	const { neighbour } = origin;
+	const found = await descriptorAt(origin);
+	if (found === undefined) return undefined;
+	const { descriptor, format } = found;
+	if (format.id === "ovf") {
+		const { readOvfFolder } = await import("./machine/ovf/package.js");
+		const { machine, disks } = await readOvfFolder(descriptor, neighbour);
+		return { kind: "ovf", described: machine, images: disks.map((disk) => ({ source: disk.source, neighbour })) };
+	}
+	const machine = await format.read(descriptor);
+	const images = await Promise.all(
+		diskFiles(machine).map(async (file) => ({ source: await openDiskFile(file, neighbour), neighbour })),
+	);
+	return { kind: format.id, described: machine, images };
+}
+
+/** The descriptor that was named, and the format that recognises it. */
+async function descriptorAt({ source }: Origin) {
+	const { machineFormatOf } = await import("./machine/registry.js");
 	const descriptor: DescriptorFile = {
 		name: source.name.replace(/^.*[\\/]/, ""),
 		bytes: await readBytes(source, 0, source.size),
 	};
-	const machineFormat = machineFormatOf(descriptor);
-	if (!machineFormat) return undefined;
-	if (machineFormat.id === "ovf") {
-		const { machine, disks } = await readOvfFolder(descriptor, neighbour);
-		return { kind: "ovf", described: machine, images: disks.map((disk) => ({ source: disk.source, neighbour })) };
+	const format = machineFormatOf(descriptor);
+	return format === undefined ? undefined : { descriptor, format };
+}
+
+/** Opens a disk where the descriptor has it, inside of its own folder; or beside it, where it was moved to. */
+async function openDiskFile(file: string, neighbour: OpenNeighbour): Promise<ByteSource> {
+	const parts = file.split(/[\\/]/);
+	const last = parts.at(-1) ?? file;
+	if (parts.length === 1 || /^(?:[\\/]|[A-Za-z]:)/.test(file) || parts.includes("..")) return neighbour(last);
+	try {
+		return await neighbour(parts.join("/"));
+	} catch (error) {
+		if (error instanceof AnyvisorError && error.kind === "not-found") return neighbour(last);
+		throw error;
 	}
-	const machine = await machineFormat.read(descriptor);
-	const images = await Promise.all(
-		diskFiles(machine).map(async (file) => ({
-			source: await neighbour(file.replace(/^.*[\\/]/, "")),
-			neighbour,
-		})),
-	);
-	return { kind: machineFormat.id, described: machine, images };
+}
+
+/** The machine that was named, by its descriptor alone; undefined for a bare disk. Disks are not looked for. */
+export async function readDescribed(origin: Origin): Promise<Machine | undefined> {
+	const { source } = origin;
+	if (isTar(await readUpTo(source, 0, 512))) return (await imagesOfOva(source)).described;
+	if (source.size > descriptorLimit || (await bearsDiskMark(source))) return undefined;
+	const found = await descriptorAt(origin);
+	return found?.format.read(found.descriptor);
 }
 
 const diskFiles = ({ disks }: Machine) =>
