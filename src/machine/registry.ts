@@ -6,8 +6,9 @@ import { proxmox } from "./proxmox.js";
 import { vbox } from "./vbox.js";
 import { vmx } from "./vmx.js";
 import { xl } from "./xl.js";
+import { xva } from "./xva/xva.js";
 
-export const machineFormats: readonly MachineFormat[] = [ovf, vmx, vbox, libvirt, proxmox, xl];
+export const machineFormats: readonly MachineFormat[] = [ovf, vmx, vbox, libvirt, proxmox, xl, xva];
 
 /** The format that recognises the descriptor by its content, if any does. */
 export const machineFormatOf = (file: DescriptorFile) => machineFormats.find((format) => format.matches(file));

@@ -127,6 +127,7 @@ describe("the registry", () => {
 		const readOnly: Readonly<Record<string, string>> = {
 			vbox: '<VirtualBox xmlns="http://www.virtualbox.org/"><Machine/></VirtualBox>',
 			proxmox: "name: x\nostype: l26\nscsi0: local:x\n",
+			xva: '<?xml version="1.0"?><value><struct><member><name>export_vsn</name></member></struct></value>',
 			xl: "name = 'x'\ndisk = [ '/x,raw,xvda' ]\n",
 		};
 		for (const format of machineFormats) {
@@ -140,7 +141,7 @@ describe("the registry", () => {
 	test.each(["", "\0\0\0\0", "KDMV", "<html/>", "just text"])("does not know %j", async (text) => {
 		await expect(readMachine({ name: "x.ovf", bytes: encode(text) })).rejects.toMatchObject({
 			kind: "unsupported",
-			hint: "Known descriptions: ovf, vmx, vbox, libvirt, proxmox, xl.",
+			hint: "Known descriptions: ovf, vmx, vbox, libvirt, proxmox, xl, xva.",
 		});
 	});
 });
