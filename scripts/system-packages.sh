@@ -16,6 +16,7 @@ packages=(
 	e2fsprogs dosfstools mtools fdisk cpio kmod zstd
 	# takes the disk out of an XVA
 	xva-img
+	xxhash
 	# faster codecs, used when they are there
 	libdeflate0 libzstd1
 )

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { interfaceSchema, verdictSchema } from "./driver/schema.js";
+import { machineSchema } from "./machine/schema.js";
 import { rules } from "./prepare/change.js";
 
 const bytes = z.int().nonnegative().describe("bytes");
@@ -25,30 +26,6 @@ const changeSchema = z.discriminatedUnion("action", [
 	}),
 	z.strictObject({ ...common, action: z.literal("copy-file"), from: z.string() }),
 ]);
-
-const machineSchema = z.strictObject({
-	name: z.string(),
-	description: z.string().optional(),
-	arch: z.string(),
-	firmware,
-	secureBoot: z.boolean(),
-	cpus: z.int().positive(),
-	memory: bytes,
-	controllers: z.array(z.strictObject({ id: z.string(), model: z.string(), index: z.int() })),
-	disks: z.array(
-		z.strictObject({
-			id: z.string(),
-			kind: z.enum(["disk", "cdrom", "floppy"]),
-			file: z.string().optional(),
-			capacity: bytes.optional(),
-			controller: z.string().optional(),
-			unit: z.int().optional(),
-		}),
-	),
-	nics: z.array(z.strictObject({ model: z.string(), mac: z.string().optional(), network: z.string().optional() })),
-	origin: z.string(),
-	lost: z.array(z.string()),
-});
 
 const initramfsSchema = z.strictObject({
 	path: z.string(),

@@ -6,6 +6,7 @@ import type { Disk } from "./disk/disk.js";
 import { diskLikeness } from "./disk/likeness.js";
 import { confinedNeighbours } from "./disk/neighbours.js";
 import { openDisk } from "./disk/registry.js";
+import { isXva } from "./machine/xva/mark.js";
 import { bearsDiskMark, findImages, type Origin } from "./open.js";
 import type { OpenNeighbour } from "./source/confine.js";
 import { openLocation } from "./source/location.js";
@@ -24,6 +25,12 @@ export interface NamedOrigin extends Origin, AsyncDisposable {
 	readonly opened: readonly string[];
 }
 
+/** One disk's image. */
+export interface NamedImage extends NamedOrigin {
+	/** Disk format, where what holds it settles it. */
+	readonly format?: string;
+}
+
 /** A disk that a user named. */
 export interface NamedDisk extends AsyncDisposable {
 	readonly disk: Disk;
@@ -31,19 +38,19 @@ export interface NamedDisk extends AsyncDisposable {
 }
 
 /**
- * Opens what a user named for {@link openVm}: a file, a Parallels folder, a URL, or "-" for standard input. An OVA stays
- * whole; of another archive, or a compressed file, it is the disk inside.
+ * Opens what a user named for {@link openVm}: a file, a Parallels folder, a URL, or "-" for standard input. An OVA
+ * or XVA stays whole; of another archive, or a compressed file, it is the disk inside.
  */
 export const openNamedOrigin = (name: string, options: NamedOptions = {}): Promise<NamedOrigin> =>
-	openInside(name, options, async (source) => (await bearsDiskMark(source)) || isOva(source));
+	openInside(name, options, async (source) => (await bearsDiskMark(source)) || isPackage(source));
 
 /**
  * Opens the image of the one disk that a user named: itself, or what an archive or a descriptor holds.
  *
  * @throws `refused` where there are several
  */
-export async function openNamedImage(name: string, options: NamedOptions = {}): Promise<NamedOrigin> {
-	const origin = await openInside(name, options, bearsDiskMark);
+export async function openNamedImage(name: string, options: NamedOptions = {}): Promise<NamedImage> {
+	const origin = await openInside(name, options, isWholeImage);
 	try {
 		const { images } = await findImages(origin, options.format);
 		const [image] = images;
@@ -83,7 +90,12 @@ async function openInside(
 	try {
 		if (await isWhole(file.source)) return file;
 		const { openContained } = await import("./source/archive.js");
-		const contained = await openContained(file.source, { likeness: diskLikeness, beside: file.neighbour, allow });
+		const contained = await openContained(file.source, {
+			likeness: diskLikeness,
+			isWhole,
+			beside: file.neighbour,
+			allow,
+		});
 		if (contained === undefined) return file;
 		return {
 			source: contained.source,
@@ -100,11 +112,18 @@ async function openInside(
 	}
 }
 
-async function isOva(source: ByteSource): Promise<boolean> {
-	if (!isTar(await readUpTo(source, 0, 512))) return false;
+/** An OVA, which has its descriptor anywhere, or an XVA. */
+async function isPackage(source: ByteSource): Promise<boolean> {
+	const head = await readUpTo(source, 0, 512);
+	if (!isTar(head)) return false;
+	if (isXva(head)) return true;
 	const { readTar } = await import("./source/tar.js");
 	return (await readTar(source)).some(({ name }) => /\.ovf$/i.test(name));
 }
+
+/** A disk as itself, or a package that is no archive of disks: an XVA has them in pieces. */
+const isWholeImage = async (source: ByteSource) =>
+	(await bearsDiskMark(source)) || isXva(await readUpTo(source, 0, 512));
 
 /** Opens the one disk that a user named, or a snapshot inside of it. */
 export async function openNamedDisk(
@@ -114,7 +133,7 @@ export async function openNamedDisk(
 	const origin = await openNamedImage(name, options);
 	try {
 		const neighbours = confinedNeighbours(origin.neighbour);
-		const disk = await openDisk(origin.source, { format: options.format, neighbours, snapshot });
+		const disk = await openDisk(origin.source, { format: options.format ?? origin.format, neighbours, snapshot });
 		return {
 			disk,
 			origin,

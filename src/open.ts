@@ -1,9 +1,10 @@
-import { notFound } from "./bytes/errors.js";
+import { AnyvisorError, notFound } from "./bytes/errors.js";
 import { type ByteSource, readBytes, readUpTo } from "./bytes/source.js";
 import type { Disk } from "./disk/disk.js";
 import { confinedNeighbours } from "./disk/neighbours.js";
 import { openDisk, recognise } from "./disk/registry.js";
 import type { DescriptorFile, Machine } from "./machine/machine.js";
+import { isXva } from "./machine/xva/mark.js";
 import type { Vm } from "./pipeline.js";
 import type { OpenNeighbour } from "./source/confine.js";
 import { isTar } from "./source/tar-header.js";
@@ -17,11 +18,16 @@ export interface Origin {
 
 /** What was named, as images of its disks that are not opened yet. */
 export interface Images {
-	/** How it was named: `disk`, `ova`, or the id of a machine format. */
+	/** How it was named: `disk`, `ova`, `xva`, or the id of a machine format. */
 	readonly kind: string;
 	readonly described: Machine | undefined;
 	/** One for each disk, in the machine's order. */
-	readonly images: readonly Origin[];
+	readonly images: readonly Image[];
+}
+
+interface Image extends Origin {
+	/** Disk format, where the package settles it. */
+	readonly format?: string;
 }
 
 /** Larger than any descriptor in the field; a larger file is a disk. */
@@ -42,8 +48,8 @@ export async function openVm(origin: Origin, format?: string): Promise<Vm> {
 		});
 	}
 	const disks: Disk[] = [];
-	for (const { source, neighbour } of images) {
-		disks.push(await openDisk(source, { format, neighbours: confinedNeighbours(neighbour) }));
+	for (const { source, neighbour, format: settled } of images) {
+		disks.push(await openDisk(source, { format: format ?? settled, neighbours: confinedNeighbours(neighbour) }));
 	}
 	return { name, size, kind, described, disks };
 }
@@ -53,7 +59,7 @@ export async function findImages(origin: Origin, format?: string): Promise<Image
 	const { source } = origin;
 	const disk: Images = { kind: "disk", described: undefined, images: [origin] };
 	if (format !== undefined) return disk;
-	if (isTar(await readUpTo(source, 0, 512))) return imagesOfOva(source);
+	if (isTar(await readUpTo(source, 0, 512))) return imagesOfArchive(source);
 	if (source.size > descriptorLimit || (await bearsDiskMark(source))) return disk;
 	return (await imagesDescribed(origin)) ?? disk;
 }
@@ -68,36 +74,71 @@ export async function bearsDiskMark(source: ByteSource): Promise<boolean> {
 }
 
 /** What describes machines is loaded only where there is something to read. */
-async function imagesOfOva(source: ByteSource): Promise<Images> {
-	const [{ readTar }, { readOva }] = await Promise.all([import("./source/tar.js"), import("./machine/ovf/package.js")]);
-	const { machine, disks } = await readOva(await readTar(source), source.name);
+async function imagesOfArchive(source: ByteSource): Promise<Images> {
+	const [{ readTar }, { readOva }, { readXva }] = await Promise.all([
+		import("./source/tar.js"),
+		import("./machine/ovf/package.js"),
+		import("./machine/xva/package.js"),
+	]);
+	const members = await readTar(source);
 	const neighbour = alone(source.name);
+	if (isXva(await readUpTo(source, 0, 512))) {
+		const { machine, disks } = await readXva(members, source.name);
+		const images = disks.map((disk) => ({ source: disk, neighbour, format: "raw" }));
+		return { kind: "xva", described: machine, images };
+	}
+	const { machine, disks } = await readOva(members, source.name);
 	return { kind: "ova", described: machine, images: disks.map((disk) => ({ source: disk.source, neighbour })) };
 }
 
-async function imagesDescribed({ source, neighbour }: Origin): Promise<Images | undefined> {
-	const [{ machineFormatOf }, { readOvfFolder }] = await Promise.all([
-		import("./machine/registry.js"),
-		import("./machine/ovf/package.js"),
-	]);
+async function imagesDescribed(origin: Origin): Promise<Images | undefined> {
+	const { neighbour } = origin;
+	const found = await descriptorAt(origin);
+	if (found === undefined) return undefined;
+	const { descriptor, format } = found;
+	if (format.id === "ovf") {
+		const { readOvfFolder } = await import("./machine/ovf/package.js");
+		const { machine, disks } = await readOvfFolder(descriptor, neighbour);
+		return { kind: "ovf", described: machine, images: disks.map((disk) => ({ source: disk.source, neighbour })) };
+	}
+	const machine = await format.read(descriptor);
+	const images = await Promise.all(
+		diskFiles(machine).map(async (file) => ({ source: await openDiskFile(file, neighbour), neighbour })),
+	);
+	return { kind: format.id, described: machine, images };
+}
+
+/** The descriptor that was named, and the format that recognises it. */
+async function descriptorAt({ source }: Origin) {
+	const { machineFormatOf } = await import("./machine/registry.js");
 	const descriptor: DescriptorFile = {
 		name: source.name.replace(/^.*[\\/]/, ""),
 		bytes: await readBytes(source, 0, source.size),
 	};
-	const machineFormat = machineFormatOf(descriptor);
-	if (!machineFormat) return undefined;
-	if (machineFormat.id === "ovf") {
-		const { machine, disks } = await readOvfFolder(descriptor, neighbour);
-		return { kind: "ovf", described: machine, images: disks.map((disk) => ({ source: disk.source, neighbour })) };
+	const format = machineFormatOf(descriptor);
+	return format === undefined ? undefined : { descriptor, format };
+}
+
+/** Opens a disk where the descriptor has it, inside of its own folder; or beside it, where it was moved to. */
+async function openDiskFile(file: string, neighbour: OpenNeighbour): Promise<ByteSource> {
+	const parts = file.split(/[\\/]/);
+	const last = parts.at(-1) ?? file;
+	if (parts.length === 1 || /^(?:[\\/]|[A-Za-z]:)/.test(file) || parts.includes("..")) return neighbour(last);
+	try {
+		return await neighbour(parts.join("/"));
+	} catch (error) {
+		if (error instanceof AnyvisorError && error.kind === "not-found") return neighbour(last);
+		throw error;
 	}
-	const machine = await machineFormat.read(descriptor);
-	const images = await Promise.all(
-		diskFiles(machine).map(async (file) => ({
-			source: await neighbour(file.replace(/^.*[\\/]/, "")),
-			neighbour,
-		})),
-	);
-	return { kind: machineFormat.id, described: machine, images };
+}
+
+/** The machine that was named, by its descriptor alone; undefined for a bare disk. Disks are not looked for. */
+export async function readDescribed(origin: Origin): Promise<Machine | undefined> {
+	const { source } = origin;
+	if (isTar(await readUpTo(source, 0, 512))) return (await imagesOfArchive(source)).described;
+	if (source.size > descriptorLimit || (await bearsDiskMark(source))) return undefined;
+	const found = await descriptorAt(origin);
+	return found?.format.read(found.descriptor);
 }
 
 const diskFiles = ({ disks }: Machine) =>

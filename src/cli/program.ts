@@ -19,14 +19,16 @@ async function program(words: readonly string[], version: string): Promise<Comma
 		.addHelpText(
 			"after",
 			`
-A <vm> is a disk image (raw, qcow2, VMDK, VHD, VHDX, VDI, Parallels), an OVA, a descriptor beside its disks (OVF, VMX,
-libvirt XML), a URL of one of these, or - for standard input. It is recognised by content and never written to.
+A <vm> is a disk image (raw, qcow2, VMDK, VHD, VHDX, VDI, Parallels), an OVA or XVA, a descriptor beside its disks
+(OVF, VMX, .vbox, libvirt XML, Proxmox VE .conf, xl), a URL of one of these, or - for standard input. It is recognised by
+content and never written to.
 
   anyvisor inspect vm.qcow2                   where will it run, and what is missing?
   anyvisor pack vm.qcow2 -o vm.ova            one package with all drivers inside
   anyvisor expand vm.ova --for all -o out/    native packages for every hypervisor
   anyvisor expand vm.ova --for kvm -o out/ --dry-run
   anyvisor fs cat vm.qcow2 /etc/fstab         the files inside, without starting it
+  anyvisor machine show vm.vmx                what the descriptor says
   anyvisor convert vm.vmdk vm.qcow2           only the disk's format; anyvisor disk --help has more on disks
 
 Exit codes: 0 done, 1 disks differ, 2 usage, 3 damaged, 4 unsupported, 5 refused, 6 not found, 7 permission, 8 no space,
@@ -40,6 +42,7 @@ Exit codes: 0 done, 1 disks differ, 2 usage, 3 damaged, 4 unsupported, 5 refused
 		convert: async () => (await import("./disk/convert.js")).convertCommand(),
 		volumes: async () => (await import("./volumes.js")).volumesCommand(),
 		fs: async () => (await import("./fs/index.js")).fsCommand(rest),
+		machine: async () => (await import("./machine/index.js")).machineCommand(rest),
 		disk: async () => (await import("./disk/index.js")).diskCommand(rest),
 		models: async () => (await import("./models.js")).modelsCommand(),
 		completion: async () => (await import("./completion.js")).completionCommand(() => program([], version)),

@@ -1,7 +1,7 @@
 import { damaged, unsupported } from "../bytes/errors.js";
 import type { Controller, ControllerModel, DescriptorFile, Machine, MachineDisk, MachineFormat } from "./machine.js";
 import { busOf, Controllers, checkedCpus, checkedMemory, enumerate, nameDisks, present } from "./shape.js";
-import { libvirtUnit, macAddress, wholeNumber } from "./units.js";
+import { libvirtUnit, macAddress, uuidOf, wholeNumber } from "./units.js";
 import { attribute, child, childrenOf, descend, parseXml, rootTag, textOf, type XmlElement } from "./xml-read.js";
 import { element, type Markup, xmlDocument } from "./xml-write.js";
 
@@ -71,7 +71,10 @@ async function readDomain(file: DescriptorFile): Promise<Machine> {
 	noteLost(domain, devices, lost);
 	return {
 		name: textOf(child(domain, "name")) ?? file.name.replace(/\.xml$/i, ""),
-		...present({ description: textOf(child(domain, "description")) ?? textOf(child(domain, "title")) }),
+		...present({
+			description: textOf(child(domain, "description")) ?? textOf(child(domain, "title")),
+			uuid: uuidOf(textOf(child(domain, "uuid"))),
+		}),
 		arch: attribute(child(os, "type"), "arch") ?? "x86_64",
 		...readFirmware(os),
 		cpus: checkedCpus(
@@ -234,6 +237,7 @@ export function writeDomain(machine: Machine): string {
 			"domain",
 			{ type: "kvm" },
 			element("name", {}, domainName(machine.name)),
+			machine.uuid === undefined ? undefined : element("uuid", {}, machine.uuid),
 			machine.description === undefined ? undefined : element("description", {}, machine.description),
 			machine.memory % 1024 === 0
 				? element("memory", { unit: "KiB" }, machine.memory / 1024)

@@ -50,6 +50,8 @@ export interface MachineNic {
 export interface Machine {
 	readonly name: string;
 	readonly description?: string;
+	/** What the firmware tells the guest (SMBIOS), in lower case; licences and cloud-init go by it. */
+	readonly uuid?: string;
 	/** `x86_64`, `aarch64`, … */
 	readonly arch: string;
 	readonly firmware: Firmware;

@@ -45,3 +45,10 @@ export function macAddress(text: string | undefined): string | undefined {
 	const digits = text?.replaceAll(/[\s:.-]/g, "").toLowerCase();
 	return digits !== undefined && /^[0-9a-f]{12}$/.test(digits) ? digits.replaceAll(/(..)(?!$)/g, "$1:") : undefined;
 }
+
+/** A UUID in any usual spelling, in lower case with its four dashes; undefined where it is none. */
+export function uuidOf(text: string | undefined): string | undefined {
+	const digits = text?.replaceAll(/[\s{}-]/g, "").toLowerCase();
+	if (digits === undefined || !/^[0-9a-f]{32}$/.test(digits) || /^0+$/.test(digits)) return undefined;
+	return digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}

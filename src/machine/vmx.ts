@@ -1,7 +1,7 @@
 import { refused, unsupported } from "../bytes/errors.js";
 import type { ControllerModel, DescriptorFile, Machine, MachineDisk, MachineFormat, MachineNic } from "./machine.js";
 import { busOf, Controllers, checkedCpus, checkedMemory, enumerate, nameDisks, present } from "./shape.js";
-import { macAddress, wholeNumber } from "./units.js";
+import { macAddress, uuidOf, wholeNumber } from "./units.js";
 
 /** VMware's machine configuration: lines of `key = "value"`, keys without regard to case. */
 export const vmx: MachineFormat = {
@@ -103,7 +103,7 @@ function readVmx(file: DescriptorFile): Machine {
 	noteDevices(settings, isTrue, lost);
 	return {
 		name: get("displayName") ?? file.name.replace(/\.vmx$/i, ""),
-		...present({ description: get("annotation") }),
+		...present({ description: get("annotation"), uuid: uuidOf(get("uuid.bios")) }),
 		arch: /^arm/i.test(get("guestOS") ?? "") ? "aarch64" : "x86_64",
 		firmware: get("firmware")?.toLowerCase() === "efi" ? "uefi" : "bios",
 		secureBoot: isTrue("uefi.secureBoot.enabled"),
@@ -218,6 +218,7 @@ export function writeVmx(machine: Machine, guestOS = "other-64"): string {
 	if (machine.firmware === "uefi") settings.push(["firmware", "efi"]);
 	if (machine.description !== undefined) settings.push(["annotation", machine.description]);
 	if (machine.secureBoot) settings.push(["uefi.secureBoot.enabled", "TRUE"]);
+	if (machine.uuid !== undefined) settings.push(["uuid.bios", vmwareUuid(machine.uuid)], ["uuid.action", "keep"]);
 
 	for (const { model, index } of machine.controllers) {
 		const bus = busOf(model);
@@ -242,6 +243,13 @@ export function writeVmx(machine: Machine, guestOS = "other-64"): string {
 	machine.nics.forEach((nic, index) => settings.push(...nicSettings(`ethernet${index}`, nic)));
 	return settings.map(([key, value]) => `${key} = "${quoted(String(value))}"\n`).join("");
 }
+
+/** Pairs of digits with spaces, and one dash in the middle. */
+const vmwareUuid = (uuid: string) =>
+	uuid
+		.replaceAll("-", "")
+		.replaceAll(/(..)(?!$)/g, "$1 ")
+		.replace(/^(.{23}) /, "$1-");
 
 function driveSettings(slot: string, kind: MachineDisk["kind"], file: string | undefined): [string, string][] {
 	const type = { disk: undefined, cdrom: file === undefined ? "cdrom-raw" : "cdrom-image", floppy: undefined }[kind];

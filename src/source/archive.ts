@@ -14,6 +14,8 @@ export interface ContainedOptions {
 	/** Path of a member as the archive lists it, or its last part; the only likely one where left out. */
 	readonly member?: string | undefined;
 	readonly likeness: Likeness;
+	/** Tells what is not looked into, though it is an archive: a package of its own. */
+	readonly isWhole?: ((source: ByteSource) => Promise<boolean>) | undefined;
 	readonly spool?: SpoolOptions | Spooler | undefined;
 	/** Opens what lies beside the archive itself, for what is compressed as one file, and what the user allows. */
 	readonly beside?: OpenNeighbour | undefined;
@@ -59,12 +61,14 @@ type Found = Pick<Contained, "source" | "neighbour">;
 
 class Search {
 	readonly #likeness: Likeness;
+	readonly #isWhole: (source: ByteSource) => Promise<boolean>;
 	readonly #spooler: Spooler;
 	readonly #allow: readonly string[];
 	readonly #opened: ByteSource[] = [];
 
-	constructor({ likeness, spool, allow = [] }: ContainedOptions) {
+	constructor({ likeness, isWhole = async () => false, spool, allow = [] }: ContainedOptions) {
 		this.#likeness = likeness;
+		this.#isWhole = isWhole;
 		this.#spooler = spool instanceof Spooler ? spool : new Spooler(spool);
 		this.#allow = allow;
 	}
@@ -80,7 +84,7 @@ class Search {
 		depth: number,
 	): Promise<Found | undefined> {
 		const head = await readUpTo(source, 0, HEAD);
-		if (!isContainer(head)) return undefined;
+		if (!isContainer(head) || (await this.#isWhole(source))) return undefined;
 		if (depth === 0) {
 			throw refused(`${source.name} has more than ${DEEPEST} archives inside each other`, {
 				file: source.name,

@@ -81,6 +81,7 @@ export function machines(
 		.record({
 			name: label,
 			description: fc.option(label, { nil: undefined }),
+			uuid: fc.option(fc.uuid(), { nil: undefined }),
 			firmware: fc.constantFrom("bios" as const, "uefi" as const),
 			cpus: fc.integer({ min: 1, max: 256 }),
 			mebibytes: fc.integer({ min: 1, max: 2 ** 22 }),

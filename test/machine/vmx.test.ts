@@ -94,10 +94,12 @@ describe("a .vmx file", () => {
 			const controllers = [{ id: "sata0", model, index: 0 }];
 			const name = `A "quoted" | näme ${model}`;
 			const file = path.join(folder, `${index}.vmx`);
-			await writeFile(file, vmx.write?.({ ...sample, name, controllers }) ?? "");
+			const uuid = "7b10d7af-b932-4c66-b2c3-3996152ec465";
+			await writeFile(file, vmx.write?.({ ...sample, name, uuid, controllers }) ?? "");
 			const theirs = await asLibvirtReads(file, standIns);
 			expect(theirs).toMatchObject({
 				name,
+				uuid,
 				cpus: 2,
 				memory: 2 ** 31,
 				firmware: "uefi",
@@ -116,16 +118,22 @@ describe("a .vmx file", () => {
 describe("the registry", () => {
 	test("has every format of the folder", () => {
 		// What is in the folder and no format: the shape of a machine, and what the formats share.
-		const shared = ["machine", "registry", "shape", "infer", "units", "xml-read", "xml-write", "index"];
+		const shared = ["machine", "registry", "shape", "infer", "units", "xml-read", "xml-write", "schema", "index"];
 		const files = readdirSync("src/machine").map((file) => file.replace(/\.ts$/, ""));
 		expect(files.filter((file) => !shared.includes(file)).sort()).toEqual(machineFormats.map(({ id }) => id).sort());
 	});
 
 	test("recognises by content, never by name, and only one format claims a file", () => {
+		const readOnly: Readonly<Record<string, string>> = {
+			vbox: '<VirtualBox xmlns="http://www.virtualbox.org/"><Machine/></VirtualBox>',
+			proxmox: "name: x\nostype: l26\nscsi0: local:x\n",
+			xva: '<?xml version="1.0"?><value><struct><member><name>export_vsn</name></member></struct></value>',
+			xl: "name = 'x'\ndisk = [ '/x,raw,xvda' ]\n",
+		};
 		for (const format of machineFormats) {
 			const model = format.id === "libvirt" ? ("virtio-scsi" as const) : ("lsilogic" as const);
 			const machine = { ...sample, controllers: [{ id: "sata0", model, index: 0 }] };
-			const file = { name: "x.bin", bytes: encode(format.write?.(machine) ?? "") };
+			const file = { name: "x.bin", bytes: encode(format.write?.(machine) ?? readOnly[format.id] ?? "") };
 			expect(machineFormats.filter((other) => other.matches(file))).toEqual([format]);
 		}
 	});
@@ -133,7 +141,7 @@ describe("the registry", () => {
 	test.each(["", "\0\0\0\0", "KDMV", "<html/>", "just text"])("does not know %j", async (text) => {
 		await expect(readMachine({ name: "x.ovf", bytes: encode(text) })).rejects.toMatchObject({
 			kind: "unsupported",
-			hint: "Known descriptions: ovf, vmx, libvirt.",
+			hint: "Known descriptions: ovf, vmx, vbox, libvirt, proxmox, xl, xva.",
 		});
 	});
 });

@@ -45,7 +45,7 @@ async function run(name: string, given: CheckOptions): Promise<void> {
 	const findings: Finding[] = [];
 	const bar = progress(given.progress);
 	const summary = await checkImage(origin.source, {
-		format: given.format,
+		format: given.format ?? origin.format,
 		neighbours: confinedNeighbours(origin.neighbour),
 		read: given.read === true,
 		onFinding(finding) {

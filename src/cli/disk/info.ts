@@ -58,7 +58,7 @@ async function run(name: string, given: InfoOptions): Promise<void> {
 	]);
 	await using origin = await openNamedImage(name, given);
 	const { source } = origin;
-	const { format, disk, asked } = await openWithoutMissing(origin, given.format);
+	const { format, disk, asked } = await openWithoutMissing(origin, given.format ?? origin.format);
 	try {
 		const [id, variant] = (disk?.format ?? format.id).split("/");
 		const info: DiskInfo = {

@@ -36,7 +36,7 @@ async function list(name: string, given: ListOptions): Promise<void> {
 	await using origin = await openNamedImage(name, given);
 	const { source } = origin;
 	// The list is in the image itself, whatever else it needs.
-	const { format, disk, asked } = await openWithoutMissing(origin, given.format);
+	const { format, disk, asked } = await openWithoutMissing(origin, given.format ?? origin.format);
 	if (disk === undefined) {
 		const { problem } = asked.find((each) => each.problem !== undefined) ?? {};
 		throw problem ?? notFound(`${source.name} cannot be opened`, { file: source.name });

@@ -1,0 +1,45 @@
+import { Command, Option } from "commander";
+import { options, vmOptions, withOptions } from "../options.js";
+import type { VmOptions } from "../vm.js";
+
+interface ConvertOptions extends VmOptions {
+	readonly to: string;
+	readonly output?: string;
+	readonly force?: true;
+}
+
+/** Machine formats that are written. */
+const written = ["ovf", "vmx", "libvirt"];
+
+export function convertCommand(): Command {
+	const command = new Command("convert")
+		.description(
+			`Writes the machine as another descriptor. Disks are neither read nor written: convert them on their own, or take
+expand, which makes both fit. What the descriptor read says and a machine cannot is told on standard error.`,
+		)
+		.argument("<vm>", "descriptor, OVA, or disk image")
+		.addOption(new Option("--to <format>", "descriptor to write").choices(written).makeOptionMandatory())
+		.option("-o, --output <file>", "write it here instead of to standard output");
+	return withOptions(command, options.force(), ...vmOptions()).action(run);
+}
+
+async function run(name: string, given: ConvertOptions): Promise<void> {
+	const [{ readMachineOf }, { machineFormats }, { printable }] = await Promise.all([
+		import("./read.js"),
+		import("../../machine/registry.js"),
+		import("../terminal.js"),
+	]);
+	const machine = await readMachineOf(name, given);
+	const text = machineFormats.find(({ id }) => id === given.to)?.write?.(machine);
+	if (text === undefined) throw new RangeError(`no machine format ${given.to} is written`);
+	for (const sentence of machine.lost) process.stderr.write(`anyvisor: ${printable(sentence)}\n`);
+	if (given.output === undefined) {
+		process.stdout.write(text);
+		return;
+	}
+	const { fileSink } = await import("../../source/sink.js");
+	await using sink = await fileSink(given.output, { overwrite: given.force === true });
+	const bytes = new TextEncoder().encode(text);
+	await sink.write(0, bytes);
+	await sink.commit(bytes.length);
+}

@@ -1,0 +1,21 @@
+import type { Machine } from "../../machine/machine.js";
+import { openVm, readDescribed } from "../../open.js";
+import { openNamedOrigin } from "../../open-disk.js";
+import { look, machineOf } from "../../pipeline.js";
+import { readKeys } from "../keys.js";
+import type { VmOptions } from "../vm.js";
+
+/** The machine that a descriptor describes, or that the guest on a bare disk calls for. */
+export async function readMachineOf(name: string, options: VmOptions): Promise<Machine> {
+	await using origin = await openNamedOrigin(name, options);
+	const described = options.format === undefined ? await readDescribed(origin) : undefined;
+	if (described !== undefined) return described;
+	const keys = await readKeys(options);
+	const vm = await openVm(origin, options.format);
+	try {
+		const { guest } = await look({ ...vm, keys });
+		return machineOf(vm, guest);
+	} finally {
+		for (const disk of vm.disks) await disk[Symbol.asyncDispose]?.();
+	}
+}
