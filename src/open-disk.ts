@@ -1,5 +1,4 @@
-import { readdir, stat } from "node:fs/promises";
-import path from "node:path";
+import { stat } from "node:fs/promises";
 import { AnyvisorError, notFound, refused } from "./bytes/errors.js";
 import { type ByteSource, readUpTo } from "./bytes/source.js";
 import type { Disk } from "./disk/disk.js";
@@ -38,7 +37,7 @@ export interface NamedDisk extends AsyncDisposable {
 }
 
 /**
- * Opens what a user named for {@link openVm}: a file, a Parallels folder, a URL, or "-" for standard input. An OVA
+ * Opens what a user named for {@link openVm}: a file, a folder with one, a URL, or "-" for standard input. An OVA
  * or XVA stays whole; of another archive, or a compressed file, it is the disk inside.
  */
 export const openNamedOrigin = (name: string, options: NamedOptions = {}): Promise<NamedOrigin> =>
@@ -153,7 +152,7 @@ async function openAt(
 	{ allowExternal }: NamedOptions,
 	likeness?: typeof diskLikeness,
 ): Promise<NamedOrigin> {
-	const file = (await bundled(name)) ?? name;
+	const file = (await isFolder(name)) ? await (await import("./named-folder.js")).fileInFolder(name) : name;
 	// Only to ask for standard input makes a stream of it, which costs milliseconds.
 	const stdin = file === "-" ? process.stdin : undefined;
 	const location = await openLocation(file, { likeness, allow: allowExternal, stdin });
@@ -178,14 +177,8 @@ function noting(neighbour: OpenNeighbour, opened: string[]): OpenNeighbour {
 	});
 }
 
-/** What describes the disk in a Parallels folder, which macOS shows as a single file. */
-const PARALLELS_DESCRIPTOR = "DiskDescriptor.xml";
-
-async function bundled(name: string): Promise<string | undefined> {
-	const isFolder = await stat(name).then(
+const isFolder = (name: string) =>
+	stat(name).then(
 		(found) => found.isDirectory(),
 		() => false,
 	);
-	if (!isFolder || !(await readdir(name)).includes(PARALLELS_DESCRIPTOR)) return undefined;
-	return path.join(name, PARALLELS_DESCRIPTOR);
-}

@@ -31,7 +31,7 @@ interface Image extends Origin {
 }
 
 /** Larger than any descriptor in the field; a larger file is a disk. */
-const descriptorLimit = 8 * 2 ** 20;
+export const DESCRIPTOR_LIMIT = 8 * 2 ** 20;
 
 /**
  * Opens an OVA, a descriptor with the disks it names, or a bare disk, recognised by content.
@@ -60,7 +60,7 @@ export async function findImages(origin: Origin, format?: string): Promise<Image
 	const disk: Images = { kind: "disk", described: undefined, images: [origin] };
 	if (format !== undefined) return disk;
 	if (isTar(await readUpTo(source, 0, 512))) return imagesOfArchive(source);
-	if (source.size > descriptorLimit || (await bearsDiskMark(source))) return disk;
+	if (source.size > DESCRIPTOR_LIMIT || (await bearsDiskMark(source))) return disk;
 	return (await imagesDescribed(origin)) ?? disk;
 }
 
@@ -136,7 +136,7 @@ async function openDiskFile(file: string, neighbour: OpenNeighbour): Promise<Byt
 export async function readDescribed(origin: Origin): Promise<Machine | undefined> {
 	const { source } = origin;
 	if (isTar(await readUpTo(source, 0, 512))) return (await imagesOfArchive(source)).described;
-	if (source.size > descriptorLimit || (await bearsDiskMark(source))) return undefined;
+	if (source.size > DESCRIPTOR_LIMIT || (await bearsDiskMark(source))) return undefined;
 	const found = await descriptorAt(origin);
 	return found?.format.read(found.descriptor);
 }

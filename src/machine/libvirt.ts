@@ -11,6 +11,10 @@ export const libvirt: MachineFormat = {
 	matches: ({ bytes }) => rootTag(bytes)?.name === "domain",
 	read: readDomain,
 	write: writeDomain,
+	takes: {
+		controllers: ["virtio-blk", "virtio-scsi", "ahci", "ide", "pvscsi", "lsilogic", "lsisas1068", "buslogic"],
+		nics: ["virtio-net", "e1000", "e1000e", "rtl8139", "pcnet32", "vmxnet3"],
+	},
 };
 
 /** Where libvirt's default storage pool keeps images; a domain names its disks by absolute path. */

@@ -82,4 +82,6 @@ export interface MachineFormat {
 	read(file: DescriptorFile): Promise<Machine>;
 	/** The descriptor's text. `machine.disks[].file` are the names the disks have beside it. */
 	write?(machine: Machine): string;
+	/** Models that can be written. */
+	readonly takes?: { readonly controllers: readonly ControllerModel[]; readonly nics: readonly string[] };
 }

@@ -12,6 +12,10 @@ export const vmx: MachineFormat = {
 		),
 	read: (file) => Promise.resolve().then(() => readVmx(file)),
 	write: (machine) => writeVmx(machine),
+	takes: {
+		controllers: ["pvscsi", "lsilogic", "lsisas1068", "buslogic", "ahci", "nvme", "ide"],
+		nics: ["e1000", "e1000e", "vmxnet3", "pcnet32"],
+	},
 };
 
 /** `scsi` controllers by `virtualDev`; other buses have one model each. */

@@ -1,4 +1,4 @@
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { machineSchema } from "../../src/machine/schema.js";
@@ -54,11 +54,31 @@ nic1   virtio-net             a2:c0:43:77:08:a0, vmbr0
 		expect((await readdir(folder)).toSorted()).toEqual(["100.conf", "web.xml"]);
 	});
 
-	it("convert says where the other description has no such device", async () => {
-		const refused = await anyvisor(["machine", "convert", at("100.conf"), "--to", "vmx", "-o", at("web.vmx")]);
-		expect(refused).toMatchObject({ code: 4 });
-		expect(refused.stderr).toContain("VMware has no controller of model virtio-scsi");
-		expect(await readdir(folder)).not.toContain("web.vmx");
+	it("convert replaces devices that the other description does not have, and says so", async () => {
+		const { code, stdout, stderr } = await anyvisor(["machine", "convert", at("100.conf"), "--to", "vmx"]);
+		expect(code).toBe(0);
+		expect(stderr.split("\n").slice(1)).toEqual([
+			"anyvisor: vmx has no controller of model virtio-scsi: what hangs on scsi0 is on AHCI.",
+			"anyvisor: vmx has no network card of model virtio-net: number 1 is an e1000.",
+			"",
+		]);
+		expect(stdout).toContain('sata0:0.fileName = "100/vm-100-disk-0.qcow2"');
+		expect(stdout).toContain('ethernet0.virtualDev = "e1000"');
+	});
+
+	it("show takes a folder for the VM that lies in it", async () => {
+		const inside = at("vm");
+		await mkdir(path.join(inside, "images"), { recursive: true });
+		expect(await anyvisor(["machine", "show", inside])).toMatchObject({ code: 6, stdout: "" });
+		await writeFile(path.join(inside, "disk.raw"), new Uint8Array(4096));
+		expect((await anyvisor(["disk", "info", inside])).stdout).toContain("4096 bytes");
+		await writeFile(path.join(inside, "100.conf"), CONFIGURATION);
+		await writeFile(path.join(inside, "100.conf.bak"), CONFIGURATION);
+		expect((await anyvisor(["machine", "show", inside])).stdout).toMatch(/^web \(proxmox\)\n/);
+		await writeFile(path.join(inside, "101.conf"), CONFIGURATION);
+		const refused = await anyvisor(["machine", "show", inside]);
+		expect(refused).toMatchObject({ code: 5, stdout: "" });
+		expect(refused.stderr).toContain("has 2 files that are a descriptor: 100.conf, 101.conf");
 	});
 
 	it.skipIf(missing("virt-xml-validate"))(

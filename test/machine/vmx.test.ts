@@ -118,7 +118,18 @@ describe("a .vmx file", () => {
 describe("the registry", () => {
 	test("has every format of the folder", () => {
 		// What is in the folder and no format: the shape of a machine, and what the formats share.
-		const shared = ["machine", "registry", "shape", "infer", "units", "xml-read", "xml-write", "schema", "index"];
+		const shared = [
+			"machine",
+			"registry",
+			"shape",
+			"infer",
+			"units",
+			"xml-read",
+			"xml-write",
+			"refit",
+			"schema",
+			"index",
+		];
 		const files = readdirSync("src/machine").map((file) => file.replace(/\.ts$/, ""));
 		expect(files.filter((file) => !shared.includes(file)).sort()).toEqual(machineFormats.map(({ id }) => id).sort());
 	});

@@ -15,7 +15,8 @@ export function convertCommand(): Command {
 	const command = new Command("convert")
 		.description(
 			`Writes the machine as another descriptor. Disks are neither read nor written: convert them on their own, or take
-expand, which makes both fit. What the descriptor read says and a machine cannot is told on standard error.`,
+expand, which makes both fit. What cannot be said in the other description, and which devices became others, is told on
+standard error.`,
 		)
 		.argument("<vm>", "descriptor, OVA, or disk image")
 		.addOption(new Option("--to <format>", "descriptor to write").choices(written).makeOptionMandatory())
@@ -24,14 +25,16 @@ expand, which makes both fit. What the descriptor read says and a machine cannot
 }
 
 async function run(name: string, given: ConvertOptions): Promise<void> {
-	const [{ readMachineOf }, { machineFormats }, { printable }] = await Promise.all([
+	const [{ readMachineOf }, { machineFormats }, { refitted }, { printable }] = await Promise.all([
 		import("./read.js"),
 		import("../../machine/registry.js"),
+		import("../../machine/refit.js"),
 		import("../terminal.js"),
 	]);
-	const machine = await readMachineOf(name, given);
-	const text = machineFormats.find(({ id }) => id === given.to)?.write?.(machine);
-	if (text === undefined) throw new RangeError(`no machine format ${given.to} is written`);
+	const format = machineFormats.find(({ id }) => id === given.to);
+	if (format?.write === undefined) throw new RangeError(`no machine format ${given.to} is written`);
+	const machine = refitted(await readMachineOf(name, given), format);
+	const text = format.write(machine);
 	for (const sentence of machine.lost) process.stderr.write(`anyvisor: ${printable(sentence)}\n`);
 	if (given.output === undefined) {
 		process.stdout.write(text);

@@ -1,0 +1,39 @@
+import type { Controller, Machine, MachineDisk, MachineFormat, MachineNic } from "./machine.js";
+import { Controllers } from "./shape.js";
+
+/** What every hypervisor has, and every guest kernel of this century a driver for. */
+const DISK = { model: "ahci", slots: 6 } as const;
+const NIC = "e1000";
+
+/**
+ * The machine with devices that `format` has: what it does not is replaced by what is everywhere, and `lost` tells so.
+ * Whether the guest has the driver is another question.
+ */
+export function refitted(machine: Machine, { id, takes }: MachineFormat): Machine {
+	if (takes === undefined) return machine;
+	const lost: string[] = [];
+	const controllers = new Controllers();
+	const kept = new Map<string, Controller>();
+	for (const controller of machine.controllers) {
+		if (takes.controllers.includes(controller.model)) {
+			kept.set(controller.id, controllers.add(controller.model, controller.index));
+		} else
+			lost.push(`${id} has no controller of model ${controller.model}: what hangs on ${controller.id} is on AHCI.`);
+	}
+	// Only what hung on another one needs a new place.
+	const first = Math.max(-1, ...controllers.list().map(({ model, index }) => (model === DISK.model ? index : -1))) + 1;
+	let moved = 0;
+	const disks = machine.disks.map((disk): MachineDisk => {
+		const place = kept.get(disk.controller ?? "");
+		if (disk.kind === "floppy") return disk;
+		if (place !== undefined) return { ...disk, controller: place.id };
+		const controller = controllers.at(DISK.model, first + Math.floor(moved / DISK.slots));
+		return { ...disk, controller: controller.id, unit: moved++ % DISK.slots };
+	});
+	const nics = machine.nics.map((nic, index): MachineNic => {
+		if (takes.nics.includes(nic.model)) return nic;
+		lost.push(`${id} has no network card of model ${nic.model}: number ${index + 1} is an ${NIC}.`);
+		return { ...nic, model: NIC };
+	});
+	return { ...machine, controllers: controllers.list(), disks, nics, lost: [...machine.lost, ...lost] };
+}

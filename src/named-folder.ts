@@ -1,0 +1,79 @@
+import { readdir, stat } from "node:fs/promises";
+import path from "node:path";
+import { notFound, refused } from "./bytes/errors.js";
+import { readBytes, readUpTo } from "./bytes/source.js";
+import { machineFormatOf } from "./machine/registry.js";
+import { isXva } from "./machine/xva/mark.js";
+import { bearsDiskMark, DESCRIPTOR_LIMIT } from "./open.js";
+import { guarded } from "./source/failure.js";
+import { openFile } from "./source/file.js";
+import { readTar } from "./source/tar.js";
+import { isTar } from "./source/tar-header.js";
+
+/** What describes the disk in a Parallels folder, which macOS shows as a single file. */
+const PARALLELS_DESCRIPTOR = "DiskDescriptor.xml";
+/** Whoever names a folder of more files means another one. */
+const MOST_FILES = 1000;
+const MOST_LISTED = 8;
+
+/** What a file in a folder is, the first of them what rather stands for a VM. */
+const kinds = ["descriptor", "package", "disk image"] as const;
+type Kind = (typeof kinds)[number];
+
+/**
+ * The one file by which a folder is a VM: its descriptor; else its only OVA or XVA; else its only disk image.
+ *
+ * @throws `refused` where there are several, `not-found` where there is none
+ */
+export async function fileInFolder(folder: string): Promise<string> {
+	const names = await guarded("listing", folder, () => readdir(folder));
+	if (names.includes(PARALLELS_DESCRIPTOR)) return path.join(folder, PARALLELS_DESCRIPTOR);
+	if (names.length > MOST_FILES) {
+		throw refused(`${folder} has ${names.length} files; a VM's folder has at most ${MOST_FILES}`, {
+			file: folder,
+			hint: "Name the descriptor or the disk image in it.",
+		});
+	}
+	const found = new Map<Kind, string[]>(kinds.map((kind) => [kind, []]));
+	for (const name of names.toSorted()) {
+		const kind = await kindOf(path.join(folder, name));
+		if (kind !== undefined) found.get(kind)?.push(name);
+	}
+	for (const [kind, [first, ...others]] of found) {
+		if (first === undefined) continue;
+		if (others.length === 0) return path.join(folder, first);
+		const list = [first, ...others].slice(0, MOST_LISTED).join(", ");
+		throw refused(`${folder} has ${others.length + 1} files that are a ${kind}: ${list}`, {
+			file: folder,
+			hint: `Name the one that is meant: ${path.join(folder, first)}.`,
+		});
+	}
+	throw notFound(`${folder} has no descriptor, package or disk image in it`, {
+		file: folder,
+		hint: "Name the file itself; a raw disk is recognised in a folder if its name ends with .raw or .img.",
+	});
+}
+
+/** VirtualBox's settings before the last change, and copies that editors leave. */
+const OLD = /-prev$|~$|\.bak$|\.old$/i;
+
+async function kindOf(file: string): Promise<Kind | undefined> {
+	if (
+		OLD.test(file) ||
+		!(await stat(file).then(
+			(found) => found.isFile(),
+			() => false,
+		))
+	)
+		return undefined;
+	await using source = await openFile(file);
+	const head = await readUpTo(source, 0, 512);
+	if (isXva(head)) return "package";
+	if (isTar(head)) return (await readTar(source)).some(({ name }) => /\.ovf$/i.test(name)) ? "package" : undefined;
+	if (await bearsDiskMark(source)) return "disk image";
+	if (source.size <= DESCRIPTOR_LIMIT) {
+		const bytes = await readBytes(source, 0, source.size);
+		if (machineFormatOf({ name: path.basename(file), bytes }) !== undefined) return "descriptor";
+	}
+	return /\.(?:raw|img)$/i.test(file) ? "disk image" : undefined;
+}
