@@ -20,12 +20,30 @@ const MOST_LISTED = 8;
 const kinds = ["descriptor", "package", "disk image"] as const;
 type Kind = (typeof kinds)[number];
 
+/** What Hyper-V exports: these folders, and one of checkpoints. */
+const HYPERV = { machines: "Virtual Machines", disks: "Virtual Hard Disks" } as const;
+
+/** What a folder is opened as. */
+export interface FolderContent {
+	readonly file: string;
+	/** Where its disks are looked for if they do not lie beside it. */
+	readonly disks?: string;
+}
+
 /**
- * The one file by which a folder is a VM: its descriptor; else its only OVA or XVA; else its only disk image.
+ * The one file by which a folder is a VM: its descriptor, in an export of Hyper-V one folder further down; else its only
+ * OVA or XVA; else its only disk image.
  *
  * @throws `refused` where there are several, `not-found` where there is none
  */
-export async function fileInFolder(folder: string): Promise<string> {
+export async function contentOf(folder: string): Promise<FolderContent> {
+	const names = await guarded("listing", folder, () => readdir(folder));
+	if (!names.includes(HYPERV.machines)) return { file: await fileInFolder(folder) };
+	const file = await fileInFolder(path.join(folder, HYPERV.machines));
+	return names.includes(HYPERV.disks) ? { file, disks: path.join(folder, HYPERV.disks) } : { file };
+}
+
+async function fileInFolder(folder: string): Promise<string> {
 	const names = await guarded("listing", folder, () => readdir(folder));
 	if (names.includes(PARALLELS_DESCRIPTOR)) return path.join(folder, PARALLELS_DESCRIPTOR);
 	if (names.length > MOST_FILES) {
@@ -73,7 +91,9 @@ async function kindOf(file: string): Promise<Kind | undefined> {
 	if (await bearsDiskMark(source)) return "disk image";
 	if (source.size <= DESCRIPTOR_LIMIT) {
 		const bytes = await readBytes(source, 0, source.size);
-		if (machineFormatOf({ name: path.basename(file), bytes }) !== undefined) return "descriptor";
+		const name = path.basename(file);
+		// The state of a machine that ran is stored as its description is.
+		if (!/\.vmrs$/i.test(name) && machineFormatOf({ name, bytes }) !== undefined) return "descriptor";
 	}
 	return /\.(?:raw|img)$/i.test(file) ? "disk image" : undefined;
 }

@@ -9,6 +9,7 @@ import { isXva } from "./machine/xva/mark.js";
 import { bearsDiskMark, findImages, type Origin } from "./open.js";
 import type { OpenNeighbour } from "./source/confine.js";
 import { openLocation } from "./source/location.js";
+import { folderNeighbours } from "./source/neighbours.js";
 import { isTar } from "./source/tar-header.js";
 
 export interface NamedOptions {
@@ -152,18 +153,32 @@ async function openAt(
 	{ allowExternal }: NamedOptions,
 	likeness?: typeof diskLikeness,
 ): Promise<NamedOrigin> {
-	const file = (await isFolder(name)) ? await (await import("./named-folder.js")).fileInFolder(name) : name;
+	const { file, disks } = (await isFolder(name))
+		? await (await import("./named-folder.js")).contentOf(name)
+		: { file: name };
 	// Only to ask for standard input makes a stream of it, which costs milliseconds.
 	const stdin = file === "-" ? process.stdin : undefined;
 	const location = await openLocation(file, { likeness, allow: allowExternal, stdin });
+	const neighbour = disks === undefined ? location.neighbour : either(location.neighbour, folderNeighbours(disks));
 	const opened = [file];
 	return {
 		source: location.source,
-		neighbour: noting(location.neighbour, opened),
+		neighbour: noting(neighbour, opened),
 		opened,
 		[Symbol.asyncDispose]: () => location[Symbol.asyncDispose](),
 	};
 }
+
+/** Looks in the second folder for what is not in the first. */
+const either = (first: OpenNeighbour, second: OpenNeighbour): OpenNeighbour =>
+	Object.assign(
+		(name: string) =>
+			first(name).catch((error: unknown) => {
+				if (error instanceof AnyvisorError && error.kind === "not-found") return second(name);
+				throw error;
+			}),
+		first.elsewhere && { elsewhere: first.elsewhere },
+	);
 
 function noting(neighbour: OpenNeighbour, opened: string[]): OpenNeighbour {
 	const { elsewhere } = neighbour;

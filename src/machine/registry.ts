@@ -1,14 +1,16 @@
 import { unsupported } from "../bytes/errors.js";
+import { hypervXml } from "./hyperv-xml.js";
 import { libvirt } from "./libvirt.js";
 import type { DescriptorFile, Machine, MachineFormat } from "./machine.js";
 import { ovf } from "./ovf/ovf.js";
 import { proxmox } from "./proxmox.js";
 import { vbox } from "./vbox.js";
+import { vmcx } from "./vmcx/vmcx.js";
 import { vmx } from "./vmx.js";
 import { xl } from "./xl.js";
 import { xva } from "./xva/xva.js";
 
-export const machineFormats: readonly MachineFormat[] = [ovf, vmx, vbox, libvirt, proxmox, xl, xva];
+export const machineFormats: readonly MachineFormat[] = [ovf, vmx, vbox, libvirt, proxmox, xl, xva, vmcx, hypervXml];
 
 /** The format that recognises the descriptor by its content, if any does. */
 export const machineFormatOf = (file: DescriptorFile) => machineFormats.find((format) => format.matches(file));

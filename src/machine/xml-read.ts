@@ -21,7 +21,7 @@ const SNIFFED = 64 << 10;
 
 /** The text of the root element's start tag, or undefined where `bytes` are not the beginning of an XML document. */
 export function rootTag(bytes: Uint8Array): { readonly name: string; readonly tag: string } | undefined {
-	const text = decodeHead(bytes.subarray(0, SNIFFED));
+	const text = decodeHead(bytes);
 	const prolog = /\s+|<\?[^]*?\?>|<!--[^]*?-->|<!DOCTYPE[^[>]*(?:\[[^]*?\]\s*)?>/y;
 	let at = 0;
 	while (prolog.test(text)) at = prolog.lastIndex;
@@ -31,10 +31,11 @@ export function rootTag(bytes: Uint8Array): { readonly name: string; readonly ta
 	return found?.[1] === undefined ? undefined : { name: found[1], tag: found[0] };
 }
 
-function decodeHead(bytes: Uint8Array): string {
+/** The beginning of a document as text, by its byte order mark. */
+export function decodeHead(bytes: Uint8Array): string {
 	const label =
 		bytes[0] === 0xff && bytes[1] === 0xfe ? "utf-16le" : bytes[0] === 0xfe && bytes[1] === 0xff ? "utf-16be" : "utf-8";
-	return new TextDecoder(label).decode(bytes);
+	return new TextDecoder(label).decode(bytes.subarray(0, SNIFFED));
 }
 
 /**

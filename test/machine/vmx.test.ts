@@ -127,6 +127,7 @@ describe("the registry", () => {
 			"xml-read",
 			"xml-write",
 			"refit",
+			"hyperv-settings",
 			"schema",
 			"index",
 		];
@@ -139,6 +140,8 @@ describe("the registry", () => {
 			vbox: '<VirtualBox xmlns="http://www.virtualbox.org/"><Machine/></VirtualBox>',
 			proxmox: "name: x\nostype: l26\nscsi0: local:x\n",
 			xva: '<?xml version="1.0"?><value><struct><member><name>export_vsn</name></member></struct></value>',
+			vmcx: "\x14 (\x01".padEnd(64, "\0"),
+			"hyperv-xml": "<configuration><_1_><VDEVVersion type='integer'>256</VDEVVersion></_1_></configuration>",
 			xl: "name = 'x'\ndisk = [ '/x,raw,xvda' ]\n",
 		};
 		for (const format of machineFormats) {
@@ -152,7 +155,7 @@ describe("the registry", () => {
 	test.each(["", "\0\0\0\0", "KDMV", "<html/>", "just text"])("does not know %j", async (text) => {
 		await expect(readMachine({ name: "x.ovf", bytes: encode(text) })).rejects.toMatchObject({
 			kind: "unsupported",
-			hint: "Known descriptions: ovf, vmx, vbox, libvirt, proxmox, xl, xva.",
+			hint: "Known descriptions: ovf, vmx, vbox, libvirt, proxmox, xl, xva, vmcx, hyperv-xml.",
 		});
 	});
 });

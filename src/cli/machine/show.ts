@@ -9,7 +9,7 @@ interface ShowOptions extends VmOptions {
 export function showCommand(): Command {
 	const command = new Command("show")
 		.description("print the machine; with --json valid against schemas/machine.schema.json")
-		.argument("<vm>", "descriptor (OVF, VMX, .vbox, libvirt XML, Proxmox VE .conf, xl), OVA, or disk image");
+		.argument("<vm>", "descriptor (OVF, VMX, VMCX, .vbox, libvirt XML, Proxmox VE .conf, xl), OVA, or disk image");
 	return withOptions(command, options.json(), ...vmOptions()).action(run);
 }
 
