@@ -49,6 +49,13 @@ const ONLY_CONTROLLERS: Readonly<Partial<Record<ControllerModel, number>>> = {
 /** Formats whose network names VMware, where they may come from, shows again when it asks what to connect to. */
 const VMWARE_FORMATS: readonly string[] = ["ovf", "vmx"];
 
+interface Names {
+	readonly file: (index: number) => string;
+	readonly network?: string;
+	/** The package has a place for the UUID of the firmware. */
+	readonly uuid?: true;
+}
+
 /**
  * The machine as its package has it: all disks on controllers of the model chosen, in boot order from the first slot on,
  * their sizes as they really are; network cards of the model chosen; no removable drives. Networks are called `network`,
@@ -56,7 +63,7 @@ const VMWARE_FORMATS: readonly string[] = ["ovf", "vmx"];
  *
  * @throws `unsupported` where the hypervisor does not take it.
  */
-export function attached(appliance: Appliance, names: { file: (index: number) => string; network?: string }): Machine {
+export function attached(appliance: Appliance, names: Names): Machine {
 	const { machine, disks, attach, hypervisor } = appliance;
 	if (!hypervisor.firmware.includes(machine.firmware)) {
 		throw unsupported(`${hypervisor.title} does not boot machines by ${machine.firmware.toUpperCase()}`, {
@@ -96,7 +103,7 @@ export function attached(appliance: Appliance, names: { file: (index: number) =>
 			...(network === undefined ? {} : { network }),
 		};
 	});
-	return { ...machine, controllers: controllers.list(), disks: places, nics, lost: notCarried(machine) };
+	return { ...machine, controllers: controllers.list(), disks: places, nics, lost: notCarried(machine, names) };
 }
 
 function checkLimits({ disks, machine, hypervisor }: Appliance): void {
@@ -113,7 +120,11 @@ function checkLimits({ disks, machine, hypervisor }: Appliance): void {
 	}
 }
 
-function notCarried({ disks, lost }: Machine): readonly string[] {
-	const removable = disks.filter(({ kind }) => kind !== "disk").length;
-	return removable === 0 ? lost : [...lost, "CD and floppy drives are left out: add them where they are needed."];
+function notCarried({ disks, uuid, lost }: Machine, names: Names): readonly string[] {
+	const removable = disks.some(({ kind }) => kind !== "disk");
+	return [
+		...lost,
+		...(removable ? ["CD and floppy drives are left out: add them where they are needed."] : []),
+		...(uuid === undefined || names.uuid ? [] : [`The firmware's UUID, ${uuid}: the guest will see another one.`]),
+	];
 }

@@ -25,7 +25,7 @@ export async function ovaRecords(
 	const objects: RpcValue[] = [
 		record("VM", vm, {
 			...machineRecord(appliance, machine),
-			uuid: await uuid("vm"),
+			uuid: machine.uuid ?? (await uuid("vm")),
 			VBDs: disks.map((_, index) => vbd(index)),
 			VIFs: nics.map((_, index) => vif(index)),
 		}),

@@ -18,18 +18,21 @@ export const xva: Layout = {
 	summary: "one .xva file, XenServer's and XCP-ng's own package",
 	async write(appliance, folder, options) {
 		const name = `${fileBase(appliance.machine.name)}.xva`;
-		const machine = attached(appliance, { file: (index) => reference(FIRST_DISK + index) });
+		const machine = attached(appliance, { file: (index) => reference(FIRST_DISK + index), uuid: true });
 		await writeFile(folder, name, (sink) => writeXva(appliance, machine, sink, options));
-		const macs = appliance.machine.nics.some(({ mac }) => mac !== undefined);
+		const { nics, uuid } = appliance.machine;
+		const identity = [
+			...(nics.some(({ mac }) => mac !== undefined)
+				? ["Network cards get new MAC addresses; add preserve=true to keep the original ones."]
+				: []),
+			...(uuid === undefined ? [] : ["The machine gets a new UUID; add preserve=true to keep the original one."]),
+		];
 		await writeImportNote(
 			appliance,
 			folder,
 			{
 				command: { shell: "sh", line: `xe vm-import filename=${name}` },
-				remarks: [
-					"Or choose Import in XenCenter or Xen Orchestra. Add sr-uuid=… to choose the storage.",
-					...(macs ? ["Network cards get new MAC addresses; add preserve=true to keep the original ones."] : []),
-				],
+				remarks: ["Or choose Import in XenCenter or Xen Orchestra. Add sr-uuid=… to choose the storage.", ...identity],
 			},
 			machine.lost,
 		);
