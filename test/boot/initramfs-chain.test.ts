@@ -4,6 +4,7 @@ import path from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
 import { cpio } from "../../src/prepare/cpio.js";
+import { kmodIndex } from "../../src/prepare/kmod-index.js";
 import { overlayArchive } from "../../src/prepare/overlay-archive.js";
 import { memoryTree } from "../guest/support/memory.js";
 import {
@@ -60,7 +61,7 @@ describe.skipIf(missing(...tools))(`the kernel unpacks what is appended ${becaus
 	let base: Uint8Array = new Uint8Array();
 	const tree = memoryTree({
 		[`${directory}/modules.dep`]: "kernel/marker.ko:\n",
-		[`${directory}/modules.dep.bin`]: "dependencies",
+		[`${directory}/modules.dep.bin`]: kmodIndex([{ key: "marker", value: "kernel/marker.ko:", priority: 0 }]),
 		[`${directory}/modules.alias`]: "",
 		[`${directory}/modules.alias.bin`]: emptyIndex,
 		[`${directory}/kernel/marker.ko`]: new Uint8Array(123_457).fill(7),
