@@ -3,11 +3,9 @@ import path from "node:path";
 import { notFound, refused } from "./bytes/errors.js";
 import { readBytes, readUpTo } from "./bytes/source.js";
 import { machineFormatOf } from "./machine/registry.js";
-import { isXva } from "./machine/xva/mark.js";
-import { bearsDiskMark, DESCRIPTOR_LIMIT } from "./open.js";
+import { bearsDiskMark, DESCRIPTOR_LIMIT, isPackage } from "./open.js";
 import { guarded } from "./source/failure.js";
 import { openFile } from "./source/file.js";
-import { readTar } from "./source/tar.js";
 import { isTar } from "./source/tar-header.js";
 
 /** What describes the disk in a Parallels folder, which macOS shows as a single file. */
@@ -85,9 +83,8 @@ async function kindOf(file: string): Promise<Kind | undefined> {
 	)
 		return undefined;
 	await using source = await openFile(file);
-	const head = await readUpTo(source, 0, 512);
-	if (isXva(head)) return "package";
-	if (isTar(head)) return (await readTar(source)).some(({ name }) => /\.ovf$/i.test(name)) ? "package" : undefined;
+	if (await isPackage(source)) return "package";
+	if (isTar(await readUpTo(source, 0, 512))) return undefined;
 	if (await bearsDiskMark(source)) return "disk image";
 	if (source.size <= DESCRIPTOR_LIMIT) {
 		const bytes = await readBytes(source, 0, source.size);

@@ -6,11 +6,10 @@ import { diskLikeness } from "./disk/likeness.js";
 import { confinedNeighbours } from "./disk/neighbours.js";
 import { openDisk } from "./disk/registry.js";
 import { isXva } from "./machine/xva/mark.js";
-import { bearsDiskMark, findImages, type Origin } from "./open.js";
+import { bearsDiskMark, findImages, isPackage, type Origin } from "./open.js";
 import type { OpenNeighbour } from "./source/confine.js";
 import { openLocation } from "./source/location.js";
 import { folderNeighbours } from "./source/neighbours.js";
-import { isTar } from "./source/tar-header.js";
 
 export interface NamedOptions {
 	/** Disk format to assume instead of recognising one; "raw" also keeps archives from being looked into. */
@@ -110,15 +109,6 @@ async function openInside(
 		await file[Symbol.asyncDispose]();
 		throw error;
 	}
-}
-
-/** An OVA, which has its descriptor anywhere, or an XVA. */
-async function isPackage(source: ByteSource): Promise<boolean> {
-	const head = await readUpTo(source, 0, 512);
-	if (!isTar(head)) return false;
-	if (isXva(head)) return true;
-	const { readTar } = await import("./source/tar.js");
-	return (await readTar(source)).some(({ name }) => /\.ovf$/i.test(name));
 }
 
 /** A disk as itself, or a package that is no archive of disks: an XVA has them in pieces. */

@@ -73,6 +73,15 @@ export async function bearsDiskMark(source: ByteSource): Promise<boolean> {
 	}
 }
 
+/** An OVA, which has its descriptor anywhere, or an XVA. */
+export async function isPackage(source: ByteSource): Promise<boolean> {
+	const head = await readUpTo(source, 0, 512);
+	if (!isTar(head)) return false;
+	if (isXva(head)) return true;
+	const { readTar } = await import("./source/tar.js");
+	return (await readTar(source)).some(({ name }) => /\.ovf$/i.test(name));
+}
+
 /** What describes machines is loaded only where there is something to read. */
 async function imagesOfArchive(source: ByteSource): Promise<Images> {
 	const [{ readTar }, { readOva }, { readXva }] = await Promise.all([

@@ -29,3 +29,17 @@ export class Joiner<T extends { readonly length: number }> {
 		return first === undefined || first.length === this.#length ? first : { ...first, length: this.#length };
 	}
 }
+
+/** All of `items`, with neighbours joined. */
+export async function* joinedBy<T extends { readonly length: number }>(
+	items: AsyncIterable<T> | Iterable<T>,
+	goesOn: (first: T, length: number, next: T) => boolean,
+): AsyncGenerator<T, void, undefined> {
+	const joiner = new Joiner(goesOn);
+	for await (const item of items) {
+		const ended = joiner.add(item);
+		if (ended !== undefined) yield ended;
+	}
+	const last = joiner.end();
+	if (last !== undefined) yield last;
+}

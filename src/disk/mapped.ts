@@ -4,7 +4,7 @@ import { extentsOver, type OverlayExtent, readBelow } from "./backing.js";
 import { cached } from "./cache.js";
 import type { Disk } from "./disk.js";
 import { FileHoles } from "./file-holes.js";
-import { Joiner } from "./joiner.js";
+import { Joiner, joinedBy } from "./joiner.js";
 import type { Unit, UnitDecoder } from "./unit-decoder.js";
 
 /** What a format's tables say of a run of its disk, in bytes. */
@@ -145,7 +145,7 @@ async function* ownExtents(mapping: Mapping): AsyncGenerator<OverlayExtent> {
 		files.set(source, known);
 		return known;
 	};
-	for await (const run of joinedRuns(mapping.runs(0, mapping.size))) {
+	for await (const run of joinedBy(mapping.runs(0, mapping.size), goesOnAsExtent)) {
 		const { at, length } = run;
 		if (run.kind === "zero" || run.kind === "absent") {
 			yield { at, length, kind: run.kind };
@@ -163,16 +163,6 @@ async function* ownExtents(mapping: Mapping): AsyncGenerator<OverlayExtent> {
 			yield piece.hole ? { ...extent, kind: "zero" } : { ...extent, kind: "data", stored: { source, at: piece.at } };
 		}
 	}
-}
-
-async function* joinedRuns(runs: AsyncIterable<Run>): AsyncGenerator<Run> {
-	const joiner = new Joiner(goesOnAsExtent);
-	for await (const run of runs) {
-		const ended = joiner.add(run);
-		if (ended !== undefined) yield ended;
-	}
-	const last = joiner.end();
-	if (last !== undefined) yield last;
 }
 
 /** As {@link continues}; and of compressed units an extent says only in which file they are. */

@@ -1,7 +1,7 @@
 import { AnyvisorError } from "../bytes/errors.js";
 import { Buffers } from "./buffers.js";
 import type { Disk, Extent, WriteOptions } from "./disk.js";
-import { Joiner } from "./joiner.js";
+import { joinedBy } from "./joiner.js";
 import { isZero } from "./zero.js";
 
 /** Throws `interrupted` once the caller asked to stop. */
@@ -175,17 +175,8 @@ export async function* inOrder<T, R>(
  * Merges neighbouring extents that are alike and drops empty ones, for readers to pass what their tables say through.
  * Data is merged where its bytes follow each other in one file, or are compressed in one file.
  */
-export async function* joined(
-	extents: AsyncIterable<Extent> | Iterable<Extent>,
-): AsyncGenerator<Extent, void, undefined> {
-	const joiner = new Joiner(continues);
-	for await (const extent of extents) {
-		const ended = joiner.add(extent);
-		if (ended !== undefined) yield ended;
-	}
-	const last = joiner.end();
-	if (last !== undefined) yield last;
-}
+export const joined = (extents: AsyncIterable<Extent> | Iterable<Extent>): AsyncGenerator<Extent, void, undefined> =>
+	joinedBy(extents, continues);
 
 /** Whether `next` goes on where the first `length` bytes of an extent end. */
 function continues({ kind, stored }: Extent, length: number, next: Extent): boolean {

@@ -1,7 +1,7 @@
 import { damaged } from "../bytes/errors.js";
 import type { DescriptorFile, Machine, MachineDisk, MachineNic } from "./machine.js";
 import { Controllers, checkedCpus, checkedMemory, nameDisks, present } from "./shape.js";
-import { macAddress, uuidOf, wholeNumber } from "./units.js";
+import { macAddress, statedNumber, uuidOf } from "./units.js";
 
 /** A tree of settings, as Hyper-V keeps one in XML (to 2012 R2) or in a VMCX file (since 2016). */
 export class Settings {
@@ -30,8 +30,7 @@ export class Settings {
 	}
 
 	number(...names: string[]): number | undefined {
-		const text = this.text(...names);
-		return text === undefined ? undefined : (wholeNumber(text) ?? Number.NaN);
+		return statedNumber(this.text(...names));
 	}
 
 	isTrue(...names: string[]): boolean {

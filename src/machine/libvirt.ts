@@ -1,7 +1,7 @@
 import { damaged, unsupported } from "../bytes/errors.js";
 import type { Controller, ControllerModel, DescriptorFile, Machine, MachineDisk, MachineFormat } from "./machine.js";
 import { busOf, Controllers, checkedCpus, checkedMemory, enumerate, nameDisks, present } from "./shape.js";
-import { libvirtUnit, macAddress, uuidOf, wholeNumber } from "./units.js";
+import { libvirtUnit, macAddress, statedNumber, uuidOf, wholeNumber } from "./units.js";
 import { attribute, child, childrenOf, descend, parseXml, rootTag, textOf, type XmlElement } from "./xml-read.js";
 import { element, type Markup, xmlDocument } from "./xml-write.js";
 
@@ -82,7 +82,7 @@ async function readDomain(file: DescriptorFile): Promise<Machine> {
 		arch: attribute(child(os, "type"), "arch") ?? "x86_64",
 		...readFirmware(os),
 		cpus: checkedCpus(
-			count(attribute(child(domain, "vcpu"), "current") ?? textOf(child(domain, "vcpu"))) ?? 1,
+			statedNumber(attribute(child(domain, "vcpu"), "current") ?? textOf(child(domain, "vcpu"))) ?? 1,
 			file.name,
 			lost,
 		),
@@ -94,8 +94,6 @@ async function readDomain(file: DescriptorFile): Promise<Machine> {
 		lost,
 	};
 }
-
-const count = (text: string | undefined) => (text === undefined ? undefined : (wholeNumber(text) ?? Number.NaN));
 
 function readMemory(domain: XmlElement, file: string): number | undefined {
 	const memory = child(domain, "memory") ?? child(domain, "currentMemory");

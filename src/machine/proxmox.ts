@@ -1,7 +1,7 @@
 import { damaged } from "../bytes/errors.js";
 import type { ControllerModel, DescriptorFile, Machine, MachineDisk, MachineFormat, MachineNic } from "./machine.js";
 import { Controllers, checkedCpus, checkedMemory, enumerate, nameDisks, present } from "./shape.js";
-import { macAddress, unitBytes, uuidOf, wholeNumber } from "./units.js";
+import { macAddress, statedNumber, unitBytes, uuidOf, wholeNumber } from "./units.js";
 
 /**
  * A VM's configuration in Proxmox VE, `/etc/pve/qemu-server/<id>.conf`: lines of `key: value`.
@@ -91,10 +91,7 @@ function readConfiguration(file: DescriptorFile): Machine {
 		else if (key !== undefined && value !== undefined) settings.set(key, value);
 	}
 	const lost: string[] = [];
-	const number = (key: string) => {
-		const text = settings.get(key);
-		return text === undefined ? undefined : (wholeNumber(text) ?? Number.NaN);
-	};
+	const number = (key: string) => statedNumber(settings.get(key));
 	const controllers = new Controllers();
 	const efi = parts(settings.get("efidisk0") ?? "");
 	const text = description.join("\n").trim() || settings.get("description");

@@ -40,6 +40,10 @@ export function wholeNumber(text: string | undefined): number | undefined {
 	return Number.isSafeInteger(value) ? value : undefined;
 }
 
+/** As {@link wholeNumber}; but what is there and is none must not turn into a default: it is NaN. */
+export const statedNumber = (text: string | undefined): number | undefined =>
+	text === undefined ? undefined : (wholeNumber(text) ?? Number.NaN);
+
 /** A MAC address in any usual spelling, as lower-case pairs with colons; undefined where it is none. */
 export function macAddress(text: string | undefined): string | undefined {
 	const digits = text?.replaceAll(/[\s:.-]/g, "").toLowerCase();

@@ -1,7 +1,7 @@
 import { refused, unsupported } from "../bytes/errors.js";
 import type { ControllerModel, DescriptorFile, Machine, MachineDisk, MachineFormat, MachineNic } from "./machine.js";
 import { busOf, Controllers, checkedCpus, checkedMemory, enumerate, nameDisks, present } from "./shape.js";
-import { macAddress, uuidOf, wholeNumber } from "./units.js";
+import { macAddress, statedNumber, uuidOf } from "./units.js";
 
 /** VMware's machine configuration: lines of `key = "value"`, keys without regard to case. */
 export const vmx: MachineFormat = {
@@ -103,7 +103,7 @@ function readVmx(file: DescriptorFile): Machine {
 	const rank = ({ slot }: { slot: string }) => (first.includes(slot) ? first.indexOf(slot) : first.length);
 	const disks = drives.toSorted((a, b) => rank(a) - rank(b)).map(({ drive }) => drive);
 
-	const mebibytes = number(get("memsize"));
+	const mebibytes = statedNumber(get("memsize"));
 	noteDevices(settings, isTrue, lost);
 	return {
 		name: get("displayName") ?? file.name.replace(/\.vmx$/i, ""),
@@ -112,7 +112,7 @@ function readVmx(file: DescriptorFile): Machine {
 		firmware: get("firmware")?.toLowerCase() === "efi" ? "uefi" : "bios",
 		secureBoot: isTrue("uefi.secureBoot.enabled"),
 		// One CPU is VMware's default, and files of single-CPU machines leave it out.
-		cpus: checkedCpus(number(get("numvcpus")) ?? 1, file.name, lost),
+		cpus: checkedCpus(statedNumber(get("numvcpus")) ?? 1, file.name, lost),
 		memory: checkedMemory(mebibytes === undefined ? undefined : mebibytes * 2 ** 20, file.name, lost),
 		controllers: controllers.list(),
 		disks: nameDisks(disks),
@@ -123,9 +123,6 @@ function readVmx(file: DescriptorFile): Machine {
 		lost,
 	};
 }
-
-/** A number that is there but is none must not turn into a default. */
-const number = (text: string | undefined) => (text === undefined ? undefined : (wholeNumber(text) ?? Number.NaN));
 
 /** The settings by lower-case key. Values hold any character as `|` and two hex digits of its code. */
 function parseVmx({ bytes }: DescriptorFile): Map<string, string> {

@@ -1,7 +1,7 @@
 import { damaged } from "../bytes/errors.js";
 import type { ControllerModel, DescriptorFile, Machine, MachineDisk, MachineFormat, MachineNic } from "./machine.js";
 import { Controllers, checkedCpus, checkedMemory, enumerate, nameDisks, present } from "./shape.js";
-import { macAddress, uuidOf, wholeNumber } from "./units.js";
+import { macAddress, statedNumber, uuidOf } from "./units.js";
 
 /**
  * A domain's configuration for Xen's xl, and for xm before it: `key = value` with strings, numbers and lists of them.
@@ -104,10 +104,7 @@ function readDomain(file: DescriptorFile): Machine {
 		const value = settings.get(key) ?? [];
 		return typeof value === "string" ? [value] : value;
 	};
-	const number = (key: string) => {
-		const text = word(key);
-		return text === undefined ? undefined : (wholeNumber(text) ?? Number.NaN);
-	};
+	const number = (key: string) => statedNumber(word(key));
 	const hvm = word("type") === "hvm" || word("builder") === "hvm";
 	const mebibytes = number("memory");
 	const firmware = word("firmware");

@@ -1,7 +1,7 @@
 import { damaged } from "../../bytes/errors.js";
 import type { DescriptorFile, Machine, MachineDisk, MachineFormat } from "../machine.js";
 import { Controllers, checkedCpus, checkedMemory, enumerate, nameDisks, present } from "../shape.js";
-import { macAddress, uuidOf, wholeNumber } from "../units.js";
+import { macAddress, statedNumber, uuidOf, wholeNumber } from "../units.js";
 import { child, parseXml, rootTag, type XmlElement } from "../xml-read.js";
 
 /**
@@ -101,12 +101,12 @@ async function readRecords(file: DescriptorFile): Promise<Machine> {
 		arch: "x86_64",
 		firmware: boot.text("firmware") === "uefi" ? "uefi" : "bios",
 		secureBoot: boot.text("firmware") === "uefi" && isTrue(platform.text("secureboot")),
-		cpus: checkedCpus(number(vm.text("VCPUs_at_startup") ?? vm.text("VCPUs_max")), file.name, lost),
-		memory: checkedMemory(number(vm.text("memory_static_max")), file.name, lost),
+		cpus: checkedCpus(statedNumber(vm.text("VCPUs_at_startup") ?? vm.text("VCPUs_max")), file.name, lost),
+		memory: checkedMemory(statedNumber(vm.text("memory_static_max")), file.name, lost),
 		controllers: controllers.list(),
 		disks: nameDisks(drives.toSorted((a, b) => (a.unit ?? 0) - (b.unit ?? 0))),
 		nics: mine("VIF")
-			.toSorted((a, b) => (number(a.text("device")) ?? 0) - (number(b.text("device")) ?? 0))
+			.toSorted((a, b) => (statedNumber(a.text("device")) ?? 0) - (statedNumber(b.text("device")) ?? 0))
 			.map((record) =>
 				present({
 					model: "xen-vif",
@@ -120,8 +120,6 @@ async function readRecords(file: DescriptorFile): Promise<Machine> {
 }
 
 const isTrue = (text: string | undefined) => text === "1" || text === "true";
-
-const number = (text: string | undefined) => (text === undefined ? undefined : (wholeNumber(text) ?? Number.NaN));
 
 function readDrive(
 	record: Fields,
