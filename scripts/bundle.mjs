@@ -1,5 +1,5 @@
 // Bundles the command line, as tsc has compiled it, into few CommonJS files: see docs/adr/0004-bundled-command-line.md.
-import { readFileSync, writeFileSync } from "node:fs";
+import { promises, readFileSync, writeFileSync } from "node:fs";
 import { createRequire, isBuiltin } from "node:module";
 import path from "node:path";
 import { rolldown } from "rolldown";
@@ -8,6 +8,9 @@ import { command } from "./command.mjs";
 const folder = path.dirname(command);
 /** Packages whose code becomes part of the bundle; others are found in node_modules when they are needed. */
 const bundled = ["commander"];
+
+const FILE_PROMISES = "node:fs/promises";
+const LATE_FILE_PROMISES = "\0late file promises";
 
 /** Instead of reading package.json at every start. */
 const fixedVersion = {
@@ -30,6 +33,23 @@ const withoutChildProcess = {
 			const without = code.replace("const childProcess = require('node:child_process');\n", "");
 			if (without === code) this.error("commander does not load child_process as it used to");
 			return without;
+		},
+	},
+};
+
+/** Node needs 3 ms to load it, and a command that only looks at a file never calls it. */
+const lateFilePromises = {
+	name: "late fs/promises",
+	resolveId: {
+		filter: { id: new RegExp(`^${FILE_PROMISES}$`) },
+		handler: () => LATE_FILE_PROMISES,
+	},
+	load: {
+		filter: { id: new RegExp(`^${LATE_FILE_PROMISES}$`) },
+		handler() {
+			const calls = Object.keys(promises).filter((name) => typeof promises[name] === "function");
+			const late = calls.map((name) => `export const ${name} = (...args) => fs.promises.${name}(...args);`);
+			return ['import fs, { constants } from "node:fs";', "export { constants };", ...late].join("\n");
 		},
 	},
 };
@@ -82,11 +102,13 @@ const groups = [
 	},
 ];
 
+const isPackage = (id) => /^[^./\0]/.test(id) && !path.isAbsolute(id) && !bundled.includes(id);
+
 /** What both bundles have in common. */
 const input = {
 	platform: "node",
-	external: (id) => isBuiltin(id) || (/^[^./]/.test(id) && !path.isAbsolute(id) && !bundled.includes(id)),
-	plugins: [fixedVersion, withoutChildProcess],
+	external: (id) => id !== FILE_PROMISES && (isBuiltin(id) || isPackage(id)),
+	plugins: [fixedVersion, withoutChildProcess, lateFilePromises],
 	// Modules are loaded when they are needed, whoever else needs them anyway.
 	checks: { ineffectiveDynamicImport: false },
 };

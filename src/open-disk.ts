@@ -1,4 +1,4 @@
-import { stat } from "node:fs/promises";
+import { statSync } from "node:fs";
 import { AnyvisorError, notFound, refused } from "./bytes/errors.js";
 import { type ByteSource, readUpTo } from "./bytes/source.js";
 import type { Disk } from "./disk/disk.js";
@@ -143,9 +143,7 @@ async function openAt(
 	{ allowExternal }: NamedOptions,
 	likeness?: typeof diskLikeness,
 ): Promise<NamedOrigin> {
-	const { file, disks } = (await isFolder(name))
-		? await (await import("./named-folder.js")).contentOf(name)
-		: { file: name };
+	const { file, disks } = isFolder(name) ? await (await import("./named-folder.js")).contentOf(name) : { file: name };
 	// Only to ask for standard input makes a stream of it, which costs milliseconds.
 	const stdin = file === "-" ? process.stdin : undefined;
 	const location = await openLocation(file, { likeness, allow: allowExternal, stdin });
@@ -182,8 +180,10 @@ function noting(neighbour: OpenNeighbour, opened: string[]): OpenNeighbour {
 	});
 }
 
-const isFolder = (name: string) =>
-	stat(name).then(
-		(found) => found.isDirectory(),
-		() => false,
-	);
+function isFolder(name: string): boolean {
+	try {
+		return statSync(name).isDirectory();
+	} catch {
+		return false;
+	}
+}

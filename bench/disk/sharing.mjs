@@ -78,8 +78,8 @@ export function sharing(lab, guest) {
 	};
 }
 
-/** Source, output, and what the file system needs to be quick. */
-const roomFor = (data) => Math.ceil(2.1 * data) + GiB;
+/** Source, output, what XFS has not freed yet of the output before, and what it needs to be quick. */
+const roomFor = (data) => Math.ceil(3.2 * data) + GiB;
 
 /** As many as there is room for: on small disks it is mostly the start of Node that is measured. */
 function copiesOf(one, room) {

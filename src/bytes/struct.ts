@@ -40,12 +40,13 @@ export function struct<F extends Fields>(name: string, endian: "little" | "big",
 	type T = Values<F>;
 	const little = endian === "little";
 	const entries: { key: string; field: Field<unknown>; at: number }[] = [];
+	const offsets: Record<string, number> = {};
 	let size = 0;
 	for (const [key, field] of Object.entries(fields)) {
 		entries.push({ key, field, at: size });
+		offsets[key] = size;
 		size += field.size;
 	}
-	const offsets = Object.fromEntries(entries.map(({ key, at }) => [key, at])) as { [K in keyof T]: number };
 
 	const field: Field<T> = {
 		size,
@@ -66,7 +67,7 @@ export function struct<F extends Fields>(name: string, endian: "little" | "big",
 	return {
 		name,
 		size,
-		offsets,
+		offsets: offsets as { [K in keyof T]: number },
 		field,
 		parse(bytes, at = 0, file = name, base = 0) {
 			if (at < 0 || at + size > bytes.length) {

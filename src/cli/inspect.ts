@@ -1,4 +1,3 @@
-import { setFlagsFromString } from "node:v8";
 import { Command } from "commander";
 import { options, vmOptions, withOptions } from "./options.js";
 import type { VmOptions } from "./vm.js";
@@ -26,7 +25,6 @@ booting anything and without writing anything.
 }
 
 async function run(name: string, given: InspectOptions): Promise<void> {
-	compileLate();
 	const [{ openNamed }, { inspect }, { loadHypervisors, selectHypervisors }, { matrix }] = await Promise.all([
 		import("./vm.js"),
 		import("../pipeline.js"),
@@ -37,12 +35,4 @@ async function run(name: string, given: InspectOptions): Promise<void> {
 	await using vm = await openNamed(name, given);
 	const document = await inspect(vm, hypervisors);
 	process.stdout.write(given.json ? `${JSON.stringify(document, undefined, 2)}\n` : matrix(document));
-}
-
-/**
- * Most of what runs here runs for some milliseconds: to optimise it costs more than it gives. What runs for long still is,
- * somewhat later. In V8's units, 15 times the usual.
- */
-function compileLate(): void {
-	setFlagsFromString("--interrupt-budget=2000000");
 }

@@ -5,4 +5,10 @@ const words = process.argv.slice(2);
 // The one answer for which nothing else has to be loaded.
 if (words.length === 1 && (words[0] === "--version" || words[0] === "-V")) process.stdout.write(`${version()}\n`);
 // No top-level await: the bundle is CommonJS.
-else void import("./program.js").then(({ runProgram }) => runProgram(words, version()));
+else
+	void import("./compiling.js")
+		.then(({ prepareCompiler }) => {
+			prepareCompiler(words[0], version());
+			return import("./program.js");
+		})
+		.then(({ runProgram }) => runProgram(words, version()));

@@ -53,8 +53,8 @@ export function errnoName(errno: number): string {
 	return Object.entries(constants.errno).find(([, value]) => value === errno)?.[0] ?? `E${errno}`;
 }
 
-/** What Node calls an errno that is not in its list. */
-const isUnnamed = (code: string) => code.startsWith("Unknown system error");
+/** What Node calls an errno that is not in its list, in asynchronous calls and in synchronous ones. */
+const isUnnamed = (text: string) => /^(Unknown system error|UNKNOWN\b)/.test(text);
 
 /** In words, what is not in Node's list. */
 const unnamed: Readonly<Record<string, string>> = {

@@ -1,5 +1,5 @@
-import { constants, readSync } from "node:fs";
-import { type FileHandle, open, stat } from "node:fs/promises";
+import { closeSync, constants, fstatSync, openSync, read, readSync, statSync } from "node:fs";
+import { promisify } from "node:util";
 import { AnyvisorError, unsupported } from "../bytes/errors.js";
 import type { HoleAware } from "../bytes/holes.js";
 import { type ByteSource, checkRange } from "../bytes/source.js";
@@ -18,22 +18,29 @@ export interface LocalFile extends HoleAware {
  * @throws `not-found`, `permission`, `io`; `unsupported` for what has no fixed length, such as a folder or a pipe
  */
 export async function openFile(path: string): Promise<LocalFile> {
+	// On this thread: the first call on another one takes milliseconds to start it.
 	return guarded("opening", path, async () => {
 		// Asked before it is opened: opening a pipe would wait for somebody to write into it.
-		checkKind(await stat(path), path);
-		const handle = await open(path, constants.O_RDONLY);
+		checkKind(statSync(path), path);
+		const fd = openSync(path, constants.O_RDONLY);
 		try {
-			const stats = await handle.stat();
+			const stats = fstatSync(fd);
 			checkKind(stats, path);
-			const file = localFile(path, handle, stats.isFile() ? stats.size : await lengthByReading(handle));
-			openFiles.set(file, { fd: handle.fd, device: stats.dev });
+			const file = localFile(
+				path,
+				fd,
+				stats.isFile() ? stats.size : lengthByReading((into, at) => readSync(fd, into, 0, into.length, at)),
+			);
+			openFiles.set(file, { fd, device: stats.dev });
 			return file;
 		} catch (error) {
-			await handle.close();
+			closeSync(fd);
 			throw error;
 		}
 	});
 }
+
+const readElsewhere = promisify(read);
 
 function checkKind(stats: { isFile(): boolean; isBlockDevice(): boolean; isDirectory(): boolean }, path: string): void {
 	if (stats.isFile() || stats.isBlockDevice()) return;
@@ -47,13 +54,13 @@ function checkKind(stats: { isFile(): boolean; isBlockDevice(): boolean; isDirec
 /** A disk that is read for the first time needs longer, whichever it is. */
 const READING = { call: 0.2, mebibyte: 0.4 };
 
-function localFile(path: string, handle: FileHandle, size: number): LocalFile {
+function localFile(path: string, fd: number, size: number): LocalFile {
 	const calls = new BriefCalls(READING);
 	const readSome = (into: Uint8Array, done: number, at: number) =>
 		calls.make(
 			into.length - done,
-			() => readSync(handle.fd, into, done, into.length - done, at + done),
-			async () => (await handle.read(into, done, into.length - done, at + done)).bytesRead,
+			() => readSync(fd, into, done, into.length - done, at + done),
+			async () => (await readElsewhere(fd, into, done, into.length - done, at + done)).bytesRead,
 		);
 	const file: LocalFile = {
 		name: path,
@@ -68,10 +75,9 @@ function localFile(path: string, handle: FileHandle, size: number): LocalFile {
 				}
 			});
 		},
-		extents: () => dataExtents(handle.fd, size),
-		[Symbol.asyncDispose]() {
-			openFiles.delete(file);
-			return handle.close();
+		extents: () => dataExtents(fd, size),
+		async [Symbol.asyncDispose]() {
+			if (openFiles.delete(file)) closeSync(fd);
 		},
 	};
 	return file;
@@ -103,17 +109,17 @@ const PAGE = 4096;
  * The length of a block device, in bytes: `stat` calls it 0, and asking the kernel needs a call that Node does not have.
  * So the end is searched for by reading, in about 60 reads; a partial last page counts.
  */
-export async function lengthByReading(handle: Pick<FileHandle, "read">): Promise<number> {
+export function lengthByReading(read: (into: Uint8Array, at: number) => number): number {
 	const page = new Uint8Array(PAGE);
-	const readable = async (index: number) => (await handle.read(page, 0, PAGE, index * PAGE)).bytesRead;
+	const readable = (index: number) => read(page, index * PAGE);
 	let beyond = 1;
-	while ((await readable(beyond - 1)) > 0 && beyond < Number.MAX_SAFE_INTEGER / PAGE / 2) beyond *= 2;
+	while (readable(beyond - 1) > 0 && beyond < Number.MAX_SAFE_INTEGER / PAGE / 2) beyond *= 2;
 	// The page `first - 1` can be read, `beyond - 1` cannot.
 	let first = Math.floor(beyond / 2);
 	while (beyond - first > 1) {
 		const middle = Math.floor((first + beyond) / 2);
-		if ((await readable(middle - 1)) > 0) first = middle;
+		if (readable(middle - 1) > 0) first = middle;
 		else beyond = middle;
 	}
-	return first === 0 ? 0 : (first - 1) * PAGE + (await readable(first - 1));
+	return first === 0 ? 0 : (first - 1) * PAGE + readable(first - 1);
 }

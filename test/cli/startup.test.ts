@@ -129,8 +129,8 @@ describe("a run loads what it needs and nothing else", async () => {
 			);
 			expect(bundled.own.filter((name) => /^disk\/\w+\/(write|check)/.test(name))).toEqual([]);
 			expect(bundled.own.filter((name) => commandModule.test(name))).toEqual([]);
-			// Each costs half a millisecond.
-			expect(bundled.files.length).toBeLessThanOrEqual(format === "raw" ? 9 : 5);
+			// Each costs half a millisecond; the one that keeps compiled code saves ten times that.
+			expect(bundled.files.length).toBeLessThanOrEqual(format === "raw" ? 9 : 6);
 		});
 	});
 });

@@ -1,4 +1,4 @@
-import { stat } from "node:fs/promises";
+import { statSync } from "node:fs";
 import { Command } from "commander";
 import type { DiskDetails, Snapshot } from "../../disk/disk.js";
 import { options, withOptions } from "../options.js";
@@ -68,7 +68,7 @@ async function run(name: string, given: InfoOptions): Promise<void> {
 			virtualSize: disk?.size ?? null,
 			sectorSize: disk?.sectorSize ?? null,
 			fileSize: source.size,
-			allocated: await allocatedOf(source.name),
+			allocated: allocatedOf(source.name),
 			details: disk?.details ?? {},
 			files: await Promise.all(asked.map(referred)),
 			snapshots: disk?.snapshots ?? [],
@@ -85,7 +85,7 @@ async function referred({ name, source, format, problem }: Asked): Promise<Refer
 		state: stateOf(problem),
 		format: format ?? null,
 		size: source?.size ?? null,
-		allocated: source === undefined ? null : await allocatedOf(source.name),
+		allocated: source === undefined ? null : allocatedOf(source.name),
 		problem: problem?.message ?? null,
 		hint: problem?.kind === "not-found" ? MISSING : (problem?.hint ?? null),
 	};
@@ -100,9 +100,11 @@ function stateOf(problem: Asked["problem"]): ReferredFile["state"] {
 }
 
 /** Of a file of this computer, in bytes. */
-async function allocatedOf(file: string): Promise<number | null> {
-	return stat(file).then(
-		(found) => (found.isFile() ? found.blocks * 512 : null),
-		() => null,
-	);
+function allocatedOf(file: string): number | null {
+	try {
+		const found = statSync(file);
+		return found.isFile() ? found.blocks * 512 : null;
+	} catch {
+		return null;
+	}
 }

@@ -1,0 +1,110 @@
+import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { homedir } from "node:os";
+import path from "node:path";
+import type V8 from "node:v8";
+import { constants, Script } from "node:vm";
+import { crc32 } from "node:zlib";
+
+const require = createRequire(import.meta.url);
+const bundle = import.meta.dirname;
+/** What Node gives to each CommonJS module: https://nodejs.org/docs/latest-v20.x/api/modules.html#the-module-wrapper */
+const BEGIN = "(function (exports, require, module, __filename, __dirname) { ";
+const END = "\n})";
+/** Bytes of a CRC-32, before what it is of. */
+const SUM = 4;
+
+/**
+ * Says how V8 compiles the bundle.
+ *
+ * @param command the first word after the command's name
+ * @param version of this package: in a package from a registry, files of all versions bear the same time
+ */
+export function prepareCompiler(command: string | undefined, version: string): void {
+	const late = command === "inspect";
+	// Most of what it runs, it runs for some milliseconds: to optimise that costs more than it gives. What runs for long
+	// still is, somewhat later. In V8's units, 15 times the usual.
+	if (late) (require("node:v8") as typeof V8).setFlagsFromString("--interrupt-budget=2000000");
+	if (process.env["NODE_DISABLE_COMPILE_CACHE"] || process.env["NODE_COMPILE_CACHE"]) return;
+	const caches = process.env["XDG_CACHE_HOME"] || homeCaches();
+	// V8 takes back only what it made with the same flags.
+	if (caches) keepCompiledCode(path.join(caches, "anyvisor", late ? "compiled-late" : "compiled"), version);
+}
+
+function homeCaches(): string | undefined {
+	try {
+		return path.join(homedir(), ".cache");
+	} catch {
+		// A user without a name, as in containers, has no home.
+		return undefined;
+	}
+}
+
+/**
+ * Keeps what V8 compiles of the bundle for the next run: nearly half of a short command's time goes into that. From Node 22
+ * on Node does the same when asked to, but in a folder for everybody's temporary files; see
+ * docs/adr/0004-bundled-command-line.md. Whatever goes wrong, code is compiled as usual.
+ */
+function keepCompiledCode(folder: string, version: string): void {
+	const kept = new Map<string, () => Buffer>();
+	const usual = require.extensions[".js"];
+	require.extensions[".js"] = (module, file) => {
+		if (path.dirname(file) !== bundle) return usual?.(module, file);
+		const { size, mtimeMs } = statSync(file);
+		const name = path.join(folder, `${path.basename(file)}.${process.arch}`);
+		const key = `${version} ${size} ${mtimeMs} ${process.version}`;
+		const cachedData = codeIn(name, key);
+		// The bundle is ASCII, and this is the quickest way to read it.
+		const script = new Script(`${BEGIN}${readFileSync(file, "latin1")}${END}`, {
+			filename: file,
+			...(cachedData && { cachedData }),
+			importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+		});
+		if (script.cachedDataRejected ?? true) kept.set(name, () => sealed(key, script.createCachedData()));
+		const run = script.runInThisContext() as (...args: unknown[]) => void;
+		run.call(module.exports, module.exports, createRequire(file), module, file, bundle);
+	};
+	// By then the functions that ran have been compiled as well.
+	process.on("exit", () => {
+		if (kept.size > 0) keep(folder, kept);
+	});
+}
+
+/** V8 runs whatever it is given: it has to be whole, and nobody else's. */
+function codeIn(file: string, key: string): Buffer | undefined {
+	try {
+		const { uid, mode } = statSync(file);
+		if (process.geteuid && (uid !== process.geteuid() || (mode & 0o022) !== 0)) return undefined;
+		const bytes = readFileSync(file);
+		const content = bytes.subarray(SUM);
+		const begin = Buffer.byteLength(key);
+		if (content.toString("latin1", 0, begin) !== key || crc32(content) !== bytes.readUInt32LE()) return undefined;
+		return content.subarray(begin);
+	} catch {
+		return undefined;
+	}
+}
+
+function sealed(key: string, code: Buffer): Buffer {
+	const content = Buffer.concat([Buffer.from(key), code]);
+	const sum = Buffer.alloc(SUM);
+	sum.writeUInt32LE(crc32(content));
+	return Buffer.concat([sum, content]);
+}
+
+function keep(folder: string, kept: ReadonlyMap<string, () => Buffer>): void {
+	try {
+		mkdirSync(folder, { recursive: true, mode: 0o700 });
+		for (const [file, code] of kept) {
+			const partial = `${file}.${process.pid}`;
+			try {
+				writeFileSync(partial, code(), { mode: 0o600, flag: "wx" });
+				renameSync(partial, file);
+			} catch {
+				rmSync(partial, { force: true });
+			}
+		}
+	} catch {
+		// The next run compiles again.
+	}
+}
