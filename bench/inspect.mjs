@@ -24,7 +24,7 @@ const target = { milliseconds: 300, mebibytes: 150, share: 0.02, disk: 20 * 2 **
 const trace = path.join(os.tmpdir(), `anyvisor-trace-${process.pid}`);
 const loadBefore = os.loadavg()[0];
 
-const guests = execFileSync("node", ["scripts/guest/replicas.mjs"], { encoding: "utf8" })
+const guests = execFileSync("node", ["scripts/guest/replicas.mjs", "--every"], { encoding: "utf8" })
 	.trim()
 	.split("\n")
 	.map((line) => line.split("\t"))

@@ -8,30 +8,37 @@ import { distributions } from "./distributions.mjs";
 
 const here = import.meta.dirname;
 
-/** Each generator with each boot loader and each root, and each boot loader with each root. */
-const combinations = Object.entries({
+/** For each generator and boot loader, the roots that are always made; together they are every pair of the three. */
+const usual = {
 	dep: { "grub-bios": "ext4", "grub-uefi": "xfs lvm", "systemd-boot": "btrfs" },
 	list: { "grub-bios": "xfs ext4", "grub-uefi": "btrfs", "systemd-boot": "lvm" },
 	most: { "grub-bios": "btrfs", "grub-uefi": "lvm", "systemd-boot": "ext4 xfs" },
 	hostonly: { "grub-bios": "lvm", "grub-uefi": "ext4 btrfs", "systemd-boot": "xfs" },
 	generic: { "grub-bios": "lvm ext4", "grub-uefi": "xfs", "systemd-boot": "btrfs" },
-}).flatMap(([modules, roots]) =>
-	Object.entries(roots).flatMap(([loader, list]) =>
-		list.split(" ").map((root) => ({
-			modules,
-			loader,
-			lvm: root === "lvm",
-			filesystem: root === "lvm" ? "ext4" : root,
+};
+
+const combinations = Object.entries(usual).flatMap(([modules, loaders]) =>
+	Object.entries(loaders).flatMap(([loader, list]) =>
+		["ext4", "xfs", "btrfs", "lvm"].map((root) => ({
+			options: { modules, loader, lvm: root === "lvm", filesystem: root === "lvm" ? "ext4" : root },
+			isUsual: list.split(" ").includes(root),
 		})),
 	),
 );
 
 const makers = new Map([
-	...combinations.map((options) => [debianName(options), (image, work) => makeDebian(image, work, options)]),
+	...combinations.map(({ options }) => [debianName(options), (image, work) => makeDebian(image, work, options)]),
 	...Object.entries(distributions),
 ]);
 
+/** All that there are. */
 export const guestNames = [...makers.keys()];
+
+/** Those that do not take minutes to make. */
+export const usualNames = [
+	...combinations.filter(({ isUsual }) => isUsual).map(({ options }) => debianName(options)),
+	...Object.keys(distributions),
+];
 
 const shared = ["../parts.mjs", "as-machine", "debian.mjs", "image.mjs", "initramfs.mjs", "modules.mjs", "uuid.mjs"];
 const sources = (names) => names.map((name) => path.join(here, name));

@@ -68,134 +68,68 @@ const withoutFallback = (verdicts: Verdicts): Verdicts =>
 /** Host-only, made on VMware with the paravirtual controller. */
 const vmware = { ...nowhere, vmware: everywhere.vmware };
 
-const debian = { system: "Debian GNU/Linux 12 (bookworm)", kernel: "the host's" };
+/** What makes an initramfs for which machines. */
+const generators = {
+	dep: {
+		generator: "initramfs-tools",
+		why: "MODULES=dep, made on VMware with the paravirtual controller: no other disk driver is in the initramfs",
+		verdicts: vmware,
+	},
+	list: {
+		generator: "initramfs-tools",
+		why: "MODULES=list, whose list names vmw_pvscsi and no other disk driver",
+		verdicts: vmware,
+	},
+	most: {
+		generator: "initramfs-tools",
+		why: "MODULES=most has the drivers of every disk controller, Xen's and Hyper-V's included",
+		verdicts: everywhere,
+	},
+	hostonly: {
+		generator: "dracut",
+		why: "dracut's host-only mode with the driver of VMware's paravirtual controller and no other",
+		verdicts: vmware,
+	},
+	generic: { generator: "dracut", why: "dracut for every machine has every disk driver", verdicts: everywhere },
+};
+
 const loaders = {
 	"grub-bios": { loader: "grub2", firmware: "bios" },
 	"grub-uefi": { loader: "grub2", firmware: "uefi" },
 	"systemd-boot": { loader: "systemd-boot", firmware: "uefi" },
 };
-const uuid = "root=UUID=";
-const plain = { parameter: uuid };
-/** The hyphen of the volume group's name is doubled. */
-const lvm = { root: "ext4 on lvm2", parameter: "root=/dev/mapper/debian--vg-root" };
+/** What each leaves of the verdicts. */
+const startedBy = { "grub-bios": bios, "grub-uefi": withoutFallback, "systemd-boot": uefi };
 
-const dep = {
-	...{ ...debian, generator: "initramfs-tools" },
-	why: "MODULES=dep, made on VMware with the paravirtual controller: no other disk driver is in the initramfs",
+const uuid = "root=UUID=";
+const roots = {
+	ext4: { root: "ext4", parameter: uuid },
+	xfs: { root: "xfs", parameter: uuid },
+	btrfs: { root: "btrfs", parameter: uuid },
+	/** The hyphen of the volume group's name is doubled. */
+	"lvm-ext4": { root: "ext4 on lvm2", parameter: "root=/dev/mapper/debian--vg-root" },
 };
-const list = {
-	...{ ...debian, generator: "initramfs-tools" },
-	why: "MODULES=list, whose list names vmw_pvscsi and no other disk driver",
-};
-const most = {
-	...{ ...debian, generator: "initramfs-tools" },
-	why: "MODULES=most has the drivers of every disk controller, Xen's and Hyper-V's included",
-};
-const hostonly = {
-	...{ ...debian, generator: "dracut" },
-	why: "dracut's host-only mode with the driver of VMware's paravirtual controller and no other",
-};
-const generic = { ...{ ...debian, generator: "dracut" }, why: "dracut for every machine has every disk driver" };
+
+const named = <T extends object>(table: T) => Object.entries(table) as [keyof T & string, T[keyof T]][];
+
+const debian = named(generators).flatMap(([modules, { verdicts, ...generator }]) =>
+	named(loaders).flatMap(([loader, start]) =>
+		named(roots).map(([name, root]): [string, ExpectedGuest] => [
+			`debian-${modules}-${name}-${loader}`,
+			{
+				system: "Debian GNU/Linux 12 (bookworm)",
+				kernel: "the host's",
+				...generator,
+				...start,
+				...root,
+				verdicts: startedBy[loader](verdicts),
+			},
+		]),
+	),
+);
 
 export const expected: Readonly<Record<string, ExpectedGuest>> = {
-	"debian-dep-ext4-grub-bios": { ...dep, ...loaders["grub-bios"], ...plain, root: "ext4", verdicts: bios(vmware) },
-	"debian-dep-xfs-grub-uefi": {
-		...dep,
-		...loaders["grub-uefi"],
-		...plain,
-		root: "xfs",
-		verdicts: withoutFallback(vmware),
-	},
-	"debian-dep-lvm-ext4-grub-uefi": {
-		...dep,
-		...loaders["grub-uefi"],
-		...lvm,
-		why: `${dep.why}; kernel and initramfs lie on a /boot beside the volume group`,
-		verdicts: withoutFallback(vmware),
-	},
-	"debian-dep-btrfs-systemd-boot": {
-		...dep,
-		...loaders["systemd-boot"],
-		...plain,
-		root: "btrfs",
-		verdicts: uefi(vmware),
-	},
-	"debian-list-xfs-grub-bios": { ...list, ...loaders["grub-bios"], ...plain, root: "xfs", verdicts: bios(vmware) },
-	"debian-list-ext4-grub-bios": { ...list, ...loaders["grub-bios"], ...plain, root: "ext4", verdicts: bios(vmware) },
-	"debian-list-btrfs-grub-uefi": {
-		...list,
-		...loaders["grub-uefi"],
-		...plain,
-		root: "btrfs",
-		verdicts: withoutFallback(vmware),
-	},
-	"debian-list-lvm-ext4-systemd-boot": { ...list, ...loaders["systemd-boot"], ...lvm, verdicts: uefi(vmware) },
-	"debian-most-btrfs-grub-bios": {
-		...most,
-		...loaders["grub-bios"],
-		...plain,
-		root: "btrfs",
-		verdicts: bios(everywhere),
-	},
-	"debian-most-lvm-ext4-grub-uefi": { ...most, ...loaders["grub-uefi"], ...lvm, verdicts: withoutFallback(everywhere) },
-	"debian-most-ext4-systemd-boot": {
-		...most,
-		...loaders["systemd-boot"],
-		...plain,
-		root: "ext4",
-		verdicts: uefi(everywhere),
-	},
-	"debian-most-xfs-systemd-boot": {
-		...most,
-		...loaders["systemd-boot"],
-		...plain,
-		root: "xfs",
-		verdicts: uefi(everywhere),
-	},
-	"debian-hostonly-lvm-ext4-grub-bios": { ...hostonly, ...loaders["grub-bios"], ...lvm, verdicts: bios(vmware) },
-	"debian-hostonly-ext4-grub-uefi": {
-		...hostonly,
-		...loaders["grub-uefi"],
-		...plain,
-		root: "ext4",
-		verdicts: withoutFallback(vmware),
-	},
-	"debian-hostonly-btrfs-grub-uefi": {
-		...hostonly,
-		...loaders["grub-uefi"],
-		...plain,
-		root: "btrfs",
-		verdicts: withoutFallback(vmware),
-	},
-	"debian-hostonly-xfs-systemd-boot": {
-		...hostonly,
-		...loaders["systemd-boot"],
-		...plain,
-		root: "xfs",
-		verdicts: uefi(vmware),
-	},
-	"debian-generic-lvm-ext4-grub-bios": { ...generic, ...loaders["grub-bios"], ...lvm, verdicts: bios(everywhere) },
-	"debian-generic-ext4-grub-bios": {
-		...generic,
-		...loaders["grub-bios"],
-		...plain,
-		root: "ext4",
-		verdicts: bios(everywhere),
-	},
-	"debian-generic-btrfs-systemd-boot": {
-		...generic,
-		...loaders["systemd-boot"],
-		...plain,
-		root: "btrfs",
-		verdicts: uefi(everywhere),
-	},
-	"debian-generic-xfs-grub-uefi": {
-		...generic,
-		...loaders["grub-uefi"],
-		...plain,
-		root: "xfs",
-		verdicts: withoutFallback(everywhere),
-	},
+	...Object.fromEntries(debian),
 
 	"rhel-7": {
 		why: "host-only, made on VMware with the paravirtual controller; the entry that grubenv names, not the rescue image",

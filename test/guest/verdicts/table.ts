@@ -35,9 +35,19 @@ export interface Row {
 	readonly computed: Computed;
 }
 
+/** The sections that a table has, by the names of their guests. */
+export const sectionsOf = (text: string): ReadonlyMap<string, string> =>
+	new Map(
+		text
+			.split(/^(?=## )/m)
+			.slice(1)
+			.map((section) => [/^## (.*)$/m.exec(section)?.[1] ?? "", section.trimEnd()]),
+	);
+
 const introduction = `# Verdicts, expected and computed
 
-Written by \`npm run verdicts\`; do not edit. Guests are made by scripts/guest/replicas.mjs: Debian's from its own packages
+Written by \`npm run verdicts\`; do not edit. The tests make and compare those of Debian's guests that have each pair of
+generator, root and boot loader. Guests are made by scripts/guest/replicas.mjs: Debian's from its own packages
 and generators, the others as replicas of their distributions' layouts. What is expected stands in
 test/guest/verdicts/expected.ts. A verdict names the boot disk, where its driver is, and the driver of the network card.
 `;
