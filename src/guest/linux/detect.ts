@@ -25,8 +25,12 @@ export async function detectLinux(tree: GuestTree, context: BootContext): Promis
 	const problems = [...new Set(tree.mounts.flatMap(({ filesystem }) => filesystem.notes ?? []))];
 	const arch = (await attempt(problems, () => readArch(tree))) ?? "unknown";
 	const boot = (await attempt(problems, () => readBootLoader(tree))) ?? noBootLoader;
-	const kernels = (await attempt(problems, () => readKernels(tree, boot, problems))) ?? [];
-	const esp = await attempt(problems, () => findEsp(tree, arch));
+	// Unpacking an initramfs leaves this thread time for the rest.
+	const unpacking = attempt(problems, () => readKernels(tree, boot, problems));
+	const later: string[] = [];
+	const reading = readOthers(tree, arch, later);
+	const [kernels = [], { esp, fstab, network, generators }] = await Promise.all([unpacking, reading]);
+	problems.push(...later);
 	const bootImage = boot.entries[boot.default]?.kernel;
 	const defaultKernel = kernels.find(({ image }) => image === bootImage) ?? kernels[0];
 	const id = os.get("ID") || "linux";
@@ -41,13 +45,21 @@ export async function detectLinux(tree: GuestTree, context: BootContext): Promis
 		kernels,
 		defaultKernel: defaultKernel?.version ?? "",
 		boot,
-		fstab: parseFstab((await attempt(problems, () => tree.readText("/etc/fstab"))) ?? ""),
-		network: await readNetwork(tree, problems),
+		fstab,
+		network,
 		naming: await readNaming(tree, { id, version, cmdline: defaultKernel?.cmdline ?? "" }, problems),
-		generators: (await attempt(problems, () => findGenerators(tree))) ?? [],
+		generators,
 		...(esp && { esp }),
 		problems,
 	};
+}
+
+async function readOthers(tree: GuestTree, arch: LinuxGuest["arch"], problems: string[]) {
+	const esp = await attempt(problems, () => findEsp(tree, arch));
+	const fstab = parseFstab((await attempt(problems, () => tree.readText("/etc/fstab"))) ?? "");
+	const network = await readNetwork(tree, problems);
+	const generators = (await attempt(problems, () => findGenerators(tree))) ?? [];
+	return { esp, fstab, network, generators };
 }
 
 const generatorMarks: Readonly<Record<Generator, readonly string[]>> = {

@@ -145,11 +145,14 @@ async function readKernel(
 	const problems: string[] = [];
 	const chosen = boot.entries[boot.default];
 	const entry = chosen?.kernel === image ? chosen : boot.entries.find(({ kernel }) => kernel === image);
-	const modules = known ?? (await readModuleIndex(tree, modulesDirectory));
-	const initramfs = await attempt(problems, async () => {
-		const paths = await findInitrds(tree, entry, version, image, problems);
-		return openInitramfs(tree, paths, version);
-	});
+	// Side by side: it is unpacked on another thread.
+	const [initramfs, modules] = await Promise.all([
+		attempt(problems, async () => {
+			const paths = await findInitrds(tree, entry, version, image, problems);
+			return openInitramfs(tree, paths, version);
+		}),
+		known ?? readModuleIndex(tree, modulesDirectory),
+	]);
 	const others = await attempt(problems, () => findOthers(tree, boot, version, image, initramfs?.path));
 	return {
 		version,
