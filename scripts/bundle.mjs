@@ -54,6 +54,14 @@ const lateFilePromises = {
 	},
 };
 
+const IMPORTER = "import.cjs";
+
+/** V8 forgets how to import() in code that it has compiled before: a file whose compiled code is not kept does it. */
+const importElsewhere = {
+	name: "import elsewhere",
+	renderChunk: (code) => code.replaceAll(/\bimport\((?="[^"]+"\))/g, `require("./${IMPORTER}")(`),
+};
+
 /** By their names in dist/. */
 const modules =
 	(...names) =>
@@ -122,14 +130,15 @@ const output = {
 	comments: { legal: true, annotation: false, jsdoc: false },
 };
 
-async function write(entry, codeSplitting) {
-	const build = await rolldown({ ...input, input: entry });
+async function write(entry, codeSplitting, plugins = []) {
+	const build = await rolldown({ ...input, input: entry, plugins: [...input.plugins, ...plugins] });
 	await build.write({ ...output, codeSplitting });
 	await build.close();
 }
 
 export async function bundle() {
-	await write({ anyvisor: "dist/cli/main.js" }, { groups });
+	await write({ anyvisor: "dist/cli/main.js" }, { groups }, [importElsewhere]);
+	writeFileSync(path.join(folder, IMPORTER), "module.exports = (name) => import(name);\n");
 	// Beside the file that starts it, and complete: what commands share would take each worker 50 ms to load.
 	await write({ "bulk-worker": "dist/bytes/codec/node/bulk-worker.js" }, false);
 	writeFileSync(path.join(folder, "package.json"), `${JSON.stringify({ type: "commonjs" })}\n`);

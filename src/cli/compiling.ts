@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { homedir } from "node:os";
 import path from "node:path";
 import type V8 from "node:v8";
-import { constants, Script } from "node:vm";
+import { Script } from "node:vm";
 import { crc32 } from "node:zlib";
 
 const require = createRequire(import.meta.url);
@@ -49,7 +49,7 @@ function keepCompiledCode(folder: string, version: string): void {
 	const kept = new Map<string, () => Buffer>();
 	const usual = require.extensions[".js"];
 	require.extensions[".js"] = (module, file) => {
-		if (path.dirname(file) !== bundle) return usual?.(module, file);
+		if (path.dirname(file) !== bundle || !file.endsWith(".js")) return usual?.(module, file);
 		const { size, mtimeMs } = statSync(file);
 		const name = path.join(folder, `${path.basename(file)}.${process.arch}`);
 		const key = `${version} ${size} ${mtimeMs} ${process.version}`;
@@ -58,7 +58,6 @@ function keepCompiledCode(folder: string, version: string): void {
 		const script = new Script(`${BEGIN}${readFileSync(file, "latin1")}${END}`, {
 			filename: file,
 			...(cachedData && { cachedData }),
-			importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
 		});
 		if (script.cachedDataRejected ?? true) kept.set(name, () => sealed(key, script.createCachedData()));
 		const run = script.runInThisContext() as (...args: unknown[]) => void;

@@ -1,8 +1,11 @@
 import { chmod, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { temporaryFolder } from "../support/tools.js";
+import { because, missing, run, temporaryFolder } from "../support/tools.js";
 import { anyvisor } from "./support.js";
+
+/** A disk of 1 MiB in a zip archive, which is read by a package. */
+const ZIP = "import sys, zipfile; zipfile.ZipFile(sys.argv[1], 'w').writestr('disk.raw', bytes(1 << 20))";
 
 const posix = process.platform !== "win32";
 
@@ -32,6 +35,17 @@ describe("compiled code", async () => {
 		expect(await models(caches)).toBe(answer);
 		// What V8 had not accepted would have been replaced.
 		expect(await kept(caches)).toEqual(files);
+	});
+
+	it.skipIf(missing("python3"))(`can still load packages when it is taken back ${because("python3")}`, async () => {
+		const caches = path.join(temporary, "packages");
+		const archive = path.join(temporary, "disk.zip");
+		await run("python3", "-c", ZIP, archive);
+		const info = () => anyvisor(["disk", "info", "--json", archive], { env: { XDG_CACHE_HOME: caches } });
+		const first = await info();
+		expect(first.code, first.stderr).toBe(0);
+		expect(await kept(caches)).toHaveProperty([path.join(caches, "anyvisor/compiled", `archive.js.${process.arch}`)]);
+		expect(await info()).toEqual(first);
 	});
 
 	it.each([

@@ -58,7 +58,6 @@ describe.skipIf(skip)(`guests of every family ${why}`, () => {
 
 	it("each pair of generator, root and boot loader is there, and every other system", () => {
 		const made = rows.map(({ name }) => name);
-		if (write) expect(made).toEqual(Object.keys(expected));
 		const pairsOf = (names: readonly string[]) => new Set(names.flatMap(pairs));
 		expect(pairsOf(made)).toEqual(pairsOf(Object.keys(expected)));
 		const others = (names: readonly string[]) => names.filter((name) => !name.startsWith("debian-"));
