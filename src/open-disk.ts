@@ -6,14 +6,12 @@ import { diskLikeness } from "./disk/likeness.js";
 import { confinedNeighbours } from "./disk/neighbours.js";
 import { openDisk } from "./disk/registry.js";
 import { isXva } from "./machine/xva/mark.js";
-import { bearsDiskMark, findImages, isPackage, type Origin } from "./open.js";
+import { bearsDiskMark, findImages, isPackage, type OpenOptions, type Origin } from "./open.js";
 import type { OpenNeighbour } from "./source/confine.js";
 import { openLocation } from "./source/location.js";
 import { folderNeighbours } from "./source/neighbours.js";
 
-export interface NamedOptions {
-	/** Disk format to assume instead of recognising one; "raw" also keeps archives from being looked into. */
-	readonly format?: string | undefined;
+export interface NamedOptions extends OpenOptions {
 	/** What images may refer to though it lies outside of their folder. */
 	readonly allowExternal?: readonly string[] | undefined;
 }
@@ -51,7 +49,7 @@ export const openNamedOrigin = (name: string, options: NamedOptions = {}): Promi
 export async function openNamedImage(name: string, options: NamedOptions = {}): Promise<NamedImage> {
 	const origin = await openInside(name, options, isWholeImage);
 	try {
-		const { images } = await findImages(origin, options.format);
+		const { images } = await findImages(origin, options);
 		const [image] = images;
 		if (image === undefined) {
 			throw notFound(`${name} describes a machine without a disk`, {
@@ -79,6 +77,7 @@ async function openInside(
 	isWhole: (source: ByteSource) => Promise<boolean>,
 ): Promise<NamedOrigin> {
 	const { format, allowExternal: allow } = options;
+	// It is meant as it is.
 	if (format === "raw") return openAt(name, options);
 	const file = await openAt(name, options).catch((error: unknown) => {
 		if (error instanceof AnyvisorError && error.kind === "usage") return undefined;

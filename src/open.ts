@@ -25,6 +25,14 @@ export interface Images {
 	readonly images: readonly Image[];
 }
 
+/** How what was named is to be understood. */
+export interface OpenOptions {
+	/** Disk format to assume instead of recognising one: what was named is a disk. */
+	readonly format?: string | undefined;
+	/** Which machine of a descriptor of several, by its id. */
+	readonly system?: string | undefined;
+}
+
 interface Image extends Origin {
 	/** Disk format, where the package settles it. */
 	readonly format?: string;
@@ -33,14 +41,11 @@ interface Image extends Origin {
 /** Larger than any descriptor in the field; a larger file is a disk. */
 export const DESCRIPTOR_LIMIT = 8 * 2 ** 20;
 
-/**
- * Opens an OVA, a descriptor with the disks it names, or a bare disk, recognised by content.
- *
- * @param format disk format to assume instead of recognising one
- */
-export async function openVm(origin: Origin, format?: string): Promise<Vm> {
+/** Opens an OVA, a descriptor with the disks it names, or a bare disk, recognised by content. */
+export async function openVm(origin: Origin, options: OpenOptions = {}): Promise<Vm> {
 	const { name, size } = origin.source;
-	const { kind, described, images } = await findImages(origin, format);
+	const { format } = options;
+	const { kind, described, images } = await findImages(origin, options);
 	if (images.length === 0) {
 		throw notFound(`${name} describes a machine without a disk`, {
 			file: name,
@@ -54,15 +59,28 @@ export async function openVm(origin: Origin, format?: string): Promise<Vm> {
 	return { name, size, kind, described, disks };
 }
 
-/** The images of all disks of what was named; of a bare disk, itself. With `format`, it is one. */
-export async function findImages(origin: Origin, format?: string): Promise<Images> {
+/** The images of all disks of what was named; of a bare disk, itself. With a `format`, it is one. */
+export async function findImages(origin: Origin, options: OpenOptions = {}): Promise<Images> {
 	const { source } = origin;
-	const disk: Images = { kind: "disk", described: undefined, images: [origin] };
-	if (format !== undefined) return disk;
-	if (isTar(await readUpTo(source, 0, 512))) return imagesOfArchive(source);
-	if (source.size > DESCRIPTOR_LIMIT || (await bearsDiskMark(source))) return disk;
-	return (await imagesDescribed(origin)) ?? disk;
+	const images = await imagesIn(origin, options);
+	if (options.system !== undefined && images?.kind !== "ovf" && images?.kind !== "ova")
+		throw noChoice(source, options.system);
+	return images ?? { kind: "disk", described: undefined, images: [origin] };
 }
+
+async function imagesIn(origin: Origin, { format, system }: OpenOptions): Promise<Images | undefined> {
+	const { source } = origin;
+	if (format !== undefined) return undefined;
+	if (isTar(await readUpTo(source, 0, 512))) return imagesOfArchive(source, system);
+	if (source.size > DESCRIPTOR_LIMIT || (await bearsDiskMark(source))) return undefined;
+	return imagesDescribed(origin, system);
+}
+
+const noChoice = ({ name }: ByteSource, system: string) =>
+	new AnyvisorError("usage", `${name} is no OVF, of whose machines "${system}" could be one`, {
+		file: name,
+		hint: "Leave out --system.",
+	});
 
 /** Whether a file is a disk by its content, other than a raw one. What is wrong with it is told when it is opened. */
 export async function bearsDiskMark(source: ByteSource): Promise<boolean> {
@@ -83,7 +101,7 @@ export async function isPackage(source: ByteSource): Promise<boolean> {
 }
 
 /** What describes machines is loaded only where there is something to read. */
-async function imagesOfArchive(source: ByteSource): Promise<Images> {
+async function imagesOfArchive(source: ByteSource, system?: string): Promise<Images> {
 	const [{ readTar }, { readOva }, { readXva }] = await Promise.all([
 		import("./source/tar.js"),
 		import("./machine/ovf/package.js"),
@@ -96,18 +114,18 @@ async function imagesOfArchive(source: ByteSource): Promise<Images> {
 		const images = disks.map((disk) => ({ source: disk, neighbour, format: "raw" }));
 		return { kind: "xva", described: machine, images };
 	}
-	const { machine, disks } = await readOva(members, source.name);
+	const { machine, disks } = await readOva(members, source.name, { system });
 	return { kind: "ova", described: machine, images: disks.map((disk) => ({ source: disk.source, neighbour })) };
 }
 
-async function imagesDescribed(origin: Origin): Promise<Images | undefined> {
+async function imagesDescribed(origin: Origin, system: string | undefined): Promise<Images | undefined> {
 	const { neighbour } = origin;
 	const found = await descriptorAt(origin);
 	if (found === undefined) return undefined;
 	const { descriptor, format } = found;
 	if (format.id === "ovf") {
 		const { readOvfFolder } = await import("./machine/ovf/package.js");
-		const { machine, disks } = await readOvfFolder(descriptor, neighbour);
+		const { machine, disks } = await readOvfFolder(descriptor, neighbour, { system });
 		return { kind: "ovf", described: machine, images: disks.map((disk) => ({ source: disk.source, neighbour })) };
 	}
 	const machine = await format.read(descriptor);
@@ -142,12 +160,17 @@ async function openDiskFile(file: string, neighbour: OpenNeighbour): Promise<Byt
 }
 
 /** The machine that was named, by its descriptor alone; undefined for a bare disk. Disks are not looked for. */
-export async function readDescribed(origin: Origin): Promise<Machine | undefined> {
+export async function readDescribed(
+	origin: Origin,
+	{ format, system }: OpenOptions = {},
+): Promise<Machine | undefined> {
 	const { source } = origin;
-	if (isTar(await readUpTo(source, 0, 512))) return (await imagesOfArchive(source)).described;
+	if (format !== undefined) return undefined;
+	if (isTar(await readUpTo(source, 0, 512))) return (await imagesOfArchive(source, system)).described;
 	if (source.size > DESCRIPTOR_LIMIT || (await bearsDiskMark(source))) return undefined;
 	const found = await descriptorAt(origin);
-	return found?.format.read(found.descriptor);
+	if (system !== undefined && found?.format.id !== "ovf") throw noChoice(source, system);
+	return found?.format.read(found.descriptor, { system });
 }
 
 const diskFiles = ({ disks }: Machine) =>

@@ -15,6 +15,7 @@ export const options = {
 		new Option("--allow-external <name>", "let images refer to this file or URL outside of their folder; repeatable")
 			.default([], "none")
 			.argParser((name, previous: readonly string[]) => [...previous, name]),
+	system: () => new Option("--system <id>", "which machine of an OVF that describes several"),
 	keyFile: () =>
 		new Option("--key-file <file>", "open encrypted (LUKS) volumes with the bytes of this file; repeatable")
 			.default([], "none")
@@ -65,6 +66,7 @@ export function withOptions(command: Command, ...all: readonly Option[]): Comman
 /** How a VM is opened, in every command that looks into one. */
 export const vmOptions = (): readonly Option[] => [
 	options.format(),
+	options.system(),
 	options.allowExternal(),
 	options.keyFile(),
 	options.keyFd(),

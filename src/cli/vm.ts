@@ -14,7 +14,7 @@ export async function openNamed(name: string, options: VmOptions): Promise<OpenV
 	const keys = await readKeys(options);
 	const origin = await openNamedOrigin(name, options);
 	try {
-		const vm = await openVm(origin, options.format);
+		const vm = await openVm(origin, options);
 		return {
 			...vm,
 			keys,

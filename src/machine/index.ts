@@ -8,6 +8,7 @@ export type {
 	MachineDisk,
 	MachineFormat,
 	MachineNic,
+	ReadOptions,
 } from "./machine.js";
 export { type Manifest, type OvfPackage, type PackageMember, readOva, readOvfFolder } from "./ovf/package.js";
 export { machineFormatOf, machineFormats, readMachine } from "./registry.js";

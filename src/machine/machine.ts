@@ -75,11 +75,16 @@ export interface DescriptorFile {
 	readonly bytes: Uint8Array;
 }
 
+export interface ReadOptions {
+	/** Which machine of a descriptor of several, by its id. Only OVF has such. */
+	readonly system?: string | undefined;
+}
+
 export interface MachineFormat {
 	readonly id: string;
 	/** Recognises by content. */
 	matches(file: DescriptorFile): boolean;
-	read(file: DescriptorFile): Promise<Machine>;
+	read(file: DescriptorFile, options?: ReadOptions): Promise<Machine>;
 	/** The descriptor's text. `machine.disks[].file` are the names the disks have beside it. */
 	write?(machine: Machine): string;
 	/** Models that can be written. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { inferMachine } from "../../src/machine/infer.js";
 import { ovf } from "../../src/machine/ovf/ovf.js";
+import { machineFormatOf } from "../../src/machine/registry.js";
 import { libvirtUnit, macAddress, unitBytes, wholeNumber } from "../../src/machine/units.js";
 import { encode, outcome, sample } from "./samples.js";
 
@@ -242,5 +243,74 @@ describe("a machine for a bare disk", () => {
 			{ file: "disk.img", capacity: 2 ** 30, controller: machine.controllers[0]?.id },
 		]);
 		expect(machine.nics).toHaveLength(1);
+	});
+});
+
+test("OVF 2.x has items of its own for storage and Ethernet ports", async () => {
+	const machine = await read({
+		files: '<File ovf:id="f" ovf:href="a.vmdk"/>',
+		disks: '<Disk ovf:diskId="d" ovf:fileRef="f" ovf:capacity="4" ovf:capacityAllocationUnits="byte * 2^30"/>',
+		items: `${item(20, { InstanceID: 5, ResourceSubType: "AHCI" })}
+			<StorageItem><sasd:AddressOnParent xmlns:sasd="s">2</sasd:AddressOnParent><sasd:HostResource xmlns:sasd="s">/disk/d</sasd:HostResource>
+			<sasd:InstanceID xmlns:sasd="s">7</sasd:InstanceID><sasd:Parent xmlns:sasd="s">5</sasd:Parent><sasd:ResourceType xmlns:sasd="s">31</sasd:ResourceType></StorageItem>
+			<EthernetPortItem xmlns:e="e"><e:Address>00-16-8B-DB-00-5E</e:Address><e:Connection>VS Network</e:Connection>
+			<e:InstanceID>8</e:InstanceID><e:ResourceSubType>virtio</e:ResourceSubType><e:ResourceType>33</e:ResourceType></EthernetPortItem>`,
+	});
+	expect(machine.disks).toEqual([
+		{ id: "disk1", kind: "disk", file: "a.vmdk", capacity: 2 ** 32, controller: "sata0", unit: 2 },
+	]);
+	expect(machine.nics).toEqual([{ model: "virtio-net", mac: "00:16:8b:db:00:5e", network: "VS Network" }]);
+	expect(machine.lost.filter((line) => !line.includes("descriptor gives no"))).toEqual([]);
+});
+
+describe("an OVF of several machines", () => {
+	const system = (id: string, name: string, extra = "") =>
+		`<VirtualSystem ovf:id="${id}"><Info/><Name>${name}</Name>${extra}<VirtualHardwareSection><Info/>${cpu(1)}</VirtualHardwareSection></VirtualSystem>`;
+	const text = (...systems: readonly string[]) =>
+		`<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1" xmlns:rasd="rasd">
+		<VirtualSystemCollection ovf:id="all"><StartupSection/>${systems.join("")}</VirtualSystemCollection></Envelope>`;
+	const inner = `<VirtualSystemCollection ovf:id="inner"><ScaleOutSection/>${system("db", "Same")}</VirtualSystemCollection>`;
+	const bytes = encode(text(system("web", "Web"), inner, system("it's", "Same", "<InstallSection/>")));
+	const choose = (wanted?: string) => ovf.read({ name: "all.ovf", bytes }, { system: wanted });
+
+	test("is read by an id, or a name that only one has, with the sections around it", async () => {
+		expect((await choose("db")).lost.filter((line) => line.includes("Section"))).toEqual([
+			"The StartupSection is not carried over.",
+			"The ScaleOutSection is not carried over.",
+		]);
+		expect(await choose("Web")).toMatchObject({ name: "Web" });
+		expect((await choose("it's")).lost).toContain("The InstallSection is not carried over.");
+	});
+
+	test("lists them where none is chosen", async () => {
+		await expect(choose()).rejects.toMatchObject({
+			kind: "usage",
+			message: "all.ovf describes 3 machines: web, db, it's",
+			hint: "Choose one, as in --system web",
+		});
+		await expect(choose("gone")).rejects.toMatchObject({ kind: "usage", message: /no machine "gone"; it has web, db/ });
+		await expect(choose("Same")).rejects.toMatchObject({
+			kind: "damaged",
+			message: /2 machines that are called "Same"/,
+		});
+	});
+});
+
+describe("an OVF in UTF-16", () => {
+	const text = document({ items: cpu(3) }).replace('ovf:id="vm"', 'ovf:id="Maschine für ☃"');
+	const little = (content: string) => Uint8Array.from(Buffer.from(content, "utf16le"));
+	const big = (content: string) => Uint8Array.from(Buffer.from(content, "utf16le").swap16());
+	const declared = `<?xml version="1.0" encoding="UTF-16"?>${text}`;
+
+	test.each([
+		["little-endian", little(`\ufeff${declared}`)],
+		["big-endian", big(`\ufeff${declared}`)],
+		["with a declaration that says otherwise", little(`\ufeff<?xml version="1.0" encoding="UTF-8"?>${text}`)],
+		["without a byte order mark", little(declared)],
+		["big-endian without a byte order mark", big(declared)],
+	])("%s is recognised and read", async (_, bytes) => {
+		const file = { name: "wide.ovf", bytes };
+		expect(machineFormatOf(file)?.id).toBe("ovf");
+		expect(await ovf.read(file)).toMatchObject({ name: "Maschine für ☃", cpus: 3 });
 	});
 });

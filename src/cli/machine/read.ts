@@ -8,10 +8,10 @@ import type { VmOptions } from "../vm.js";
 /** The machine that a descriptor describes, or that the guest on a bare disk calls for. */
 export async function readMachineOf(name: string, options: VmOptions): Promise<Machine> {
 	await using origin = await openNamedOrigin(name, options);
-	const described = options.format === undefined ? await readDescribed(origin) : undefined;
+	const described = await readDescribed(origin, options);
 	if (described !== undefined) return described;
 	const keys = await readKeys(options);
-	const vm = await openVm(origin, options.format);
+	const vm = await openVm(origin, options);
 	try {
 		const { guest } = await look({ ...vm, keys });
 		return machineOf(vm, guest);

@@ -1,7 +1,7 @@
 import { type HashAlgorithm, hasher } from "../../bytes/checksum/index.js";
 import { AnyvisorError, damaged, notFound, refused, unsupported } from "../../bytes/errors.js";
 import { type ByteSource, bytesSource, readBytes } from "../../bytes/source.js";
-import type { DescriptorFile, Machine } from "../machine.js";
+import type { DescriptorFile, Machine, ReadOptions } from "../machine.js";
 import { MAX_DESCRIPTOR } from "../xml-read.js";
 import { readOvf } from "./read.js";
 
@@ -37,7 +37,11 @@ type Open = (name: string) => Promise<ByteSource>;
  * Reads an OVA from the members of its tar ({@link readTar}), which may stand in any order. The first `.ovf` describes
  * the machine. `name` is the archive's, for messages.
  */
-export async function readOva(members: readonly PackageMember[], name: string): Promise<OvfPackage> {
+export async function readOva(
+	members: readonly PackageMember[],
+	name: string,
+	options: ReadOptions = {},
+): Promise<OvfPackage> {
 	const sources = new Map<string, ByteSource>();
 	for (const member of members) {
 		if (member.type !== undefined && member.type !== "file") continue;
@@ -66,14 +70,15 @@ export async function readOva(members: readonly PackageMember[], name: string): 
 			}),
 		);
 	};
-	return assemble(await readDescriptor(path, source), open, manifest?.slice(manifest.lastIndexOf("/") + 1));
+	const manifestName = manifest?.slice(manifest.lastIndexOf("/") + 1);
+	return assemble(await readDescriptor(path, source), open, manifestName, options);
 }
 
 const manifestOf = (descriptor: string) => descriptor.replace(/\.ovf$/i, ".mf");
 
 /** Reads an OVF whose files lie beside it; `open` opens one of them by the name the descriptor uses. */
-export const readOvfFolder = (descriptor: DescriptorFile, open: Open): Promise<OvfPackage> =>
-	assemble(descriptor, open, manifestOf(descriptor.name.replace(/^.*\//, "")));
+export const readOvfFolder = (descriptor: DescriptorFile, open: Open, options: ReadOptions = {}): Promise<OvfPackage> =>
+	assemble(descriptor, open, manifestOf(descriptor.name.replace(/^.*\//, "")), options);
 
 async function readDescriptor(name: string, source: ByteSource): Promise<DescriptorFile> {
 	if (source.size > MAX_DESCRIPTOR) {
@@ -84,8 +89,13 @@ async function readDescriptor(name: string, source: ByteSource): Promise<Descrip
 	return { name, bytes: await readBytes(source, 0, source.size) };
 }
 
-async function assemble(descriptor: DescriptorFile, open: Open, manifestName: string | undefined): Promise<OvfPackage> {
-	const machine = await readOvf(descriptor);
+async function assemble(
+	descriptor: DescriptorFile,
+	open: Open,
+	manifestName: string | undefined,
+	options: ReadOptions,
+): Promise<OvfPackage> {
+	const machine = await readOvf(descriptor, options);
 	const disks: { id: string; source: ByteSource }[] = [];
 	for (const { id, kind, file } of machine.disks) {
 		if (kind === "disk" && file !== undefined) disks.push({ id, source: await openReference(file, descriptor, open) });

@@ -1,9 +1,10 @@
-import { damaged, refused, unsupported } from "../../bytes/errors.js";
-import type { DescriptorFile, Firmware, Machine, MachineDisk, MachineNic } from "../machine.js";
+import { damaged, unsupported } from "../../bytes/errors.js";
+import type { DescriptorFile, Firmware, Machine, MachineDisk, MachineNic, ReadOptions } from "../machine.js";
 import { Controllers, checkedCpus, checkedMemory, enumerate, nameDisks, present } from "../shape.js";
 import { macAddress, unitBytes, wholeNumber } from "../units.js";
 import { attribute, child, childrenOf, descend, parseXml, textOf, type XmlElement } from "../xml-read.js";
 import { controllerModel, ENVELOPES, nicModel, ResourceType, resourceName } from "./names.js";
+import { chosenSystem, kindOf, type PlacedSystem, sections } from "./systems.js";
 
 /** Sections that say nothing about the machine itself, or that are read elsewhere. */
 const READ_SECTIONS = new Set([
@@ -22,10 +23,12 @@ const READ_SECTIONS = new Set([
 ]);
 
 /**
- * Reads an OVF 0.9, 1.x or 2.x descriptor with one virtual system. It is read for what it means, not validated: most
+ * Reads a virtual system of an OVF 0.9, 1.x or 2.x descriptor. It is read for what it means, not validated: most
  * descriptors in the field break the schema somewhere.
+ *
+ * @throws `usage` where there are several and none is chosen, with the ids of all
  */
-export async function readOvf(file: DescriptorFile): Promise<Machine> {
+export async function readOvf(file: DescriptorFile, { system: wanted }: ReadOptions = {}): Promise<Machine> {
 	const envelope = await parseXml(file);
 	if (!ENVELOPES.includes(envelope.namespace)) {
 		throw unsupported(`${file.name} is an OVF of an unknown version (${envelope.namespace || "no namespace"})`, {
@@ -33,9 +36,10 @@ export async function readOvf(file: DescriptorFile): Promise<Machine> {
 			hint: "Export it again as OVF 1.x.",
 		});
 	}
-	const system = onlySystem(envelope, file.name);
+	const placed = chosenSystem(envelope, wanted, file.name);
+	const { system } = placed;
 	const lost: string[] = [];
-	noteSections(envelope, system, lost);
+	noteSections(placed, lost);
 
 	const hardware = sections(system, "VirtualHardwareSection");
 	const [chosen] = hardware;
@@ -67,43 +71,8 @@ export async function readOvf(file: DescriptorFile): Promise<Machine> {
 	};
 }
 
-/** The element's kind: OVF 0.9 says `<Section xsi:type="ovf:DiskSection_Type">` for `<DiskSection>`. */
-function kindOf(element: XmlElement): string {
-	if (element.name !== "Section" && element.name !== "Content") return element.name;
-	return (
-		attribute(element, "type")
-			?.replace(/^.*:/, "")
-			.replace(/_Type$/, "") ?? element.name
-	);
-}
-
-const sections = (parent: XmlElement, kind: string) => parent.children.filter((element) => kindOf(element) === kind);
-
-function virtualSystems(parent: XmlElement): XmlElement[] {
-	return parent.children.flatMap((element) => {
-		const kind = kindOf(element);
-		if (kind === "VirtualSystem") return [element];
-		return kind === "VirtualSystemCollection" ? virtualSystems(element) : [];
-	});
-}
-
-function onlySystem(envelope: XmlElement, file: string): XmlElement {
-	const systems = virtualSystems(envelope);
-	const [system] = systems;
-	if (system === undefined) throw damaged(`${file} describes no virtual machine`, { file });
-	if (systems.length > 1) {
-		const names = systems.map((each) => attribute(each, "id") ?? textOf(child(each, "Name")) ?? "(without a name)");
-		throw refused(`${file} describes ${systems.length} machines (${enumerate(names)}); one at a time can be read`, {
-			file,
-			hint: "Export each machine on its own, or give the disk of the one you mean.",
-		});
-	}
-	return system;
-}
-
-function noteSections(envelope: XmlElement, system: XmlElement, lost: string[]): void {
-	const collections = sections(envelope, "VirtualSystemCollection");
-	for (const parent of [envelope, ...collections, system]) {
+function noteSections({ system, around }: PlacedSystem, lost: string[]): void {
+	for (const parent of [...around, system]) {
 		for (const section of parent.children) {
 			const kind = kindOf(section);
 			if (READ_SECTIONS.has(kind)) continue;
@@ -172,6 +141,7 @@ function readControllers(items: readonly XmlElement[], lost: string[]) {
 	for (const item of items) {
 		const type = typeOf(item);
 		const subtype = value(item, "ResourceSubType");
+		if (isNic(item)) continue;
 		const model = type === undefined ? undefined : controllerModel(type, subtype);
 		if (model === undefined) {
 			if (!isHeld(type) && subtype !== VMCI) {
@@ -271,7 +241,7 @@ function readDrives(
 }
 
 function driveKind(type: number | undefined): Drive["kind"] | undefined {
-	if (type === ResourceType.disk) return "disk";
+	if (type === ResourceType.disk || type === ResourceType.logicalDisk) return "disk";
 	if (type === ResourceType.cdrom || type === ResourceType.dvd) return "cdrom";
 	return type === ResourceType.floppy ? "floppy" : undefined;
 }
@@ -289,16 +259,17 @@ function capacity(disk: XmlElement, file: string, lost: string[]): number | unde
 	return bytes;
 }
 
+/** An `EthernetPortItem` (OVF 2.x) is one whatever its ResourceType: 10, 33, and by mistake others are in use. */
+const isNic = (item: XmlElement) => item.name === "EthernetPortItem" || typeOf(item) === ResourceType.ethernet;
+
 function readNics(items: readonly XmlElement[]): MachineNic[] {
-	return items
-		.filter((item) => typeOf(item) === ResourceType.ethernet)
-		.map((item) =>
-			present({
-				model: nicModel(value(item, "ResourceSubType")),
-				mac: macAddress(value(item, "Address")),
-				network: value(item, "Connection"),
-			}),
-		);
+	return items.filter(isNic).map((item) =>
+		present({
+			model: nicModel(value(item, "ResourceSubType")),
+			mac: macAddress(value(item, "Address")),
+			network: value(item, "Connection"),
+		}),
+	);
 }
 
 /** VMware's `Config` entries, and the firmware that VirtualBox states in its own section beside them. */
