@@ -10,6 +10,7 @@ import { bearsDiskMark, findImages, isPackage, type OpenOptions, type Origin } f
 import type { OpenNeighbour } from "./source/confine.js";
 import { openLocation } from "./source/location.js";
 import { folderNeighbours } from "./source/neighbours.js";
+import type { Spooler } from "./source/spool.js";
 
 export interface NamedOptions extends OpenOptions {
 	/** What images may refer to though it lies outside of their folder. */
@@ -17,7 +18,7 @@ export interface NamedOptions extends OpenOptions {
 }
 
 /** Something a user named; all that it led to is closed with it. */
-export interface NamedOrigin extends Origin, AsyncDisposable {
+export interface NamedOrigin extends Required<Origin>, AsyncDisposable {
 	/** What was opened so far, by path or URL: the file that was named, and those that it refers to. */
 	readonly opened: readonly string[];
 }
@@ -63,7 +64,8 @@ export async function openNamedImage(name: string, options: NamedOptions = {}): 
 				hint: `Name one of them: ${images.map(({ source }) => source.name).join(", ")}.`,
 			});
 		}
-		return { ...image, opened: origin.opened, [Symbol.asyncDispose]: () => origin[Symbol.asyncDispose]() };
+		const { decompress, opened } = origin;
+		return { ...image, decompress, opened, [Symbol.asyncDispose]: () => origin[Symbol.asyncDispose]() };
 	} catch (error) {
 		await origin[Symbol.asyncDispose]();
 		throw error;
@@ -98,6 +100,7 @@ async function openInside(
 		return {
 			source: contained.source,
 			neighbour: contained.neighbour,
+			decompress: file.decompress,
 			opened: file.opened,
 			async [Symbol.asyncDispose]() {
 				await contained[Symbol.asyncDispose]();
@@ -150,11 +153,27 @@ async function openAt(
 	const location = await openLocation(file, { likeness, allow: allowExternal, stdin });
 	const neighbour = disks === undefined ? location.neighbour : either(location.neighbour, folderNeighbours(disks));
 	const opened = [file];
+	const spooled: ByteSource[] = [];
+	// One limit for all that is spooled.
+	let spooler: Spooler | undefined;
 	return {
 		source: location.source,
 		neighbour: noting(neighbour, opened),
+		async decompress(source, codec) {
+			const [{ decompressed, stemOf }, { Spooler }] = await Promise.all([
+				import("./source/decompressed.js"),
+				import("./source/spool.js"),
+			]);
+			spooler ??= new Spooler();
+			const content = await spooler.spool(decompressed(source, codec), `${source.name}:${stemOf(source.name)}`);
+			spooled.push(content);
+			return content;
+		},
 		opened,
-		[Symbol.asyncDispose]: () => location[Symbol.asyncDispose](),
+		async [Symbol.asyncDispose]() {
+			for (const each of spooled.splice(0)) await each[Symbol.asyncDispose]?.();
+			await location[Symbol.asyncDispose]();
+		},
 	};
 }
 

@@ -4,6 +4,7 @@ import type { Disk } from "./disk/disk.js";
 import { confinedNeighbours } from "./disk/neighbours.js";
 import { openDisk, recognise } from "./disk/registry.js";
 import type { DescriptorFile, Machine } from "./machine/machine.js";
+import type { Decompress } from "./machine/ovf/files.js";
 import { isXva } from "./machine/xva/mark.js";
 import type { Vm } from "./pipeline.js";
 import type { OpenNeighbour } from "./source/confine.js";
@@ -14,6 +15,8 @@ export interface Origin {
 	readonly source: ByteSource;
 	/** Opens a file of the same folder; names that leave it are `refused`. */
 	readonly neighbour: OpenNeighbour;
+	/** Opens the content of a compressed file; it is closed together with the source. */
+	readonly decompress?: Decompress;
 }
 
 /** What was named, as images of its disks that are not opened yet. */
@@ -71,7 +74,7 @@ export async function findImages(origin: Origin, options: OpenOptions = {}): Pro
 async function imagesIn(origin: Origin, { format, system }: OpenOptions): Promise<Images | undefined> {
 	const { source } = origin;
 	if (format !== undefined) return undefined;
-	if (isTar(await readUpTo(source, 0, 512))) return imagesOfArchive(source, system);
+	if (isTar(await readUpTo(source, 0, 512))) return imagesOfArchive(origin, system);
 	if (source.size > DESCRIPTOR_LIMIT || (await bearsDiskMark(source))) return undefined;
 	return imagesDescribed(origin, system);
 }
@@ -101,7 +104,7 @@ export async function isPackage(source: ByteSource): Promise<boolean> {
 }
 
 /** What describes machines is loaded only where there is something to read. */
-async function imagesOfArchive(source: ByteSource, system?: string): Promise<Images> {
+async function imagesOfArchive({ source, decompress }: Origin, system: string | undefined): Promise<Images> {
 	const [{ readTar }, { readOva }, { readXva }] = await Promise.all([
 		import("./source/tar.js"),
 		import("./machine/ovf/package.js"),
@@ -114,18 +117,31 @@ async function imagesOfArchive(source: ByteSource, system?: string): Promise<Ima
 		const images = disks.map((disk) => ({ source: disk, neighbour, format: "raw" }));
 		return { kind: "xva", described: machine, images };
 	}
-	const { machine, disks } = await readOva(members, source.name, { system });
+	const { machine, disks } = await readOva(members, source.name, { system, decompress });
 	return { kind: "ova", described: machine, images: disks.map((disk) => ({ source: disk.source, neighbour })) };
 }
 
+async function machineOfArchive(origin: Origin, system: string | undefined): Promise<Machine | undefined> {
+	const { source } = origin;
+	if (isXva(await readUpTo(source, 0, 512))) {
+		if (system !== undefined) throw noChoice(source, system);
+		return (await imagesOfArchive(origin, undefined)).described;
+	}
+	const [{ readTar }, { readOvaMachine }] = await Promise.all([
+		import("./source/tar.js"),
+		import("./machine/ovf/package.js"),
+	]);
+	return readOvaMachine(await readTar(source), source.name, { system });
+}
+
 async function imagesDescribed(origin: Origin, system: string | undefined): Promise<Images | undefined> {
-	const { neighbour } = origin;
+	const { neighbour, decompress } = origin;
 	const found = await descriptorAt(origin);
 	if (found === undefined) return undefined;
 	const { descriptor, format } = found;
 	if (format.id === "ovf") {
 		const { readOvfFolder } = await import("./machine/ovf/package.js");
-		const { machine, disks } = await readOvfFolder(descriptor, neighbour, { system });
+		const { machine, disks } = await readOvfFolder(descriptor, neighbour, { system, decompress });
 		return { kind: "ovf", described: machine, images: disks.map((disk) => ({ source: disk.source, neighbour })) };
 	}
 	const machine = await format.read(descriptor);
@@ -166,7 +182,7 @@ export async function readDescribed(
 ): Promise<Machine | undefined> {
 	const { source } = origin;
 	if (format !== undefined) return undefined;
-	if (isTar(await readUpTo(source, 0, 512))) return (await imagesOfArchive(source, system)).described;
+	if (isTar(await readUpTo(source, 0, 512))) return machineOfArchive(origin, system);
 	if (source.size > DESCRIPTOR_LIMIT || (await bearsDiskMark(source))) return undefined;
 	const found = await descriptorAt(origin);
 	if (system !== undefined && found?.format.id !== "ovf") throw noChoice(source, system);

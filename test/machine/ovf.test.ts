@@ -137,22 +137,21 @@ describe("OVF drives", () => {
 		["a difference to another disk", disk('ovf:capacity="512" ovf:parentRef="p"'), "ovf:/disk/d", files, "unsupported"],
 		["a negative capacity", disk('ovf:capacity="-9223372036854775809"'), "ovf:/disk/d", files, "damaged"],
 		["a capacity beyond all disks", disk('ovf:capacity="9223372036854775808"'), "ovf:/disk/d", files, "damaged"],
-		[
-			"a compressed file",
-			disk('ovf:capacity="512"'),
-			"ovf:/disk/d",
-			'<File ovf:id="f" ovf:href="a.vmdk.gz" ovf:compression="gzip"/>',
-			"unsupported",
-		],
-		[
-			"a file in chunks",
-			disk('ovf:capacity="512"'),
-			"ovf:/disk/d",
-			'<File ovf:id="f" ovf:href="a.vmdk" ovf:chunkSize="7516192768"/>',
-			"unsupported",
-		],
 	])("with %s are a typed error", async (_, disks, resource, listed, kind) => {
 		expect(await outcome(read({ files: listed, disks, items: scsi + drive(resource) }))).toBe(kind);
+	});
+
+	test.each([
+		['ovf:href="a.vmdk.gz" ovf:compression="gzip"', "The file a.vmdk.gz is compressed as a whole (gzip)."],
+		['ovf:href="a.vmdk" ovf:chunkSize="7516192768"', "The file a.vmdk is stored in chunks of 7516192768 bytes."],
+	])("say how %s is stored", async (attributes, sentence) => {
+		const disks = disk('ovf:capacity="512"');
+		const machine = await read({
+			files: `<File ovf:id="f" ${attributes}/>`,
+			disks,
+			items: scsi + drive("ovf:/disk/d"),
+		});
+		expect(machine.lost).toContain(sentence);
 	});
 
 	test("whose capacity is left to a property are read without it, and that is said", async () => {

@@ -3,6 +3,7 @@ import type { DescriptorFile, Firmware, Machine, MachineDisk, MachineNic, ReadOp
 import { Controllers, checkedCpus, checkedMemory, enumerate, nameDisks, present } from "../shape.js";
 import { macAddress, unitBytes, wholeNumber } from "../units.js";
 import { attribute, child, childrenOf, descend, parseXml, textOf, type XmlElement } from "../xml-read.js";
+import { type FileReference, fileReferences } from "./files.js";
 import { controllerModel, ENVELOPES, nicModel, ResourceType, resourceName } from "./names.js";
 import { chosenSystem, kindOf, type PlacedSystem, sections } from "./systems.js";
 
@@ -28,7 +29,14 @@ const READ_SECTIONS = new Set([
  *
  * @throws `usage` where there are several and none is chosen, with the ids of all
  */
-export async function readOvf(file: DescriptorFile, { system: wanted }: ReadOptions = {}): Promise<Machine> {
+export const readOvf = async (file: DescriptorFile, options: ReadOptions = {}): Promise<Machine> =>
+	(await readOvfPackage(file, options)).machine;
+
+/** A machine, and how the files that it names are stored, by their names. */
+export async function readOvfPackage(
+	file: DescriptorFile,
+	{ system: wanted }: ReadOptions,
+): Promise<{ readonly machine: Machine; readonly references: ReadonlyMap<string, FileReference> }> {
 	const envelope = await parseXml(file);
 	if (!ENVELOPES.includes(envelope.namespace)) {
 		throw unsupported(`${file.name} is an OVF of an unknown version (${envelope.namespace || "no namespace"})`, {
@@ -55,7 +63,8 @@ export async function readOvf(file: DescriptorFile, { system: wanted }: ReadOpti
 	const controllers = readControllers(items, lost);
 	const settings = readSettings(system, chosen, lost);
 	const identifier = textOf(descend(chosen, "System", "VirtualSystemIdentifier"));
-	return {
+	const references = fileReferences(envelope);
+	const machine: Machine = {
 		name: textOf(child(system, "Name")) ?? identifier ?? attribute(system, "id") ?? file.name.replace(/\.ovf$/i, ""),
 		...present({ description: textOf(child(sections(system, "AnnotationSection")[0], "Annotation")) }),
 		arch: architecture(system),
@@ -64,11 +73,12 @@ export async function readOvf(file: DescriptorFile, { system: wanted }: ReadOpti
 		cpus: checkedCpus(quantity(items, ResourceType.cpu, file.name)?.value, file.name, lost),
 		memory: checkedMemory(memory(items, file.name), file.name, lost),
 		controllers: controllers.list,
-		disks: nameDisks(readDrives(envelope, items, controllers.byInstance, file.name, lost)),
+		disks: nameDisks(readDrives(envelope, references, items, controllers.byInstance, file.name, lost)),
 		nics: readNics(items),
 		origin: "ovf",
 		lost,
 	};
+	return { machine, references: new Map([...references.values()].map((each) => [each.href, each])) };
 }
 
 function noteSections({ system, around }: PlacedSystem, lost: string[]): void {
@@ -171,36 +181,23 @@ type Drive = Omit<MachineDisk, "id">;
 
 function readDrives(
 	envelope: XmlElement,
+	references: ReadonlyMap<string, FileReference>,
 	items: readonly XmlElement[],
 	controllers: ReadonlyMap<string, string>,
 	file: string,
 	lost: string[],
 ): Drive[] {
-	const files = new Map(
-		childrenOf(child(envelope, "References"), "File").map((entry) => [attribute(entry, "id") ?? "", entry]),
-	);
 	const disks = new Map(
 		sections(envelope, "DiskSection")
 			.flatMap((section) => childrenOf(section, "Disk"))
 			.map((entry) => [attribute(entry, "diskId") ?? "", entry]),
 	);
-	const nameOf = (reference: string) => {
-		const entry = files.get(reference);
-		const href = attribute(entry, "href");
-		if (href === undefined) throw damaged(`${file} refers to a file "${reference}" that it does not list`, { file });
-		const compression = attribute(entry, "compression");
-		if (compression !== undefined && compression !== "identity") {
-			throw unsupported(`${file} says that ${href} is compressed as a whole (${compression})`, {
-				file,
-				hint: `Decompress ${href}, and remove ovf:compression from its <File> entry.`,
-			});
-		}
-		if (attribute(entry, "chunkSize") !== undefined) {
-			throw unsupported(`${file} says that ${href} is split into chunks`, {
-				file,
-				hint: `Join the chunks of ${href} in order, and remove ovf:chunkSize from its <File> entry.`,
-			});
-		}
+	const nameOf = (id: string) => {
+		const reference = references.get(id);
+		if (reference === undefined) throw damaged(`${file} refers to a file "${id}" that it does not list`, { file });
+		const { href, chunkSize, compression } = reference;
+		if (chunkSize !== undefined) lost.push(`The file ${href} is stored in chunks of ${chunkSize} bytes.`);
+		if (compression !== undefined) lost.push(`The file ${href} is compressed as a whole (${compression}).`);
 		return href;
 	};
 

@@ -42,6 +42,7 @@ export function writeOvf(machine: Machine, details: OvfDetails = {}): string {
 				{},
 				...files.map(({ id, file }) =>
 					element("File", {
+						"ovf:compression": /\.gz$/i.test(file) ? "gzip" : undefined,
 						"ovf:href": file,
 						"ovf:id": `file-${id}`,
 						"ovf:size": details.sizes?.get(file),
