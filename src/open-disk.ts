@@ -1,12 +1,11 @@
 import { stat } from "node:fs/promises";
 import { AnyvisorError, notFound, refused } from "./bytes/errors.js";
-import { type ByteSource, readUpTo } from "./bytes/source.js";
+import type { ByteSource } from "./bytes/source.js";
 import type { Disk } from "./disk/disk.js";
 import { diskLikeness } from "./disk/likeness.js";
 import { confinedNeighbours } from "./disk/neighbours.js";
 import { openDisk } from "./disk/registry.js";
-import { isXva } from "./machine/xva/mark.js";
-import { bearsDiskMark, findImages, isPackage, type OpenOptions, type Origin } from "./open.js";
+import { bearsDiskMark, checkIntegrity, findImages, isPackage, type OpenOptions, type Origin } from "./open.js";
 import type { OpenNeighbour } from "./source/confine.js";
 import { openLocation } from "./source/location.js";
 import { folderNeighbours } from "./source/neighbours.js";
@@ -40,7 +39,7 @@ export interface NamedDisk extends AsyncDisposable {
  * or XVA stays whole; of another archive, or a compressed file, it is the disk inside.
  */
 export const openNamedOrigin = (name: string, options: NamedOptions = {}): Promise<NamedOrigin> =>
-	openInside(name, options, async (source) => (await bearsDiskMark(source)) || isPackage(source));
+	openInside(name, options);
 
 /**
  * Opens the image of the one disk that a user named: itself, or what an archive or a descriptor holds.
@@ -48,9 +47,10 @@ export const openNamedOrigin = (name: string, options: NamedOptions = {}): Promi
  * @throws `refused` where there are several
  */
 export async function openNamedImage(name: string, options: NamedOptions = {}): Promise<NamedImage> {
-	const origin = await openInside(name, options, isWholeImage);
+	const origin = await openInside(name, options);
 	try {
-		const { images } = await findImages(origin, options);
+		const found = await findImages(origin, options);
+		const { images } = found;
 		const [image] = images;
 		if (image === undefined) {
 			throw notFound(`${name} describes a machine without a disk`, {
@@ -64,6 +64,7 @@ export async function openNamedImage(name: string, options: NamedOptions = {}): 
 				hint: `Name one of them: ${images.map(({ source }) => source.name).join(", ")}.`,
 			});
 		}
+		await checkIntegrity(found, name, options);
 		const { decompress, opened } = origin;
 		return { ...image, decompress, opened, [Symbol.asyncDispose]: () => origin[Symbol.asyncDispose]() };
 	} catch (error) {
@@ -72,12 +73,8 @@ export async function openNamedImage(name: string, options: NamedOptions = {}): 
 	}
 }
 
-/** Looks into archives and compressed files, unless `isWhole` says that the file itself is meant. */
-async function openInside(
-	name: string,
-	options: NamedOptions,
-	isWhole: (source: ByteSource) => Promise<boolean>,
-): Promise<NamedOrigin> {
+/** Looks into archives and compressed files, unless the file itself is meant. */
+async function openInside(name: string, options: NamedOptions): Promise<NamedOrigin> {
 	const { format, allowExternal: allow } = options;
 	// It is meant as it is.
 	if (format === "raw") return openAt(name, options);
@@ -113,9 +110,8 @@ async function openInside(
 	}
 }
 
-/** A disk as itself, or a package that is no archive of disks: an XVA has them in pieces. */
-const isWholeImage = async (source: ByteSource) =>
-	(await bearsDiskMark(source)) || isXva(await readUpTo(source, 0, 512));
+/** A disk as itself, or a package, whose descriptor says what its disks are. */
+const isWhole = async (source: ByteSource) => (await bearsDiskMark(source)) || isPackage(source);
 
 /** Opens the one disk that a user named, or a snapshot inside of it. */
 export async function openNamedDisk(

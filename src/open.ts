@@ -5,6 +5,7 @@ import { confinedNeighbours } from "./disk/neighbours.js";
 import { openDisk, recognise } from "./disk/registry.js";
 import type { DescriptorFile, Machine } from "./machine/machine.js";
 import type { Decompress } from "./machine/ovf/files.js";
+import type { Manifest } from "./machine/ovf/manifest.js";
 import { isXva } from "./machine/xva/mark.js";
 import type { Vm } from "./pipeline.js";
 import type { OpenNeighbour } from "./source/confine.js";
@@ -26,7 +27,14 @@ export interface Images {
 	readonly described: Machine | undefined;
 	/** One for each disk, in the machine's order. */
 	readonly images: readonly Image[];
+	/** The digests of a package's files, where it has such. */
+	readonly manifest?: ReadManifest;
 }
+
+type ReadManifest = () => Promise<Manifest | undefined>;
+
+/** Called with what was named, and a way to its manifest, before disks are opened. */
+export type CheckIntegrity = (name: string, manifest: ReadManifest) => Promise<void>;
 
 /** How what was named is to be understood. */
 export interface OpenOptions {
@@ -34,6 +42,7 @@ export interface OpenOptions {
 	readonly format?: string | undefined;
 	/** Which machine of a descriptor of several, by its id. */
 	readonly system?: string | undefined;
+	readonly integrity?: CheckIntegrity | undefined;
 }
 
 interface Image extends Origin {
@@ -48,19 +57,25 @@ export const DESCRIPTOR_LIMIT = 8 * 2 ** 20;
 export async function openVm(origin: Origin, options: OpenOptions = {}): Promise<Vm> {
 	const { name, size } = origin.source;
 	const { format } = options;
-	const { kind, described, images } = await findImages(origin, options);
+	const found = await findImages(origin, options);
+	const { kind, described, images } = found;
 	if (images.length === 0) {
 		throw notFound(`${name} describes a machine without a disk`, {
 			file: name,
 			hint: "Export the VM again with its disks, or name the disk image itself.",
 		});
 	}
+	await checkIntegrity(found, name, options);
 	const disks: Disk[] = [];
 	for (const { source, neighbour, format: settled } of images) {
 		disks.push(await openDisk(source, { format: format ?? settled, neighbours: confinedNeighbours(neighbour) }));
 	}
 	return { name, size, kind, described, disks };
 }
+
+/** As the options have it; done once it is clear that what was named will be used. */
+export const checkIntegrity = async ({ manifest }: Images, name: string, { integrity }: OpenOptions): Promise<void> =>
+	integrity?.(name, manifest ?? (() => Promise.resolve(undefined)));
 
 /** The images of all disks of what was named; of a bare disk, itself. With a `format`, it is one. */
 export async function findImages(origin: Origin, options: OpenOptions = {}): Promise<Images> {
@@ -117,8 +132,9 @@ async function imagesOfArchive({ source, decompress }: Origin, system: string | 
 		const images = disks.map((disk) => ({ source: disk, neighbour, format: "raw" }));
 		return { kind: "xva", described: machine, images };
 	}
-	const { machine, disks } = await readOva(members, source.name, { system, decompress });
-	return { kind: "ova", described: machine, images: disks.map((disk) => ({ source: disk.source, neighbour })) };
+	const { machine, disks, manifest } = await readOva(members, source.name, { system, decompress });
+	const images = disks.map((disk) => ({ source: disk.source, neighbour }));
+	return { kind: "ova", described: machine, images, manifest };
 }
 
 async function machineOfArchive(origin: Origin, system: string | undefined): Promise<Machine | undefined> {
@@ -141,8 +157,9 @@ async function imagesDescribed(origin: Origin, system: string | undefined): Prom
 	const { descriptor, format } = found;
 	if (format.id === "ovf") {
 		const { readOvfFolder } = await import("./machine/ovf/package.js");
-		const { machine, disks } = await readOvfFolder(descriptor, neighbour, { system, decompress });
-		return { kind: "ovf", described: machine, images: disks.map((disk) => ({ source: disk.source, neighbour })) };
+		const { machine, disks, manifest } = await readOvfFolder(descriptor, neighbour, { system, decompress });
+		const images = disks.map((disk) => ({ source: disk.source, neighbour }));
+		return { kind: "ovf", described: machine, images, manifest };
 	}
 	const machine = await format.read(descriptor);
 	const images = await Promise.all(

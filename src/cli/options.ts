@@ -16,6 +16,9 @@ export const options = {
 			.default([], "none")
 			.argParser((name, previous: readonly string[]) => [...previous, name]),
 	system: () => new Option("--system <id>", "which machine of an OVF that describes several"),
+	verify: () =>
+		new Option("--verify", "check a package's manifest and signature; what reads whole disks does so by itself"),
+	noVerify: () => new Option("--no-verify", "do not check a package's manifest and signature"),
 	keyFile: () =>
 		new Option("--key-file <file>", "open encrypted (LUKS) volumes with the bytes of this file; repeatable")
 			.default([], "none")
@@ -67,6 +70,8 @@ export function withOptions(command: Command, ...all: readonly Option[]): Comman
 export const vmOptions = (): readonly Option[] => [
 	options.format(),
 	options.system(),
+	options.verify(),
+	options.noVerify(),
 	options.allowExternal(),
 	options.keyFile(),
 	options.keyFd(),
