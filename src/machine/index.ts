@@ -8,6 +8,8 @@ export type {
 	MachineDisk,
 	MachineFormat,
 	MachineNic,
+	Product,
+	ProductProperty,
 	ReadOptions,
 } from "./machine.js";
 export type { Manifest } from "./ovf/manifest.js";

@@ -1,10 +1,10 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
 import { AnyvisorError } from "../../src/bytes/errors.js";
 import type { Machine } from "../../src/machine/machine.js";
 import { machineFormatOf, machineFormats, readMachine } from "../../src/machine/registry.js";
-import { because, corpus, corpusReason, missing, temporaryFolder } from "../support/tools.js";
+import { because, corpus, corpusReason, missing, run, temporaryFolder } from "../support/tools.js";
 import { asLibvirtReads, vmwareStandIns } from "./judges.js";
 import { encode, outcome } from "./samples.js";
 
@@ -150,6 +150,25 @@ describe.skipIf(corpus === undefined)(`descriptors of other projects ${corpusRea
 				expect(again && kept(again)).toEqual(kept(machine));
 			}
 		});
+
+		const schema = "vatesfr+xen-orchestra/packages/xo-vmdk-to-vhd/src/ova-schema/dsp8023_1.1.1.xsd";
+		test.skipIf(missing("xmllint"))(
+			`keep products and licences, as the DMTF's schema has them ${because("xmllint")}`,
+			async () => {
+				const folder = await temporaryFolder();
+				const machines = (await machinesWhere(true)).filter(({ products, eulas }) => products ?? eulas);
+				expect(machines).toHaveLength(34);
+				const files = machines.map((_, index) => path.join(folder, `${index}.ovf`));
+				for (const [index, machine] of machines.entries()) {
+					const text = format?.write?.(machine) ?? "";
+					writeFileSync(files[index] ?? "", text);
+					const again = await format?.read({ name: "again.ovf", bytes: encode(text) });
+					const kept = ({ products, eulas, propertyTransport }: Machine) => ({ products, eulas, propertyTransport });
+					expect(again && kept(again)).toEqual(kept(machine));
+				}
+				await run("xmllint", "--nonet", "--noout", "--schema", path.join(corpus ?? "", schema), ...files);
+			},
+		);
 
 		test("are refused, not guessed at, where OVF has no words for them", async () => {
 			for (const machine of await machinesWhere(false)) {

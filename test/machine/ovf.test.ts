@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { inferMachine } from "../../src/machine/infer.js";
 import { ovf } from "../../src/machine/ovf/ovf.js";
-import { machineFormatOf } from "../../src/machine/registry.js";
+import { refitted } from "../../src/machine/refit.js";
+import { machineFormatOf, machineFormats } from "../../src/machine/registry.js";
 import { libvirtUnit, macAddress, unitBytes, wholeNumber } from "../../src/machine/units.js";
 import { encode, outcome, sample } from "./samples.js";
 
@@ -170,17 +171,17 @@ describe("what an OVF says and a machine cannot", () => {
 				item(35, { ElementName: "sound" }) +
 				item(24, { ElementName: "video" }) +
 				item(20, { InstanceID: 9, ElementName: "nvdimm", ResourceSubType: "vmware.nvdimm.controller" }),
-			sections: '<ProductSection><Info/><Property ovf:key="ip"/></ProductSection><EulaSection/>',
+			sections: "<InstallSection/><ProductSection><Info/><Icon/></ProductSection>",
 			hardware:
 				'<vmw:Config vmw:key="cpuHotAddEnabled" vmw:value="true"/><vmw:ExtraConfig vmw:key="x.y" vmw:value="1"/>',
 		});
 		expect(machine.lost).toEqual([
-			"The ProductSection is not carried over, with its properties ip.",
-			"The EulaSection is not carried over.",
+			"The InstallSection is not carried over.",
 			'The sound card "sound" is not carried over.',
 			'The controller "nvdimm" is of an unknown model, vmware.nvdimm.controller.',
 			"VMware settings are not carried over: cpuHotAddEnabled, x.y.",
 			"Reservations, limits and shares of CPU and memory are not carried over.",
+			"The icons of the product are not carried over.",
 		]);
 	});
 
@@ -242,6 +243,63 @@ describe("a machine for a bare disk", () => {
 			{ file: "disk.img", capacity: 2 ** 30, controller: machine.controllers[0]?.id },
 		]);
 		expect(machine.nics).toHaveLength(1);
+	});
+});
+
+describe("an OVF's product", () => {
+	const sections = `<ProductSection ovf:class="org.example.app" ovf:instance="1"><Info/><Product>App</Product><Vendor>Example</Vendor>
+		<Version>1.2</Version><FullVersion>1.2-b3</FullVersion><ProductUrl>http://example.org/p</ProductUrl>
+		<Property ovf:key="ip" ovf:type="string" ovf:userConfigurable="true" ovf:value="192.0.2.1" ovf:qualifiers="MinLen(7)"><Label>Address</Label></Property>
+		<Category ovf:msgid="cat"/><Property ovf:key="secret" ovf:type="string" ovf:password="true" ovf:value=""><Description>Say &lt;nothing&gt;</Description></Property>
+		</ProductSection><EulaSection><Info/><License ovf:msgid="eula">Fallback</License></EulaSection><EulaSection><Info/><License ovf:msgid="eula"/></EulaSection>`;
+	const envelope =
+		'<Strings xml:lang="de-DE"><Msg ovf:msgid="eula">First.\nSecond.</Msg><Msg ovf:msgid="cat">Geheimes</Msg></Strings>';
+	const products = [
+		{
+			class: "org.example.app",
+			instance: "1",
+			product: "App",
+			vendor: "Example",
+			version: "1.2",
+			fullVersion: "1.2-b3",
+			productUrl: "http://example.org/p",
+			properties: [
+				{
+					key: "ip",
+					type: "string",
+					qualifiers: "MinLen(7)",
+					value: "192.0.2.1",
+					userConfigurable: true,
+					label: "Address",
+				},
+				{
+					key: "secret",
+					type: "string",
+					value: "",
+					password: true,
+					description: "Say <nothing>",
+					category: "Geheimes",
+				},
+			],
+		},
+	];
+
+	test("with its properties and licences is read, and is the same when written and read again", async () => {
+		const machine = await read({ envelope, sections, items: cpu(1) });
+		expect(machine).toMatchObject({ products, eulas: ["Fallback", "First.\nSecond."] });
+		const written = ovf.write?.({ ...machine, propertyTransport: ["iso", "com.vmware.guestInfo"] }) ?? "";
+		const again = await ovf.read({ name: "again.ovf", bytes: encode(written) });
+		expect(again).toMatchObject({ products, eulas: machine.eulas, propertyTransport: ["iso", "com.vmware.guestInfo"] });
+	});
+
+	test("is told where another description has no place for it", async () => {
+		const machine = await read({ envelope, sections, items: cpu(1) + memory({ VirtualQuantity: 512 }) });
+		const vmx = machineFormats.find(({ id }) => id === "vmx");
+		expect(vmx && refitted(machine, vmx).lost).toEqual([
+			"The product information of App is not carried over, with the properties ip, secret.",
+			"The licence agreement is not carried over.",
+		]);
+		expect(refitted(machine, ovf).lost).toEqual([]);
 	});
 });
 

@@ -5,6 +5,7 @@ import { macAddress, unitBytes, wholeNumber } from "../units.js";
 import { attribute, child, childrenOf, descend, parseXml, textOf, type XmlElement } from "../xml-read.js";
 import { type FileReference, fileReferences } from "./files.js";
 import { controllerModel, ENVELOPES, nicModel, ResourceType, resourceName } from "./names.js";
+import { readProducts } from "./product.js";
 import { chosenSystem, kindOf, type PlacedSystem, sections } from "./systems.js";
 
 /** Sections that say nothing about the machine itself, or that are read elsewhere. */
@@ -19,6 +20,8 @@ const READ_SECTIONS = new Set([
 	"VirtualSystemCollection",
 	"VirtualHardwareSection",
 	"AnnotationSection",
+	"ProductSection",
+	"EulaSection",
 	// A hint which guest it may be; the guest itself is inspected instead.
 	"OperatingSystemSection",
 ]);
@@ -75,6 +78,7 @@ export async function readOvfPackage(
 		controllers: controllers.list,
 		disks: nameDisks(readDrives(envelope, references, items, controllers.byInstance, file.name, lost)),
 		nics: readNics(items),
+		...readProducts(envelope, [...placed.around, system], lost),
 		origin: "ovf",
 		lost,
 	};
