@@ -1,4 +1,4 @@
-import { AnyvisorError, notFound } from "./bytes/errors.js";
+import { AnyvisorError, damaged, notFound } from "./bytes/errors.js";
 import { type ByteSource, readBytes, readUpTo } from "./bytes/source.js";
 import type { Disk } from "./disk/disk.js";
 import { confinedNeighbours } from "./disk/neighbours.js";
@@ -109,21 +109,24 @@ export async function bearsDiskMark(source: ByteSource): Promise<boolean> {
 	}
 }
 
-/** An OVA, which has its descriptor anywhere, or an XVA. */
+/** An OVA, which has its descriptor anywhere, an XVA, or a Vagrant box. */
 export async function isPackage(source: ByteSource): Promise<boolean> {
 	const head = await readUpTo(source, 0, 512);
 	if (!isTar(head)) return false;
 	if (isXva(head)) return true;
-	const { readTar } = await import("./source/tar.js");
-	return (await readTar(source)).some(({ name }) => /\.ovf$/i.test(name));
+	const [{ readTar }, { boxIn }] = await Promise.all([import("./source/tar.js"), import("./vagrant-box.js")]);
+	const members = await readTar(source);
+	return members.some(({ name }) => /\.ovf$/i.test(name)) || (await boxIn(members)) !== undefined;
 }
 
 /** What describes machines is loaded only where there is something to read. */
-async function imagesOfArchive({ source, decompress }: Origin, system: string | undefined): Promise<Images> {
-	const [{ readTar }, { readOva }, { readXva }] = await Promise.all([
+async function imagesOfArchive(origin: Origin, system: string | undefined): Promise<Images> {
+	const { source, decompress } = origin;
+	const [{ readTar }, { readOva }, { readXva }, { boxIn, openBox }] = await Promise.all([
 		import("./source/tar.js"),
 		import("./machine/ovf/package.js"),
 		import("./machine/xva/package.js"),
+		import("./vagrant-box.js"),
 	]);
 	const members = await readTar(source);
 	const neighbour = alone(source.name);
@@ -131,6 +134,14 @@ async function imagesOfArchive({ source, decompress }: Origin, system: string | 
 		const { machine, disks } = await readXva(members, source.name);
 		const images = disks.map((disk) => ({ source: disk, neighbour, format: "raw" }));
 		return { kind: "xva", described: machine, images };
+	}
+	const box = await boxIn(members);
+	if (box !== undefined) {
+		const opened = await openBox(box, members, origin);
+		if ("disks" in opened) return { kind: "vagrant", described: undefined, images: opened.disks };
+		const found = await imagesDescribed(opened.descriptor, system);
+		if (found === undefined) throw noDescriptor(opened.descriptor.source);
+		return found;
 	}
 	const { machine, disks, manifest } = await readOva(members, source.name, { system, decompress });
 	const images = disks.map((disk) => ({ source: disk.source, neighbour }));
@@ -143,12 +154,20 @@ async function machineOfArchive(origin: Origin, system: string | undefined): Pro
 		if (system !== undefined) throw noChoice(source, system);
 		return (await imagesOfArchive(origin, undefined)).described;
 	}
-	const [{ readTar }, { readOvaMachine }] = await Promise.all([
+	const [{ readTar }, { readOvaMachine }, { boxIn, openBox }] = await Promise.all([
 		import("./source/tar.js"),
 		import("./machine/ovf/package.js"),
+		import("./vagrant-box.js"),
 	]);
-	return readOvaMachine(await readTar(source), source.name, { system });
+	const members = await readTar(source);
+	const box = await boxIn(members);
+	if (box === undefined) return readOvaMachine(members, source.name, { system });
+	const opened = await openBox(box, members, origin);
+	return "disks" in opened ? undefined : readDescribed(opened.descriptor, { system });
 }
+
+const noDescriptor = ({ name }: ByteSource) =>
+	damaged(`${name} is no machine description that can be read`, { file: name });
 
 async function imagesDescribed(origin: Origin, system: string | undefined): Promise<Images | undefined> {
 	const { neighbour, decompress } = origin;
