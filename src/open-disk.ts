@@ -1,25 +1,23 @@
 import { statSync } from "node:fs";
 import { AnyvisorError, notFound, refused } from "./bytes/errors.js";
-import { type ByteSource, readUpTo } from "./bytes/source.js";
+import type { ByteSource } from "./bytes/source.js";
 import type { Disk } from "./disk/disk.js";
 import { diskLikeness } from "./disk/likeness.js";
 import { confinedNeighbours } from "./disk/neighbours.js";
 import { openDisk } from "./disk/registry.js";
-import { isXva } from "./machine/xva/mark.js";
-import { bearsDiskMark, findImages, isPackage, type Origin } from "./open.js";
+import { bearsDiskMark, checkIntegrity, findImages, isPackage, type OpenOptions, type Origin } from "./open.js";
 import type { OpenNeighbour } from "./source/confine.js";
 import { openLocation } from "./source/location.js";
 import { folderNeighbours } from "./source/neighbours.js";
+import type { Spooler } from "./source/spool.js";
 
-export interface NamedOptions {
-	/** Disk format to assume instead of recognising one; "raw" also keeps archives from being looked into. */
-	readonly format?: string | undefined;
+export interface NamedOptions extends OpenOptions {
 	/** What images may refer to though it lies outside of their folder. */
 	readonly allowExternal?: readonly string[] | undefined;
 }
 
 /** Something a user named; all that it led to is closed with it. */
-export interface NamedOrigin extends Origin, AsyncDisposable {
+export interface NamedOrigin extends Required<Origin>, AsyncDisposable {
 	/** What was opened so far, by path or URL: the file that was named, and those that it refers to. */
 	readonly opened: readonly string[];
 }
@@ -41,7 +39,7 @@ export interface NamedDisk extends AsyncDisposable {
  * or XVA stays whole; of another archive, or a compressed file, it is the disk inside.
  */
 export const openNamedOrigin = (name: string, options: NamedOptions = {}): Promise<NamedOrigin> =>
-	openInside(name, options, async (source) => (await bearsDiskMark(source)) || isPackage(source));
+	openInside(name, options);
 
 /**
  * Opens the image of the one disk that a user named: itself, or what an archive or a descriptor holds.
@@ -49,9 +47,10 @@ export const openNamedOrigin = (name: string, options: NamedOptions = {}): Promi
  * @throws `refused` where there are several
  */
 export async function openNamedImage(name: string, options: NamedOptions = {}): Promise<NamedImage> {
-	const origin = await openInside(name, options, isWholeImage);
+	const origin = await openInside(name, options);
 	try {
-		const { images } = await findImages(origin, options.format);
+		const found = await findImages(origin, options);
+		const { images } = found;
 		const [image] = images;
 		if (image === undefined) {
 			throw notFound(`${name} describes a machine without a disk`, {
@@ -65,20 +64,19 @@ export async function openNamedImage(name: string, options: NamedOptions = {}): 
 				hint: `Name one of them: ${images.map(({ source }) => source.name).join(", ")}.`,
 			});
 		}
-		return { ...image, opened: origin.opened, [Symbol.asyncDispose]: () => origin[Symbol.asyncDispose]() };
+		await checkIntegrity(found, name, options);
+		const { decompress, opened } = origin;
+		return { ...image, decompress, opened, [Symbol.asyncDispose]: () => origin[Symbol.asyncDispose]() };
 	} catch (error) {
 		await origin[Symbol.asyncDispose]();
 		throw error;
 	}
 }
 
-/** Looks into archives and compressed files, unless `isWhole` says that the file itself is meant. */
-async function openInside(
-	name: string,
-	options: NamedOptions,
-	isWhole: (source: ByteSource) => Promise<boolean>,
-): Promise<NamedOrigin> {
+/** Looks into archives and compressed files, unless the file itself is meant. */
+async function openInside(name: string, options: NamedOptions): Promise<NamedOrigin> {
 	const { format, allowExternal: allow } = options;
+	// It is meant as it is.
 	if (format === "raw") return openAt(name, options);
 	const file = await openAt(name, options).catch((error: unknown) => {
 		if (error instanceof AnyvisorError && error.kind === "usage") return undefined;
@@ -99,6 +97,7 @@ async function openInside(
 		return {
 			source: contained.source,
 			neighbour: contained.neighbour,
+			decompress: file.decompress,
 			opened: file.opened,
 			async [Symbol.asyncDispose]() {
 				await contained[Symbol.asyncDispose]();
@@ -111,9 +110,8 @@ async function openInside(
 	}
 }
 
-/** A disk as itself, or a package that is no archive of disks: an XVA has them in pieces. */
-const isWholeImage = async (source: ByteSource) =>
-	(await bearsDiskMark(source)) || isXva(await readUpTo(source, 0, 512));
+/** A disk as itself, or a package, whose descriptor says what its disks are. */
+const isWhole = async (source: ByteSource) => (await bearsDiskMark(source)) || isPackage(source);
 
 /** Opens the one disk that a user named, or a snapshot inside of it. */
 export async function openNamedDisk(
@@ -149,11 +147,27 @@ async function openAt(
 	const location = await openLocation(file, { likeness, allow: allowExternal, stdin });
 	const neighbour = disks === undefined ? location.neighbour : either(location.neighbour, folderNeighbours(disks));
 	const opened = [file];
+	const spooled: ByteSource[] = [];
+	// One limit for all that is spooled.
+	let spooler: Spooler | undefined;
 	return {
 		source: location.source,
 		neighbour: noting(neighbour, opened),
+		async decompress(source, codec) {
+			const [{ decompressed, stemOf }, { Spooler }] = await Promise.all([
+				import("./source/decompressed.js"),
+				import("./source/spool.js"),
+			]);
+			spooler ??= new Spooler();
+			const content = await spooler.spool(decompressed(source, codec), `${source.name}:${stemOf(source.name)}`);
+			spooled.push(content);
+			return content;
+		},
 		opened,
-		[Symbol.asyncDispose]: () => location[Symbol.asyncDispose](),
+		async [Symbol.asyncDispose]() {
+			for (const each of spooled.splice(0)) await each[Symbol.asyncDispose]?.();
+			await location[Symbol.asyncDispose]();
+		},
 	};
 }
 

@@ -1,9 +1,11 @@
-import { AnyvisorError, notFound } from "./bytes/errors.js";
+import { AnyvisorError, damaged, notFound } from "./bytes/errors.js";
 import { type ByteSource, readBytes, readUpTo } from "./bytes/source.js";
 import type { Disk } from "./disk/disk.js";
 import { confinedNeighbours } from "./disk/neighbours.js";
 import { openDisk, recognise } from "./disk/registry.js";
 import type { DescriptorFile, Machine } from "./machine/machine.js";
+import type { Decompress } from "./machine/ovf/files.js";
+import type { Manifest } from "./machine/ovf/manifest.js";
 import { isXva } from "./machine/xva/mark.js";
 import type { Vm } from "./pipeline.js";
 import type { OpenNeighbour } from "./source/confine.js";
@@ -14,6 +16,8 @@ export interface Origin {
 	readonly source: ByteSource;
 	/** Opens a file of the same folder; names that leave it are `refused`. */
 	readonly neighbour: OpenNeighbour;
+	/** Opens the content of a compressed file; it is closed together with the source. */
+	readonly decompress?: Decompress;
 }
 
 /** What was named, as images of its disks that are not opened yet. */
@@ -23,6 +27,22 @@ export interface Images {
 	readonly described: Machine | undefined;
 	/** One for each disk, in the machine's order. */
 	readonly images: readonly Image[];
+	/** The digests of a package's files, where it has such. */
+	readonly manifest?: ReadManifest;
+}
+
+type ReadManifest = () => Promise<Manifest | undefined>;
+
+/** Called with what was named, and a way to its manifest, before disks are opened. */
+export type CheckIntegrity = (name: string, manifest: ReadManifest) => Promise<void>;
+
+/** How what was named is to be understood. */
+export interface OpenOptions {
+	/** Disk format to assume instead of recognising one: what was named is a disk. */
+	readonly format?: string | undefined;
+	/** Which machine of a descriptor of several, by its id. */
+	readonly system?: string | undefined;
+	readonly integrity?: CheckIntegrity | undefined;
 }
 
 interface Image extends Origin {
@@ -33,20 +53,19 @@ interface Image extends Origin {
 /** Larger than any descriptor in the field; a larger file is a disk. */
 export const DESCRIPTOR_LIMIT = 8 * 2 ** 20;
 
-/**
- * Opens an OVA, a descriptor with the disks it names, or a bare disk, recognised by content.
- *
- * @param format disk format to assume instead of recognising one
- */
-export async function openVm(origin: Origin, format?: string): Promise<Vm> {
+/** Opens an OVA, a descriptor with the disks it names, or a bare disk, recognised by content. */
+export async function openVm(origin: Origin, options: OpenOptions = {}): Promise<Vm> {
 	const { name, size } = origin.source;
-	const { kind, described, images } = await findImages(origin, format);
+	const { format } = options;
+	const found = await findImages(origin, options);
+	const { kind, described, images } = found;
 	if (images.length === 0) {
 		throw notFound(`${name} describes a machine without a disk`, {
 			file: name,
 			hint: "Export the VM again with its disks, or name the disk image itself.",
 		});
 	}
+	await checkIntegrity(found, name, options);
 	const disks: Disk[] = [];
 	for (const { source, neighbour, format: settled } of images) {
 		disks.push(await openDisk(source, { format: format ?? settled, neighbours: confinedNeighbours(neighbour) }));
@@ -54,15 +73,32 @@ export async function openVm(origin: Origin, format?: string): Promise<Vm> {
 	return { name, size, kind, described, disks };
 }
 
-/** The images of all disks of what was named; of a bare disk, itself. With `format`, it is one. */
-export async function findImages(origin: Origin, format?: string): Promise<Images> {
+/** As the options have it; done once it is clear that what was named will be used. */
+export const checkIntegrity = async ({ manifest }: Images, name: string, { integrity }: OpenOptions): Promise<void> =>
+	integrity?.(name, manifest ?? (() => Promise.resolve(undefined)));
+
+/** The images of all disks of what was named; of a bare disk, itself. With a `format`, it is one. */
+export async function findImages(origin: Origin, options: OpenOptions = {}): Promise<Images> {
 	const { source } = origin;
-	const disk: Images = { kind: "disk", described: undefined, images: [origin] };
-	if (format !== undefined) return disk;
-	if (isTar(await readUpTo(source, 0, 512))) return imagesOfArchive(source);
-	if (source.size > DESCRIPTOR_LIMIT || (await bearsDiskMark(source))) return disk;
-	return (await imagesDescribed(origin)) ?? disk;
+	const images = await imagesIn(origin, options);
+	if (options.system !== undefined && images?.kind !== "ovf" && images?.kind !== "ova")
+		throw noChoice(source, options.system);
+	return images ?? { kind: "disk", described: undefined, images: [origin] };
 }
+
+async function imagesIn(origin: Origin, { format, system }: OpenOptions): Promise<Images | undefined> {
+	const { source } = origin;
+	if (format !== undefined) return undefined;
+	if (isTar(await readUpTo(source, 0, 512))) return imagesOfArchive(origin, system);
+	if (source.size > DESCRIPTOR_LIMIT || (await bearsDiskMark(source))) return undefined;
+	return imagesDescribed(origin, system);
+}
+
+const noChoice = ({ name }: ByteSource, system: string) =>
+	new AnyvisorError("usage", `${name} is no OVF, of whose machines "${system}" could be one`, {
+		file: name,
+		hint: "Leave out --system.",
+	});
 
 /** Whether a file is a disk by its content, other than a raw one. What is wrong with it is told when it is opened. */
 export async function bearsDiskMark(source: ByteSource): Promise<boolean> {
@@ -73,21 +109,24 @@ export async function bearsDiskMark(source: ByteSource): Promise<boolean> {
 	}
 }
 
-/** An OVA, which has its descriptor anywhere, or an XVA. */
+/** An OVA, which has its descriptor anywhere, an XVA, or a Vagrant box. */
 export async function isPackage(source: ByteSource): Promise<boolean> {
 	const head = await readUpTo(source, 0, 512);
 	if (!isTar(head)) return false;
 	if (isXva(head)) return true;
-	const { readTar } = await import("./source/tar.js");
-	return (await readTar(source)).some(({ name }) => /\.ovf$/i.test(name));
+	const [{ readTar }, { boxIn }] = await Promise.all([import("./source/tar.js"), import("./vagrant-box.js")]);
+	const members = await readTar(source);
+	return members.some(({ name }) => /\.ovf$/i.test(name)) || (await boxIn(members)) !== undefined;
 }
 
 /** What describes machines is loaded only where there is something to read. */
-async function imagesOfArchive(source: ByteSource): Promise<Images> {
-	const [{ readTar }, { readOva }, { readXva }] = await Promise.all([
+async function imagesOfArchive(origin: Origin, system: string | undefined): Promise<Images> {
+	const { source, decompress } = origin;
+	const [{ readTar }, { readOva }, { readXva }, { boxIn, openBox }] = await Promise.all([
 		import("./source/tar.js"),
 		import("./machine/ovf/package.js"),
 		import("./machine/xva/package.js"),
+		import("./vagrant-box.js"),
 	]);
 	const members = await readTar(source);
 	const neighbour = alone(source.name);
@@ -96,19 +135,50 @@ async function imagesOfArchive(source: ByteSource): Promise<Images> {
 		const images = disks.map((disk) => ({ source: disk, neighbour, format: "raw" }));
 		return { kind: "xva", described: machine, images };
 	}
-	const { machine, disks } = await readOva(members, source.name);
-	return { kind: "ova", described: machine, images: disks.map((disk) => ({ source: disk.source, neighbour })) };
+	const box = await boxIn(members);
+	if (box !== undefined) {
+		const opened = await openBox(box, members, origin);
+		if ("disks" in opened) return { kind: "vagrant", described: undefined, images: opened.disks };
+		const found = await imagesDescribed(opened.descriptor, system);
+		if (found === undefined) throw noDescriptor(opened.descriptor.source);
+		return found;
+	}
+	const { machine, disks, manifest } = await readOva(members, source.name, { system, decompress });
+	const images = disks.map((disk) => ({ source: disk.source, neighbour }));
+	return { kind: "ova", described: machine, images, manifest };
 }
 
-async function imagesDescribed(origin: Origin): Promise<Images | undefined> {
-	const { neighbour } = origin;
+async function machineOfArchive(origin: Origin, system: string | undefined): Promise<Machine | undefined> {
+	const { source } = origin;
+	if (isXva(await readUpTo(source, 0, 512))) {
+		if (system !== undefined) throw noChoice(source, system);
+		return (await imagesOfArchive(origin, undefined)).described;
+	}
+	const [{ readTar }, { readOvaMachine }, { boxIn, openBox }] = await Promise.all([
+		import("./source/tar.js"),
+		import("./machine/ovf/package.js"),
+		import("./vagrant-box.js"),
+	]);
+	const members = await readTar(source);
+	const box = await boxIn(members);
+	if (box === undefined) return readOvaMachine(members, source.name, { system });
+	const opened = await openBox(box, members, origin);
+	return "disks" in opened ? undefined : readDescribed(opened.descriptor, { system });
+}
+
+const noDescriptor = ({ name }: ByteSource) =>
+	damaged(`${name} is no machine description that can be read`, { file: name });
+
+async function imagesDescribed(origin: Origin, system: string | undefined): Promise<Images | undefined> {
+	const { neighbour, decompress } = origin;
 	const found = await descriptorAt(origin);
 	if (found === undefined) return undefined;
 	const { descriptor, format } = found;
 	if (format.id === "ovf") {
 		const { readOvfFolder } = await import("./machine/ovf/package.js");
-		const { machine, disks } = await readOvfFolder(descriptor, neighbour);
-		return { kind: "ovf", described: machine, images: disks.map((disk) => ({ source: disk.source, neighbour })) };
+		const { machine, disks, manifest } = await readOvfFolder(descriptor, neighbour, { system, decompress });
+		const images = disks.map((disk) => ({ source: disk.source, neighbour }));
+		return { kind: "ovf", described: machine, images, manifest };
 	}
 	const machine = await format.read(descriptor);
 	const images = await Promise.all(
@@ -142,12 +212,17 @@ async function openDiskFile(file: string, neighbour: OpenNeighbour): Promise<Byt
 }
 
 /** The machine that was named, by its descriptor alone; undefined for a bare disk. Disks are not looked for. */
-export async function readDescribed(origin: Origin): Promise<Machine | undefined> {
+export async function readDescribed(
+	origin: Origin,
+	{ format, system }: OpenOptions = {},
+): Promise<Machine | undefined> {
 	const { source } = origin;
-	if (isTar(await readUpTo(source, 0, 512))) return (await imagesOfArchive(source)).described;
+	if (format !== undefined) return undefined;
+	if (isTar(await readUpTo(source, 0, 512))) return machineOfArchive(origin, system);
 	if (source.size > DESCRIPTOR_LIMIT || (await bearsDiskMark(source))) return undefined;
 	const found = await descriptorAt(origin);
-	return found?.format.read(found.descriptor);
+	if (system !== undefined && found?.format.id !== "ovf") throw noChoice(source, system);
+	return found?.format.read(found.descriptor, { system });
 }
 
 const diskFiles = ({ disks }: Machine) =>

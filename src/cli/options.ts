@@ -15,6 +15,10 @@ export const options = {
 		new Option("--allow-external <name>", "let images refer to this file or URL outside of their folder; repeatable")
 			.default([], "none")
 			.argParser((name, previous: readonly string[]) => [...previous, name]),
+	system: () => new Option("--system <id>", "which machine of an OVF that describes several"),
+	verify: () =>
+		new Option("--verify", "check a package's manifest and signature; what reads whole disks does so by itself"),
+	noVerify: () => new Option("--no-verify", "do not check a package's manifest and signature"),
 	keyFile: () =>
 		new Option("--key-file <file>", "open encrypted (LUKS) volumes with the bytes of this file; repeatable")
 			.default([], "none")
@@ -65,6 +69,9 @@ export function withOptions(command: Command, ...all: readonly Option[]): Comman
 /** How a VM is opened, in every command that looks into one. */
 export const vmOptions = (): readonly Option[] => [
 	options.format(),
+	options.system(),
+	options.verify(),
+	options.noVerify(),
 	options.allowExternal(),
 	options.keyFile(),
 	options.keyFd(),

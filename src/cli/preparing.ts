@@ -50,7 +50,7 @@ export async function prepareNamed(
 	targets: readonly Hypervisor[],
 	given: PreparingOptions,
 ): Promise<Work> {
-	const vm = await openNamed(name, given);
+	const vm = await openNamed(name, given, given.dryRun !== true);
 	try {
 		const now = timeStamp();
 		const editing = new ExternalEditing(given.dryRun ? () => Promise.resolve() : editExternally);

@@ -8,6 +8,10 @@ export type {
 	MachineDisk,
 	MachineFormat,
 	MachineNic,
+	Product,
+	ProductProperty,
+	ReadOptions,
 } from "./machine.js";
-export { type Manifest, type OvfPackage, type PackageMember, readOva, readOvfFolder } from "./ovf/package.js";
+export type { Manifest } from "./ovf/manifest.js";
+export { type OvfPackage, type PackageMember, type PackageOptions, readOva, readOvfFolder } from "./ovf/package.js";
 export { machineFormatOf, machineFormats, readMachine } from "./registry.js";

@@ -46,6 +46,36 @@ export interface MachineNic {
 	readonly network?: string;
 }
 
+/** What an appliance says it is, and what it asks of whoever deploys it: a ProductSection of OVF. */
+export interface Product {
+	/** Makes keys of properties unique, as in `org.example.app`. */
+	readonly class?: string;
+	readonly instance?: string;
+	readonly product?: string;
+	readonly vendor?: string;
+	readonly version?: string;
+	readonly fullVersion?: string;
+	readonly productUrl?: string;
+	readonly vendorUrl?: string;
+	readonly appUrl?: string;
+	readonly properties: readonly ProductProperty[];
+}
+
+export interface ProductProperty {
+	readonly key: string;
+	/** In OVF's words: `string`, `uint16`, `boolean`, … */
+	readonly type: string;
+	/** As in `MinLen(1), MaxLen(64)`. */
+	readonly qualifiers?: string;
+	/** What it is where nobody sets it. */
+	readonly value?: string;
+	readonly userConfigurable?: true;
+	readonly password?: true;
+	readonly label?: string;
+	readonly description?: string;
+	readonly category?: string;
+}
+
 /** A virtual machine as a descriptor tells it: plain JSON data. */
 export interface Machine {
 	readonly name: string;
@@ -63,6 +93,11 @@ export interface Machine {
 	/** In boot order, then in the descriptor's order. */
 	readonly disks: readonly MachineDisk[];
 	readonly nics: readonly MachineNic[];
+	readonly products?: readonly Product[];
+	/** Texts that whoever deploys it has to agree to. */
+	readonly eulas?: readonly string[];
+	/** How properties reach the guest: `iso`, `com.vmware.guestInfo`. */
+	readonly propertyTransport?: readonly string[];
 	/** Where the descriptor came from: a {@link MachineFormat} id, or `inferred` from a bare disk. */
 	readonly origin: string;
 	/** What the descriptor says and this shape cannot; one sentence each. */
@@ -75,13 +110,23 @@ export interface DescriptorFile {
 	readonly bytes: Uint8Array;
 }
 
+/** Parts of a machine that only some formats can say. */
+export type Extra = "product";
+
+export interface ReadOptions {
+	/** Which machine of a descriptor of several, by its id. Only OVF has such. */
+	readonly system?: string | undefined;
+}
+
 export interface MachineFormat {
 	readonly id: string;
 	/** Recognises by content. */
 	matches(file: DescriptorFile): boolean;
-	read(file: DescriptorFile): Promise<Machine>;
+	read(file: DescriptorFile, options?: ReadOptions): Promise<Machine>;
 	/** The descriptor's text. `machine.disks[].file` are the names the disks have beside it. */
 	write?(machine: Machine): string;
+	/** What it has a place for beyond hardware. */
+	readonly says?: readonly Extra[];
 	/** Models that can be written. */
 	readonly takes?: { readonly controllers: readonly ControllerModel[]; readonly nics: readonly string[] };
 }

@@ -1,5 +1,5 @@
-import type { Controller, Machine, MachineDisk, MachineFormat, MachineNic } from "./machine.js";
-import { Controllers } from "./shape.js";
+import type { Controller, Extra, Machine, MachineDisk, MachineFormat, MachineNic } from "./machine.js";
+import { Controllers, enumerate } from "./shape.js";
 
 /** What every hypervisor has, and every guest kernel of this century a driver for. */
 const DISK = { model: "ahci", slots: 6 } as const;
@@ -9,9 +9,9 @@ const NIC = "e1000";
  * The machine with devices that `format` has: what it does not is replaced by what is everywhere, and `lost` tells so.
  * Whether the guest has the driver is another question.
  */
-export function refitted(machine: Machine, { id, takes }: MachineFormat): Machine {
-	if (takes === undefined) return machine;
-	const lost: string[] = [];
+export function refitted(machine: Machine, { id, takes, says }: MachineFormat): Machine {
+	const lost = unsaid(machine, says);
+	if (takes === undefined) return { ...machine, lost: [...machine.lost, ...lost] };
 	const controllers = new Controllers();
 	const kept = new Map<string, Controller>();
 	for (const controller of machine.controllers) {
@@ -36,4 +36,16 @@ export function refitted(machine: Machine, { id, takes }: MachineFormat): Machin
 		return { ...nic, model: NIC };
 	});
 	return { ...machine, controllers: controllers.list(), disks, nics, lost: [...machine.lost, ...lost] };
+}
+
+/** What is said of the machine and has no place where only `says` has one: a sentence each. */
+export function unsaid({ products = [], eulas = [] }: Machine, says: readonly Extra[] = []): string[] {
+	if (says.includes("product")) return [];
+	const lost = products.map(({ product, properties }) => {
+		const whose = product === undefined ? "" : ` of ${product}`;
+		const keys = properties.map(({ key }) => key);
+		const and = keys.length === 0 ? "" : `, with the properties ${enumerate(keys)}`;
+		return `The product information${whose} is not carried over${and}.`;
+	});
+	return eulas.length === 0 ? lost : [...lost, "The licence agreement is not carried over."];
 }

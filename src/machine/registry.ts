@@ -1,7 +1,7 @@
 import { unsupported } from "../bytes/errors.js";
 import { hypervXml } from "./hyperv-xml.js";
 import { libvirt } from "./libvirt.js";
-import type { DescriptorFile, Machine, MachineFormat } from "./machine.js";
+import type { DescriptorFile, Machine, MachineFormat, ReadOptions } from "./machine.js";
 import { ovf } from "./ovf/ovf.js";
 import { proxmox } from "./proxmox.js";
 import { vbox } from "./vbox.js";
@@ -20,9 +20,9 @@ export const machineFormatOf = (file: DescriptorFile) => machineFormats.find((fo
  *
  * @throws `unsupported` where no format recognises it.
  */
-export async function readMachine(file: DescriptorFile): Promise<Machine> {
+export async function readMachine(file: DescriptorFile, options?: ReadOptions): Promise<Machine> {
 	const format = machineFormatOf(file);
-	if (format !== undefined) return format.read(file);
+	if (format !== undefined) return format.read(file, options);
 	throw unsupported(`${file.name} is no machine description that can be read`, {
 		file: file.name,
 		hint: `Known descriptions: ${machineFormats.map(({ id }) => id).join(", ")}.`,

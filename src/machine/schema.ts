@@ -2,6 +2,33 @@ import { z } from "zod";
 
 const bytes = z.int().nonnegative().describe("bytes");
 
+const text = z.string().optional();
+
+const product = z.strictObject({
+	class: text,
+	instance: text,
+	product: text,
+	vendor: text,
+	version: text,
+	fullVersion: text,
+	productUrl: text,
+	vendorUrl: text,
+	appUrl: text,
+	properties: z.array(
+		z.strictObject({
+			key: z.string(),
+			type: z.string(),
+			qualifiers: text,
+			value: text,
+			userConfigurable: z.literal(true).optional(),
+			password: z.literal(true).optional(),
+			label: text,
+			description: text,
+			category: text,
+		}),
+	),
+});
+
 /** {@link Machine} as a document. */
 export const machineSchema = z.strictObject({
 	name: z.string(),
@@ -24,6 +51,9 @@ export const machineSchema = z.strictObject({
 		}),
 	),
 	nics: z.array(z.strictObject({ model: z.string(), mac: z.string().optional(), network: z.string().optional() })),
+	products: z.array(product).optional(),
+	eulas: z.array(z.string()).optional(),
+	propertyTransport: z.array(z.string()).optional(),
 	origin: z.string(),
 	lost: z.array(z.string()),
 });

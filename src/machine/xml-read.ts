@@ -31,10 +31,14 @@ export function rootTag(bytes: Uint8Array): { readonly name: string; readonly ta
 	return found?.[1] === undefined ? undefined : { name: found[1], tag: found[0] };
 }
 
-/** The beginning of a document as text, by its byte order mark. */
+/**
+ * The beginning of a document as text, by its byte order mark; without one, as "<" is encoded.
+ * https://www.w3.org/TR/xml/#sec-guessing
+ */
 export function decodeHead(bytes: Uint8Array): string {
+	const pair = ((bytes[0] ?? 0) << 8) | (bytes[1] ?? 0);
 	const label =
-		bytes[0] === 0xff && bytes[1] === 0xfe ? "utf-16le" : bytes[0] === 0xfe && bytes[1] === 0xff ? "utf-16be" : "utf-8";
+		pair === 0xfffe || pair === 0x3c00 ? "utf-16le" : pair === 0xfeff || pair === 0x003c ? "utf-16be" : "utf-8";
 	return new TextDecoder(label).decode(bytes.subarray(0, SNIFFED));
 }
 

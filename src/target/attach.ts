@@ -1,5 +1,6 @@
 import { AnyvisorError, unsupported } from "../bytes/errors.js";
-import type { Controller, ControllerModel, Machine, MachineDisk, MachineNic } from "../machine/machine.js";
+import type { Controller, ControllerModel, Extra, Machine, MachineDisk, MachineNic } from "../machine/machine.js";
+import { unsaid } from "../machine/refit.js";
 import { Controllers } from "../machine/shape.js";
 import type { Appliance } from "./target.js";
 
@@ -54,6 +55,8 @@ interface Names {
 	readonly network?: string;
 	/** The package has a place for the UUID of the firmware. */
 	readonly uuid?: true;
+	/** What it has a place for beyond hardware. */
+	readonly says?: readonly Extra[];
 }
 
 /**
@@ -120,10 +123,12 @@ function checkLimits({ disks, machine, hypervisor }: Appliance): void {
 	}
 }
 
-function notCarried({ disks, uuid, lost }: Machine, names: Names): readonly string[] {
+function notCarried(machine: Machine, names: Names): readonly string[] {
+	const { disks, uuid, lost } = machine;
 	const removable = disks.some(({ kind }) => kind !== "disk");
 	return [
 		...lost,
+		...unsaid(machine, names.says),
 		...(removable ? ["CD and floppy drives are left out: add them where they are needed."] : []),
 		...(uuid === undefined || names.uuid ? [] : [`The firmware's UUID, ${uuid}: the guest will see another one.`]),
 	];

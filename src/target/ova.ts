@@ -64,6 +64,7 @@ export async function writeOva(
 	const files = appliance.disks.map((_, index) => diskFile(index));
 	const machine = attached(appliance, {
 		file: diskFile,
+		says: ["product"],
 		network: appliance.hypervisor.family === "vmware" ? "VM Network" : "NAT",
 	});
 	const { cim, vmware } = guestNames(appliance.guest);

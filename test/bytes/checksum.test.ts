@@ -68,6 +68,7 @@ describe.each([
 	["sha256", hasher],
 	["sha1", portableHasher],
 	["sha256", portableHasher],
+	["sha512", portableHasher],
 ] as const)("%s by %o", (algorithm, start) => {
 	test.skipIf(missing(`${algorithm}sum`))(`is coreutils' ${because(`${algorithm}sum`)}`, async () => {
 		const judged = execFileSync(`${algorithm}sum`, { input: million, encoding: "utf8" });

@@ -81,6 +81,24 @@ nic1   virtio-net             a2:c0:43:77:08:a0, vmbr0
 		expect(refused.stderr).toContain("has 2 files that are a descriptor: 100.conf, 101.conf");
 	});
 
+	it("show takes one of the machines of an OVF by --system, and lists them without it", async () => {
+		const system = (id: string) =>
+			`<VirtualSystem ovf:id="${id}"><Info/><VirtualHardwareSection><Info/></VirtualHardwareSection></VirtualSystem>`;
+		await writeFile(
+			at("two.ovf"),
+			`<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/2" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/2">
+			<VirtualSystemCollection>${system("web")}${system("db")}</VirtualSystemCollection></Envelope>`,
+		);
+		expect((await anyvisor(["machine", "show", at("two.ovf"), "--system", "db"])).stdout).toMatch(/^db \(ovf\)\n/);
+		const several = await anyvisor(["machine", "show", at("two.ovf")]);
+		expect(several).toMatchObject({ code: 2, stdout: "" });
+		expect(several.stderr).toContain("two.ovf describes 2 machines: web, db");
+		expect(await anyvisor(["machine", "show", at("100.conf"), "--system", "db"])).toMatchObject({
+			code: 2,
+			stdout: "",
+		});
+	});
+
 	it.skipIf(missing("virt-xml-validate"))(
 		`convert makes a domain that libvirt's schema takes ${because("virt-xml-validate")}`,
 		async () => {

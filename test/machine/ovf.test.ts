@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { inferMachine } from "../../src/machine/infer.js";
 import { ovf } from "../../src/machine/ovf/ovf.js";
+import { refitted } from "../../src/machine/refit.js";
+import { machineFormatOf, machineFormats } from "../../src/machine/registry.js";
 import { libvirtUnit, macAddress, unitBytes, wholeNumber } from "../../src/machine/units.js";
 import { encode, outcome, sample } from "./samples.js";
 
@@ -136,22 +138,21 @@ describe("OVF drives", () => {
 		["a difference to another disk", disk('ovf:capacity="512" ovf:parentRef="p"'), "ovf:/disk/d", files, "unsupported"],
 		["a negative capacity", disk('ovf:capacity="-9223372036854775809"'), "ovf:/disk/d", files, "damaged"],
 		["a capacity beyond all disks", disk('ovf:capacity="9223372036854775808"'), "ovf:/disk/d", files, "damaged"],
-		[
-			"a compressed file",
-			disk('ovf:capacity="512"'),
-			"ovf:/disk/d",
-			'<File ovf:id="f" ovf:href="a.vmdk.gz" ovf:compression="gzip"/>',
-			"unsupported",
-		],
-		[
-			"a file in chunks",
-			disk('ovf:capacity="512"'),
-			"ovf:/disk/d",
-			'<File ovf:id="f" ovf:href="a.vmdk" ovf:chunkSize="7516192768"/>',
-			"unsupported",
-		],
 	])("with %s are a typed error", async (_, disks, resource, listed, kind) => {
 		expect(await outcome(read({ files: listed, disks, items: scsi + drive(resource) }))).toBe(kind);
+	});
+
+	test.each([
+		['ovf:href="a.vmdk.gz" ovf:compression="gzip"', "The file a.vmdk.gz is compressed as a whole (gzip)."],
+		['ovf:href="a.vmdk" ovf:chunkSize="7516192768"', "The file a.vmdk is stored in chunks of 7516192768 bytes."],
+	])("say how %s is stored", async (attributes, sentence) => {
+		const disks = disk('ovf:capacity="512"');
+		const machine = await read({
+			files: `<File ovf:id="f" ${attributes}/>`,
+			disks,
+			items: scsi + drive("ovf:/disk/d"),
+		});
+		expect(machine.lost).toContain(sentence);
 	});
 
 	test("whose capacity is left to a property are read without it, and that is said", async () => {
@@ -170,17 +171,17 @@ describe("what an OVF says and a machine cannot", () => {
 				item(35, { ElementName: "sound" }) +
 				item(24, { ElementName: "video" }) +
 				item(20, { InstanceID: 9, ElementName: "nvdimm", ResourceSubType: "vmware.nvdimm.controller" }),
-			sections: '<ProductSection><Info/><Property ovf:key="ip"/></ProductSection><EulaSection/>',
+			sections: "<InstallSection/><ProductSection><Info/><Icon/></ProductSection>",
 			hardware:
 				'<vmw:Config vmw:key="cpuHotAddEnabled" vmw:value="true"/><vmw:ExtraConfig vmw:key="x.y" vmw:value="1"/>',
 		});
 		expect(machine.lost).toEqual([
-			"The ProductSection is not carried over, with its properties ip.",
-			"The EulaSection is not carried over.",
+			"The InstallSection is not carried over.",
 			'The sound card "sound" is not carried over.',
 			'The controller "nvdimm" is of an unknown model, vmware.nvdimm.controller.',
 			"VMware settings are not carried over: cpuHotAddEnabled, x.y.",
 			"Reservations, limits and shares of CPU and memory are not carried over.",
+			"The icons of the product are not carried over.",
 		]);
 	});
 
@@ -242,5 +243,131 @@ describe("a machine for a bare disk", () => {
 			{ file: "disk.img", capacity: 2 ** 30, controller: machine.controllers[0]?.id },
 		]);
 		expect(machine.nics).toHaveLength(1);
+	});
+});
+
+describe("an OVF's product", () => {
+	const sections = `<ProductSection ovf:class="org.example.app" ovf:instance="1"><Info/><Product>App</Product><Vendor>Example</Vendor>
+		<Version>1.2</Version><FullVersion>1.2-b3</FullVersion><ProductUrl>http://example.org/p</ProductUrl>
+		<Property ovf:key="ip" ovf:type="string" ovf:userConfigurable="true" ovf:value="192.0.2.1" ovf:qualifiers="MinLen(7)"><Label>Address</Label></Property>
+		<Category ovf:msgid="cat"/><Property ovf:key="secret" ovf:type="string" ovf:password="true" ovf:value=""><Description>Say &lt;nothing&gt;</Description></Property>
+		</ProductSection><EulaSection><Info/><License ovf:msgid="eula">Fallback</License></EulaSection><EulaSection><Info/><License ovf:msgid="eula"/></EulaSection>`;
+	const envelope =
+		'<Strings xml:lang="de-DE"><Msg ovf:msgid="eula">First.\nSecond.</Msg><Msg ovf:msgid="cat">Geheimes</Msg></Strings>';
+	const products = [
+		{
+			class: "org.example.app",
+			instance: "1",
+			product: "App",
+			vendor: "Example",
+			version: "1.2",
+			fullVersion: "1.2-b3",
+			productUrl: "http://example.org/p",
+			properties: [
+				{
+					key: "ip",
+					type: "string",
+					qualifiers: "MinLen(7)",
+					value: "192.0.2.1",
+					userConfigurable: true,
+					label: "Address",
+				},
+				{
+					key: "secret",
+					type: "string",
+					value: "",
+					password: true,
+					description: "Say <nothing>",
+					category: "Geheimes",
+				},
+			],
+		},
+	];
+
+	test("with its properties and licences is read, and is the same when written and read again", async () => {
+		const machine = await read({ envelope, sections, items: cpu(1) });
+		expect(machine).toMatchObject({ products, eulas: ["Fallback", "First.\nSecond."] });
+		const written = ovf.write?.({ ...machine, propertyTransport: ["iso", "com.vmware.guestInfo"] }) ?? "";
+		const again = await ovf.read({ name: "again.ovf", bytes: encode(written) });
+		expect(again).toMatchObject({ products, eulas: machine.eulas, propertyTransport: ["iso", "com.vmware.guestInfo"] });
+	});
+
+	test("is told where another description has no place for it", async () => {
+		const machine = await read({ envelope, sections, items: cpu(1) + memory({ VirtualQuantity: 512 }) });
+		const vmx = machineFormats.find(({ id }) => id === "vmx");
+		expect(vmx && refitted(machine, vmx).lost).toEqual([
+			"The product information of App is not carried over, with the properties ip, secret.",
+			"The licence agreement is not carried over.",
+		]);
+		expect(refitted(machine, ovf).lost).toEqual([]);
+	});
+});
+
+test("OVF 2.x has items of its own for storage and Ethernet ports", async () => {
+	const machine = await read({
+		files: '<File ovf:id="f" ovf:href="a.vmdk"/>',
+		disks: '<Disk ovf:diskId="d" ovf:fileRef="f" ovf:capacity="4" ovf:capacityAllocationUnits="byte * 2^30"/>',
+		items: `${item(20, { InstanceID: 5, ResourceSubType: "AHCI" })}
+			<StorageItem><sasd:AddressOnParent xmlns:sasd="s">2</sasd:AddressOnParent><sasd:HostResource xmlns:sasd="s">/disk/d</sasd:HostResource>
+			<sasd:InstanceID xmlns:sasd="s">7</sasd:InstanceID><sasd:Parent xmlns:sasd="s">5</sasd:Parent><sasd:ResourceType xmlns:sasd="s">31</sasd:ResourceType></StorageItem>
+			<EthernetPortItem xmlns:e="e"><e:Address>00-16-8B-DB-00-5E</e:Address><e:Connection>VS Network</e:Connection>
+			<e:InstanceID>8</e:InstanceID><e:ResourceSubType>virtio</e:ResourceSubType><e:ResourceType>33</e:ResourceType></EthernetPortItem>`,
+	});
+	expect(machine.disks).toEqual([
+		{ id: "disk1", kind: "disk", file: "a.vmdk", capacity: 2 ** 32, controller: "sata0", unit: 2 },
+	]);
+	expect(machine.nics).toEqual([{ model: "virtio-net", mac: "00:16:8b:db:00:5e", network: "VS Network" }]);
+	expect(machine.lost.filter((line) => !line.includes("descriptor gives no"))).toEqual([]);
+});
+
+describe("an OVF of several machines", () => {
+	const system = (id: string, name: string, extra = "") =>
+		`<VirtualSystem ovf:id="${id}"><Info/><Name>${name}</Name>${extra}<VirtualHardwareSection><Info/>${cpu(1)}</VirtualHardwareSection></VirtualSystem>`;
+	const text = (...systems: readonly string[]) =>
+		`<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1" xmlns:rasd="rasd">
+		<VirtualSystemCollection ovf:id="all"><StartupSection/>${systems.join("")}</VirtualSystemCollection></Envelope>`;
+	const inner = `<VirtualSystemCollection ovf:id="inner"><ScaleOutSection/>${system("db", "Same")}</VirtualSystemCollection>`;
+	const bytes = encode(text(system("web", "Web"), inner, system("it's", "Same", "<InstallSection/>")));
+	const choose = (wanted?: string) => ovf.read({ name: "all.ovf", bytes }, { system: wanted });
+
+	test("is read by an id, or a name that only one has, with the sections around it", async () => {
+		expect((await choose("db")).lost.filter((line) => line.includes("Section"))).toEqual([
+			"The StartupSection is not carried over.",
+			"The ScaleOutSection is not carried over.",
+		]);
+		expect(await choose("Web")).toMatchObject({ name: "Web" });
+		expect((await choose("it's")).lost).toContain("The InstallSection is not carried over.");
+	});
+
+	test("lists them where none is chosen", async () => {
+		await expect(choose()).rejects.toMatchObject({
+			kind: "usage",
+			message: "all.ovf describes 3 machines: web, db, it's",
+			hint: "Choose one, as in --system web",
+		});
+		await expect(choose("gone")).rejects.toMatchObject({ kind: "usage", message: /no machine "gone"; it has web, db/ });
+		await expect(choose("Same")).rejects.toMatchObject({
+			kind: "damaged",
+			message: /2 machines that are called "Same"/,
+		});
+	});
+});
+
+describe("an OVF in UTF-16", () => {
+	const text = document({ items: cpu(3) }).replace('ovf:id="vm"', 'ovf:id="Maschine für ☃"');
+	const little = (content: string) => Uint8Array.from(Buffer.from(content, "utf16le"));
+	const big = (content: string) => Uint8Array.from(Buffer.from(content, "utf16le").swap16());
+	const declared = `<?xml version="1.0" encoding="UTF-16"?>${text}`;
+
+	test.each([
+		["little-endian", little(`\ufeff${declared}`)],
+		["big-endian", big(`\ufeff${declared}`)],
+		["with a declaration that says otherwise", little(`\ufeff<?xml version="1.0" encoding="UTF-8"?>${text}`)],
+		["without a byte order mark", little(declared)],
+		["big-endian without a byte order mark", big(declared)],
+	])("%s is recognised and read", async (_, bytes) => {
+		const file = { name: "wide.ovf", bytes };
+		expect(machineFormatOf(file)?.id).toBe("ovf");
+		expect(await ovf.read(file)).toMatchObject({ name: "Maschine für ☃", cpus: 3 });
 	});
 });

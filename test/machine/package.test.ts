@@ -44,13 +44,20 @@ describe("an OVA", () => {
 		expect(await contents(nested)).toEqual(["first", "second"]);
 	});
 
-	test("passes over links and folders", async () => {
-		const link: PackageMember = { name: "web-disk1.vmdk", type: "symlink", source: bytesSource(encode("/etc/passwd")) };
-		expect(await contents([link, ...members])).toEqual(["first", "second"]);
+	test("passes over folders and what nothing refers to; a link in place of a disk is refused by its name", async () => {
+		const nothing = bytesSource(encode(""));
+		const others = [
+			{ name: "web.ovf/", type: "folder", source: nothing },
+			{ name: "../../readme", type: "symlink", source: nothing },
+		];
+		expect(await contents([...others, ...members])).toEqual(["first", "second"]);
+		const link: PackageMember = { name: "web-disk1.vmdk", type: "symlink", source: nothing };
+		const linked = readOva([link, ...members.filter(({ name }) => name !== link.name)], "web.ova");
+		await expect(linked).rejects.toMatchObject({ kind: "refused", message: /web-disk1\.vmdk as a symlink/ });
 	});
 
 	test("has a manifest that is checked on request, in every spelling", async () => {
-		const { manifest } = await readOva(members, "web.ova");
+		const manifest = await (await readOva(members, "web.ova")).manifest();
 		let bytes = 0;
 		await manifest?.verify({ onProgress: (more) => (bytes += more) });
 		expect(bytes).toBe(text.length + "first".length + "second".length);
@@ -73,13 +80,13 @@ describe("an OVA", () => {
 			const other = (changed as Readonly<Record<string, string>>)[each.name];
 			return other === undefined ? each : member(each.name, other);
 		});
-		const verifying = readOva(list, "web.ova").then(({ manifest }) => manifest?.verify());
+		const verifying = readOva(list, "web.ova").then(async ({ manifest }) => (await manifest())?.verify());
 		await expect(verifying).rejects.toMatchObject({ kind, message: expect.stringContaining(message) as string });
 	});
 
 	test("may name its manifest otherwise", async () => {
 		const list = members.map(({ name, source }) => ({ name: name === "web.mf" ? "other.MF" : name, source }));
-		expect((await readOva(list, "web.ova")).manifest?.entries).toHaveLength(3);
+		expect((await (await readOva(list, "web.ova")).manifest())?.entries).toHaveLength(3);
 	});
 
 	test("without a manifest is read", async () => {
@@ -87,14 +94,13 @@ describe("an OVA", () => {
 			members.filter(({ name }) => name !== "web.mf"),
 			"web.ova",
 		);
-		expect(manifest).toBeUndefined();
+		expect(await manifest()).toBeUndefined();
 	});
 
 	test.each([
 		["no descriptor", members.slice(1), "not-found", "no .ovf in it"],
 		["a disk missing", members.slice(0, 3), "not-found", "no member web-disk2.vmdk"],
 		["two members of one name", [...members, member("./web.ovf", text)], "damaged", "two members named web.ovf"],
-		["a compressed disk", [member("web.ovf", descriptor(["a.vmdk.gz"]))], "unsupported", "a.vmdk.gz"],
 		["a descriptor of 5 MB", [member("web.ovf", " ".repeat(5_000_000))], "refused", "5000000 bytes"],
 	])("with %s is a typed error that names it", async (_, list, kind, message) => {
 		await expect(readOva(list, "web.ova")).rejects.toMatchObject({
@@ -134,9 +140,10 @@ describe("an OVF folder", () => {
 			const source = files.get(name);
 			return source === undefined ? Promise.reject(notFound(`${name} is missing`)) : Promise.resolve(source);
 		});
-		expect(opened).toEqual(["web-disk1.vmdk", "web-disk2.vmdk", "web.mf"]);
+		expect(opened).toEqual(["web-disk1.vmdk", "web-disk2.vmdk"]);
 		expect(disks).toHaveLength(2);
-		await manifest?.verify();
+		await (await manifest())?.verify();
+		expect(opened[2]).toBe("web.mf");
 	});
 });
 
@@ -156,7 +163,7 @@ describe.skipIf(missing("tar"))(`an archive made by tar ${because("tar")}`, () =
 		const archive = bytesSource(Uint8Array.from(readFileSync(path.join(folder, "web.ova"))), "web.ova");
 		const { machine, manifest } = await readOva(await readTar(archive), "web.ova");
 		expect(machine.name).toBe(sample.name);
-		await manifest?.verify();
+		await (await manifest())?.verify();
 	});
 });
 

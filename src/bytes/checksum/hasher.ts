@@ -1,6 +1,6 @@
 import { onNode } from "../platform.js";
 
-export type HashAlgorithm = "sha1" | "sha256" | "xxh64" | "blake2b-256";
+export type HashAlgorithm = DigestAlgorithm | "xxh64" | "blake2b-256";
 
 /** The hashes of {@link digester}. */
 export type DigestAlgorithm = "sha1" | "sha256" | "sha512";
@@ -20,10 +20,10 @@ export async function hasher(algorithm: HashAlgorithm): Promise<Hasher> {
 	return onNode ? (await import("./node.js")).openSslHasher(algorithm) : portableHasher(algorithm);
 }
 
-/** SHA-1 and SHA-256 in WebAssembly; {@link hasher} is the one to call. */
-export async function portableHasher(algorithm: "sha1" | "sha256"): Promise<Hasher> {
-	const { createSHA1, createSHA256 } = await import("hash-wasm");
-	return algorithm === "sha1" ? createSHA1() : createSHA256();
+/** SHA in WebAssembly; {@link hasher} is the one to call. */
+export async function portableHasher(algorithm: DigestAlgorithm): Promise<Hasher> {
+	const { createSHA1, createSHA256, createSHA512 } = await import("hash-wasm");
+	return { sha1: createSHA1, sha256: createSHA256, sha512: createSHA512 }[algorithm]();
 }
 
 /** A function that hashes small pieces one by one, many of them. */

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { DigestAlgorithm, Hasher } from "./hasher.js";
 
 /** SHA by OpenSSL: several times the speed of WebAssembly where the processor has instructions for it. */
-export function openSslHasher(algorithm: "sha1" | "sha256"): Hasher {
+export function openSslHasher(algorithm: DigestAlgorithm): Hasher {
 	const hash = createHash(algorithm);
 	return {
 		update(bytes) {

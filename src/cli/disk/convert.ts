@@ -22,6 +22,8 @@ export interface ConvertOptions {
 	readonly force?: true;
 	readonly json?: true;
 	readonly format?: string;
+	readonly system?: string;
+	readonly verify?: boolean;
 	readonly allowExternal: readonly string[];
 	readonly progress: ProgressMode;
 }
@@ -59,6 +61,9 @@ ${variantLines}`,
 		options.json(),
 		options.progress(),
 		options.format(),
+		options.system(),
+		options.verify(),
+		options.noVerify(),
 		options.allowExternal(),
 	).action(async (input: string, output: string, given: ConvertOptions) => {
 		const { convert } = await import("./converting.js");

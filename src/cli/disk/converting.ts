@@ -6,6 +6,7 @@ import { diskFormat, diskFormats } from "../../disk/registry.js";
 import { resized } from "../../disk/resize.js";
 import { variantOf } from "../../disk/variant.js";
 import { type NamedDisk, openNamedDisk } from "../../open-disk.js";
+import { integrityCheck } from "../integrity.js";
 import { removeOutputsWhenInterrupted } from "../interrupt.js";
 import { progress } from "../progress.js";
 import { exactBytes, humanBytes, humanSeconds, type Paint, painter, table, wantsColour } from "../terminal.js";
@@ -19,7 +20,7 @@ export async function convert(input: string, output: string, given: ConvertOptio
 	const variant = chosenVariant(format, given);
 
 	removeOutputsWhenInterrupted();
-	await using named = await openNamedDisk(input, given);
+	await using named = await openNamedDisk(input, { ...given, integrity: integrityCheck(given, !given.dryRun) });
 	const disk = given.resize === undefined ? named.disk : grown(named.disk, given.resize);
 	await using backing = given.backing === undefined ? undefined : await openNamedDisk(given.backing, given);
 	const told = { input, from: disk.format, output, to: format.id, variant, virtualSize: disk.size };

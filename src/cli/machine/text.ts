@@ -1,15 +1,18 @@
-import type { Machine } from "../../machine/machine.js";
+import type { Machine, Product } from "../../machine/machine.js";
+import { enumerate } from "../../machine/shape.js";
 import { humanBytes, painter, printable, table, wantsColour } from "../terminal.js";
 
 /** A machine for a person: what it is, what hangs where, and what the descriptor says besides. */
 export function machineText(machine: Machine): string {
 	const paint = painter(wantsColour(process.stdout));
-	const { name, description, uuid, arch, firmware, secureBoot, cpus, memory } = machine;
+	const { name, description, uuid, arch, firmware, secureBoot, cpus, memory, products = [], eulas = [] } = machine;
 	const firmwareText = `${firmware === "uefi" ? "UEFI" : "BIOS"}${secureBoot ? " with Secure Boot" : ""}`;
 	const facts = [
 		`${cpus} ${cpus === 1 ? "CPU" : "CPUs"} (${arch}), ${humanBytes(memory)} of memory, ${firmwareText}`,
 		...(uuid === undefined ? [] : [`UUID ${uuid}`]),
 		...(description === undefined ? [] : [description]),
+		...products.map(productLine),
+		...(eulas.length === 0 ? [] : ["Whoever deploys it agrees to its licence; --json has the text."]),
 	];
 	const rows = [...diskRows(machine), ...nicRows(machine)].map((cells) =>
 		cells.map((text) => ({ text: printable(text) })),
@@ -20,6 +23,12 @@ export function machineText(machine: Machine): string {
 		table(rows, paint, 160),
 		...machine.lost.map((sentence) => `${paint("yellow", "!")} ${printable(sentence)}\n`),
 	].join("");
+}
+
+/** The keys of properties, of which the values may be passwords. */
+function productLine({ product, vendor, version, fullVersion, properties }: Product): string {
+	const name = [product ?? "Product", fullVersion ?? version, vendor && `by ${vendor}`].filter(Boolean).join(" ");
+	return properties.length === 0 ? name : `${name}, with the properties ${enumerate(properties.map(({ key }) => key))}`;
 }
 
 const diskRows = ({ disks, controllers }: Machine) =>

@@ -13,6 +13,8 @@ export const ResourceType = {
 	disk: 17,
 	storage: 20,
 	display: 24,
+	/** A `StorageItem` of OVF 2.x says it, VirtualBox's says 17. */
+	logicalDisk: 31,
 } as const;
 
 /** What the resource types that no {@link Machine} can hold are called in sentences. */
@@ -36,7 +38,6 @@ const OTHER_RESOURCES: Readonly<Record<number, string>> = {
 	28: "power",
 	29: "cooling",
 	30: "Ethernet switch port",
-	31: "logical disk",
 	32: "storage volume",
 	33: "Ethernet connection",
 	35: "sound card",

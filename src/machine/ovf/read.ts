@@ -1,9 +1,12 @@
-import { damaged, refused, unsupported } from "../../bytes/errors.js";
-import type { DescriptorFile, Firmware, Machine, MachineDisk, MachineNic } from "../machine.js";
+import { damaged, unsupported } from "../../bytes/errors.js";
+import type { DescriptorFile, Firmware, Machine, MachineDisk, MachineNic, ReadOptions } from "../machine.js";
 import { Controllers, checkedCpus, checkedMemory, enumerate, nameDisks, present } from "../shape.js";
 import { macAddress, unitBytes, wholeNumber } from "../units.js";
 import { attribute, child, childrenOf, descend, parseXml, textOf, type XmlElement } from "../xml-read.js";
+import { type FileReference, fileReferences } from "./files.js";
 import { controllerModel, ENVELOPES, nicModel, ResourceType, resourceName } from "./names.js";
+import { readProducts } from "./product.js";
+import { chosenSystem, kindOf, type PlacedSystem, sections } from "./systems.js";
 
 /** Sections that say nothing about the machine itself, or that are read elsewhere. */
 const READ_SECTIONS = new Set([
@@ -17,15 +20,26 @@ const READ_SECTIONS = new Set([
 	"VirtualSystemCollection",
 	"VirtualHardwareSection",
 	"AnnotationSection",
+	"ProductSection",
+	"EulaSection",
 	// A hint which guest it may be; the guest itself is inspected instead.
 	"OperatingSystemSection",
 ]);
 
 /**
- * Reads an OVF 0.9, 1.x or 2.x descriptor with one virtual system. It is read for what it means, not validated: most
+ * Reads a virtual system of an OVF 0.9, 1.x or 2.x descriptor. It is read for what it means, not validated: most
  * descriptors in the field break the schema somewhere.
+ *
+ * @throws `usage` where there are several and none is chosen, with the ids of all
  */
-export async function readOvf(file: DescriptorFile): Promise<Machine> {
+export const readOvf = async (file: DescriptorFile, options: ReadOptions = {}): Promise<Machine> =>
+	(await readOvfPackage(file, options)).machine;
+
+/** A machine, and how the files that it names are stored, by their names. */
+export async function readOvfPackage(
+	file: DescriptorFile,
+	{ system: wanted }: ReadOptions,
+): Promise<{ readonly machine: Machine; readonly references: ReadonlyMap<string, FileReference> }> {
 	const envelope = await parseXml(file);
 	if (!ENVELOPES.includes(envelope.namespace)) {
 		throw unsupported(`${file.name} is an OVF of an unknown version (${envelope.namespace || "no namespace"})`, {
@@ -33,9 +47,10 @@ export async function readOvf(file: DescriptorFile): Promise<Machine> {
 			hint: "Export it again as OVF 1.x.",
 		});
 	}
-	const system = onlySystem(envelope, file.name);
+	const placed = chosenSystem(envelope, wanted, file.name);
+	const { system } = placed;
 	const lost: string[] = [];
-	noteSections(envelope, system, lost);
+	noteSections(placed, lost);
 
 	const hardware = sections(system, "VirtualHardwareSection");
 	const [chosen] = hardware;
@@ -51,7 +66,8 @@ export async function readOvf(file: DescriptorFile): Promise<Machine> {
 	const controllers = readControllers(items, lost);
 	const settings = readSettings(system, chosen, lost);
 	const identifier = textOf(descend(chosen, "System", "VirtualSystemIdentifier"));
-	return {
+	const references = fileReferences(envelope);
+	const machine: Machine = {
 		name: textOf(child(system, "Name")) ?? identifier ?? attribute(system, "id") ?? file.name.replace(/\.ovf$/i, ""),
 		...present({ description: textOf(child(sections(system, "AnnotationSection")[0], "Annotation")) }),
 		arch: architecture(system),
@@ -60,50 +76,17 @@ export async function readOvf(file: DescriptorFile): Promise<Machine> {
 		cpus: checkedCpus(quantity(items, ResourceType.cpu, file.name)?.value, file.name, lost),
 		memory: checkedMemory(memory(items, file.name), file.name, lost),
 		controllers: controllers.list,
-		disks: nameDisks(readDrives(envelope, items, controllers.byInstance, file.name, lost)),
+		disks: nameDisks(readDrives(envelope, references, items, controllers.byInstance, file.name, lost)),
 		nics: readNics(items),
+		...readProducts(envelope, [...placed.around, system], lost),
 		origin: "ovf",
 		lost,
 	};
+	return { machine, references: new Map([...references.values()].map((each) => [each.href, each])) };
 }
 
-/** The element's kind: OVF 0.9 says `<Section xsi:type="ovf:DiskSection_Type">` for `<DiskSection>`. */
-function kindOf(element: XmlElement): string {
-	if (element.name !== "Section" && element.name !== "Content") return element.name;
-	return (
-		attribute(element, "type")
-			?.replace(/^.*:/, "")
-			.replace(/_Type$/, "") ?? element.name
-	);
-}
-
-const sections = (parent: XmlElement, kind: string) => parent.children.filter((element) => kindOf(element) === kind);
-
-function virtualSystems(parent: XmlElement): XmlElement[] {
-	return parent.children.flatMap((element) => {
-		const kind = kindOf(element);
-		if (kind === "VirtualSystem") return [element];
-		return kind === "VirtualSystemCollection" ? virtualSystems(element) : [];
-	});
-}
-
-function onlySystem(envelope: XmlElement, file: string): XmlElement {
-	const systems = virtualSystems(envelope);
-	const [system] = systems;
-	if (system === undefined) throw damaged(`${file} describes no virtual machine`, { file });
-	if (systems.length > 1) {
-		const names = systems.map((each) => attribute(each, "id") ?? textOf(child(each, "Name")) ?? "(without a name)");
-		throw refused(`${file} describes ${systems.length} machines (${enumerate(names)}); one at a time can be read`, {
-			file,
-			hint: "Export each machine on its own, or give the disk of the one you mean.",
-		});
-	}
-	return system;
-}
-
-function noteSections(envelope: XmlElement, system: XmlElement, lost: string[]): void {
-	const collections = sections(envelope, "VirtualSystemCollection");
-	for (const parent of [envelope, ...collections, system]) {
+function noteSections({ system, around }: PlacedSystem, lost: string[]): void {
+	for (const parent of [...around, system]) {
 		for (const section of parent.children) {
 			const kind = kindOf(section);
 			if (READ_SECTIONS.has(kind)) continue;
@@ -172,6 +155,7 @@ function readControllers(items: readonly XmlElement[], lost: string[]) {
 	for (const item of items) {
 		const type = typeOf(item);
 		const subtype = value(item, "ResourceSubType");
+		if (isNic(item)) continue;
 		const model = type === undefined ? undefined : controllerModel(type, subtype);
 		if (model === undefined) {
 			if (!isHeld(type) && subtype !== VMCI) {
@@ -201,36 +185,23 @@ type Drive = Omit<MachineDisk, "id">;
 
 function readDrives(
 	envelope: XmlElement,
+	references: ReadonlyMap<string, FileReference>,
 	items: readonly XmlElement[],
 	controllers: ReadonlyMap<string, string>,
 	file: string,
 	lost: string[],
 ): Drive[] {
-	const files = new Map(
-		childrenOf(child(envelope, "References"), "File").map((entry) => [attribute(entry, "id") ?? "", entry]),
-	);
 	const disks = new Map(
 		sections(envelope, "DiskSection")
 			.flatMap((section) => childrenOf(section, "Disk"))
 			.map((entry) => [attribute(entry, "diskId") ?? "", entry]),
 	);
-	const nameOf = (reference: string) => {
-		const entry = files.get(reference);
-		const href = attribute(entry, "href");
-		if (href === undefined) throw damaged(`${file} refers to a file "${reference}" that it does not list`, { file });
-		const compression = attribute(entry, "compression");
-		if (compression !== undefined && compression !== "identity") {
-			throw unsupported(`${file} says that ${href} is compressed as a whole (${compression})`, {
-				file,
-				hint: `Decompress ${href}, and remove ovf:compression from its <File> entry.`,
-			});
-		}
-		if (attribute(entry, "chunkSize") !== undefined) {
-			throw unsupported(`${file} says that ${href} is split into chunks`, {
-				file,
-				hint: `Join the chunks of ${href} in order, and remove ovf:chunkSize from its <File> entry.`,
-			});
-		}
+	const nameOf = (id: string) => {
+		const reference = references.get(id);
+		if (reference === undefined) throw damaged(`${file} refers to a file "${id}" that it does not list`, { file });
+		const { href, chunkSize, compression } = reference;
+		if (chunkSize !== undefined) lost.push(`The file ${href} is stored in chunks of ${chunkSize} bytes.`);
+		if (compression !== undefined) lost.push(`The file ${href} is compressed as a whole (${compression}).`);
 		return href;
 	};
 
@@ -271,7 +242,7 @@ function readDrives(
 }
 
 function driveKind(type: number | undefined): Drive["kind"] | undefined {
-	if (type === ResourceType.disk) return "disk";
+	if (type === ResourceType.disk || type === ResourceType.logicalDisk) return "disk";
 	if (type === ResourceType.cdrom || type === ResourceType.dvd) return "cdrom";
 	return type === ResourceType.floppy ? "floppy" : undefined;
 }
@@ -289,16 +260,17 @@ function capacity(disk: XmlElement, file: string, lost: string[]): number | unde
 	return bytes;
 }
 
+/** An `EthernetPortItem` (OVF 2.x) is one whatever its ResourceType: 10, 33, and by mistake others are in use. */
+const isNic = (item: XmlElement) => item.name === "EthernetPortItem" || typeOf(item) === ResourceType.ethernet;
+
 function readNics(items: readonly XmlElement[]): MachineNic[] {
-	return items
-		.filter((item) => typeOf(item) === ResourceType.ethernet)
-		.map((item) =>
-			present({
-				model: nicModel(value(item, "ResourceSubType")),
-				mac: macAddress(value(item, "Address")),
-				network: value(item, "Connection"),
-			}),
-		);
+	return items.filter(isNic).map((item) =>
+		present({
+			model: nicModel(value(item, "ResourceSubType")),
+			mac: macAddress(value(item, "Address")),
+			network: value(item, "Connection"),
+		}),
+	);
 }
 
 /** VMware's `Config` entries, and the firmware that VirtualBox states in its own section beside them. */

@@ -3,6 +3,7 @@ import type { Controller, Machine, MachineDisk, MachineNic } from "../machine.js
 import { hardwareVersion } from "../vmx.js";
 import { element, type Markup, xmlDocument } from "../xml-write.js";
 import { controllerItem, nicSubtype, ResourceType } from "./names.js";
+import { eulaSection, productSection } from "./product.js";
 
 /** What a package says beyond its machine. */
 export interface OvfDetails {
@@ -42,6 +43,7 @@ export function writeOvf(machine: Machine, details: OvfDetails = {}): string {
 				{},
 				...files.map(({ id, file }) =>
 					element("File", {
+						"ovf:compression": /\.gz$/i.test(file) ? "gzip" : undefined,
 						"ovf:href": file,
 						"ovf:id": `file-${id}`,
 						"ovf:size": details.sizes?.get(file),
@@ -59,6 +61,8 @@ export function writeOvf(machine: Machine, details: OvfDetails = {}): string {
 				element("Name", {}, machine.name),
 				...guestSection(details),
 				...annotation(machine.description),
+				...(machine.products ?? []).map(productSection),
+				...(machine.eulas ?? []).map(eulaSection),
 				hardware(machine),
 			),
 		),
@@ -133,7 +137,7 @@ function hardware(machine: Machine): Markup {
 	const nics = machine.nics.map((nic, index) => item(nicProperties(nic, index)));
 	return element(
 		"VirtualHardwareSection",
-		{},
+		{ "ovf:transport": machine.propertyTransport?.join(" ") },
 		info("Virtual hardware"),
 		element(
 			"System",
