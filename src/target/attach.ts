@@ -58,8 +58,8 @@ interface Names {
 
 /**
  * The machine as its package has it: all disks on controllers of the model chosen, in boot order from the first slot on,
- * their sizes as they really are; network cards of the model chosen; no removable drives. Networks are called `network`,
- * but for those that went from VMware to VMware.
+ * their sizes as they really are; network cards of the model chosen; no removable drives. Networks are called what the
+ * user calls them, or `network`, but for those that went from VMware to VMware.
  *
  * @throws `unsupported` where the hypervisor does not take it.
  */
@@ -96,14 +96,25 @@ export function attached(appliance: Appliance, names: Names): Machine {
 	});
 	const keepsNetworks = hypervisor.family === "vmware" && VMWARE_FORMATS.includes(machine.origin);
 	const nics = machine.nics.map((nic): MachineNic => {
-		const network = (keepsNetworks ? nic.network : undefined) ?? names.network;
+		const given = appliance.networks?.get(nic.network ?? "");
+		const network = given ?? (keepsNetworks ? nic.network : undefined) ?? names.network;
 		return {
 			model: NICS[attach.network] ?? attach.network,
 			...(nic.mac === undefined ? {} : { mac: nic.mac }),
 			...(network === undefined ? {} : { network }),
 		};
 	});
-	return { ...machine, controllers: controllers.list(), disks: places, nics, lost: notCarried(machine, names) };
+	const { uuid, ...others } = machine;
+	const packed: Machine = {
+		...others,
+		...(uuid !== undefined && names.uuid && { uuid }),
+		controllers: controllers.list(),
+		disks: places,
+		nics,
+		lost: notCarried(appliance, names),
+	};
+	appliance.onAttached?.(packed);
+	return packed;
 }
 
 function checkLimits({ disks, machine, hypervisor }: Appliance): void {
@@ -120,11 +131,13 @@ function checkLimits({ disks, machine, hypervisor }: Appliance): void {
 	}
 }
 
-function notCarried({ disks, uuid, lost }: Machine, names: Names): readonly string[] {
+function notCarried({ machine: { disks, uuid, lost }, newIdentity }: Appliance, names: Names): readonly string[] {
 	const removable = disks.some(({ kind }) => kind !== "disk");
 	return [
 		...lost,
 		...(removable ? ["CD and floppy drives are left out: add them where they are needed."] : []),
-		...(uuid === undefined || names.uuid ? [] : [`The firmware's UUID, ${uuid}: the guest will see another one.`]),
+		...(uuid === undefined || names.uuid || newIdentity
+			? []
+			: [`The firmware's UUID, ${uuid}: the guest will see another one.`]),
 	];
 }

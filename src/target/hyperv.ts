@@ -47,7 +47,10 @@ function importScript({ hypervisor, attach }: Appliance, machine: Machine): stri
 		).split(" ");
 		return `	@{ File = ${quote(file)}; ControllerType = '${type}'; ControllerNumber = ${controller}; ControllerLocation = ${location} }`;
 	});
-	const adapters = machine.nics.map(({ mac }) => `	@{ Mac = ${quote(mac?.replaceAll(":", "").toUpperCase() ?? "")} }`);
+	const adapters = machine.nics.map(({ mac, network = "" }) => {
+		const address = quote(mac?.replaceAll(":", "").toUpperCase() ?? "");
+		return `	@{ Mac = ${address}; Switch = ${quote(network)} }`;
+	});
 	const legacy = attach.network === "tulip" ? " -IsLegacy $true" : "";
 	const firmware = [
 		"	$boot = Get-VMHardDiskDrive -VM $vm | Where-Object { $_.ControllerNumber -eq 0 -and $_.ControllerLocation -eq 0 }",
@@ -59,7 +62,7 @@ function importScript({ hypervisor, attach }: Appliance, machine: Machine): stri
 # Creates the virtual machine whose disks lie beside this script. They are used in place.
 param(
 	[string] $Name = ${quote(machine.name)},
-	# Virtual switch to connect to; asked for when it is not given. '' leaves the machine unconnected.
+	# Virtual switch for adapters that name none; asked for when it is not given. '' leaves them unconnected.
 	[string] $SwitchName
 )
 $ErrorActionPreference = 'Stop'
@@ -76,7 +79,7 @@ foreach ($disk in $disks) {
 	if (-not (Test-Path -LiteralPath $disk.Path)) { throw "$($disk.File) is missing beside this script." }
 }
 if (Get-VM | Where-Object { $_.Name -eq $Name }) { throw "There is a machine named '$Name' already: choose another -Name." }
-if ($adapters -and -not $PSBoundParameters.ContainsKey('SwitchName')) {
+if (($adapters | Where-Object { -not $_.Switch }) -and -not $PSBoundParameters.ContainsKey('SwitchName')) {
 	Get-VMSwitch | Format-Table Name, SwitchType | Out-Host
 	$SwitchName = Read-Host 'Name of the virtual switch to connect to (empty for none)'
 }
@@ -93,7 +96,8 @@ try {
 		$number++
 		$added = Add-VMNetworkAdapter -VM $vm -Name "Network Adapter $number"${legacy} -Passthru
 		if ($adapter.Mac) { Set-VMNetworkAdapter -VMNetworkAdapter $added -StaticMacAddress $adapter.Mac }
-		if ($SwitchName) { Connect-VMNetworkAdapter -VMNetworkAdapter $added -SwitchName $SwitchName }
+		$connectTo = if ($adapter.Switch) { $adapter.Switch } else { $SwitchName }
+		if ($connectTo) { Connect-VMNetworkAdapter -VMNetworkAdapter $added -SwitchName $connectTo }
 	}
 ${generation === 2 ? `${firmware.join("\n")}\n` : ""}} catch {
 	Remove-VM -VM $vm -Force
