@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import type { Machine } from "../machine/machine.js";
 import type { Delivery } from "../packaging.js";
 import { withOptions, withPreparingOptions } from "./options.js";
@@ -8,6 +8,7 @@ import type { PreparingOptions } from "./preparing.js";
 interface ExpandOptions extends PreparingOptions, OverrideOptions {
 	readonly output?: string;
 	readonly generation?: string;
+	readonly checksum?: "sha1" | "xxhash";
 }
 
 export function expandCommand(): Command {
@@ -19,7 +20,13 @@ that holds the one command to type there. All of them are written in one pass ov
 		)
 		.argument("[vm]", "disk image, OVA, or descriptor beside its disks")
 		.requiredOption("--for <hypervisors>", 'ids or families, separated by commas; "all"; "list" explains them')
-		.option("-o, --output <folder>", "where the packages' folders go");
+		.option("-o, --output <folder>", "where the packages' folders go")
+		.addOption(
+			new Option("--checksum <algorithm>", "of an XVA's blocks: xxhash, or sha1 for hosts before 8.1").choices([
+				"xxhash",
+				"sha1",
+			]),
+		);
 	return withPreparingOptions(withOptions(command, ...overrideOptions(), generation())).action(run);
 }
 
@@ -74,7 +81,12 @@ async function run(name: string | undefined, given: ExpandOptions): Promise<void
 		work.prepared,
 		possible,
 		(delivery) => source.outputFolder(place(delivery), { overwrite: given.force === true }),
-		{ now: work.now, level: given.level, onProgress: (bytes) => work.progress.advance(bytes) },
+		{
+			now: work.now,
+			level: given.level,
+			checksum: given.checksum,
+			onProgress: (bytes) => work.progress.advance(bytes),
+		},
 	);
 	work.progress.finish();
 	work.tellResult(told(machines, place), impossible);

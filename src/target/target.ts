@@ -26,6 +26,8 @@ export interface Appliance {
 export interface LayoutOptions {
 	/** 0 to 9 on zlib's scale. */
 	readonly level?: number | undefined;
+	/** Of an XVA's chunks; `xxhash` when left out. */
+	readonly checksum?: "sha1" | "xxhash" | undefined;
 	readonly onProgress?: (bytes: number) => void;
 	readonly signal?: AbortSignal;
 }
