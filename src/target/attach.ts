@@ -111,7 +111,7 @@ export function attached(appliance: Appliance, names: Names): Machine {
 		controllers: controllers.list(),
 		disks: places,
 		nics,
-		lost: notCarried(appliance, names),
+		lost: [...notCarried(appliance, names), ...networksLeft(machine.nics, nics, appliance.networks)],
 	};
 	appliance.onAttached?.(packed);
 	return packed;
@@ -129,6 +129,24 @@ function checkLimits({ disks, machine, hypervisor }: Appliance): void {
 	if (limits.nics !== undefined && machine.nics.length > limits.nics) {
 		throw unsupported(`${title} takes at most ${limits.nics} network cards; this machine has ${machine.nics.length}`);
 	}
+}
+
+/** Networks that are called otherwise there, without anybody having said so. */
+function networksLeft(
+	before: readonly MachineNic[],
+	after: readonly MachineNic[],
+	asked: Appliance["networks"],
+): readonly string[] {
+	const left = new Map<string, string | undefined>();
+	for (const [index, { network }] of before.entries()) {
+		const there = after[index]?.network;
+		if (network !== undefined && network !== there && !asked?.has(network)) left.set(network, there);
+	}
+	return Array.from(left, ([name, there]) =>
+		there === undefined
+			? `The network "${name}": connect its cards where the machine is created.`
+			: `The network "${name}": its cards are on "${there}".`,
+	);
 }
 
 function notCarried({ machine: { disks, uuid, lost }, newIdentity }: Appliance, names: Names): readonly string[] {

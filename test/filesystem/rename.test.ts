@@ -132,7 +132,7 @@ describe.each(kinds)("renaming on $kind", ({ tools, make, check: [check, ...chec
 					await run(check, ...checked);
 					expect(await imageTree(await opened())).toEqual(await folderTree(work));
 				}),
-				{ numRuns: trials(12), endOnFailure: true },
+				{ numRuns: trials(6), endOnFailure: true },
 			);
 		},
 	);
@@ -181,7 +181,7 @@ describe("renaming", () => {
 					await editing.finish();
 					expect(await folderTree(work)).toEqual(wanted);
 				}),
-				{ numRuns: trials(30), endOnFailure: true },
+				{ numRuns: trials(15), endOnFailure: true },
 			);
 		},
 	);

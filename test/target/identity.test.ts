@@ -194,6 +194,22 @@ print(json.dumps({"macs": [v["MAC"] for v in vifs], "names": [networks[v["networ
 		expect(told.nics.map(({ mac, network }) => [mac, network])).toEqual(macs.map((mac, i) => [mac, connected[i]]));
 	});
 
+	test.each([
+		["kvm", "libvirt", `The network "back": its cards are on "default".`],
+		["xenserver", "xva", `The network "back": connect its cards where the machine is created.`],
+		["vmware", "ova", `The network "back": its cards are on "VM Network".`],
+	])("lose no network's name in silence: %s as %s", async (hypervisor, layout, sentence) => {
+		const { file, told } = await carried(hypervisor, layout, "IMPORT.md", { networks: new Map([["front", "LAN"]]) });
+		expect(told.lost.filter((one) => one.startsWith("The network"))).toEqual([sentence]);
+		expect(await readFile(file, "utf8")).toContain(`- ${sentence}\n`);
+		const { told: kept } = await carried("vmware", "ova", "IMPORT.md", {
+			machine: { ...machine, nics: cards, origin: "vmx" },
+			networks: new Map(),
+		});
+		expect(kept.nics.map(({ network }) => network)).toEqual(["front", "back", "front"]);
+		expect(kept.lost.join()).not.toContain("The network");
+	});
+
 	test("are told to whoever makes the machine by hand", async () => {
 		const { file, told } = await carried("nxtop", "vhd", "IMPORT.md");
 		expect(await readFile(file, "utf8")).toContain(`these addresses, in this order: ${macs.join(", ")}.`);
