@@ -1,6 +1,6 @@
 import { AnyvisorError, unsupported } from "../bytes/errors.js";
-import type { Controller, ControllerModel, Machine, MachineDisk, MachineNic } from "../machine/machine.js";
-import { Controllers } from "../machine/shape.js";
+import type { ControllerModel, Machine, MachineDisk, MachineNic } from "../machine/machine.js";
+import { busOf, Controllers } from "../machine/shape.js";
 import type { Appliance } from "./target.js";
 
 /** {@link DeviceModel.id} of disks to the controller they hang on, where the two differ. */
@@ -46,6 +46,13 @@ const ONLY_CONTROLLERS: Readonly<Partial<Record<ControllerModel, number>>> = {
 	"xen-vbd": 1,
 };
 
+/** IDE slots left to disks where Hyper-V makes a machine with a DVD drive on 1:0; further ones are on SCSI. */
+const HYPERV_IDE = [
+	[0, 0],
+	[0, 1],
+	[1, 1],
+] as const;
+
 /** Formats whose network names VMware, where they may come from, shows again when it asks what to connect to. */
 const VMWARE_FORMATS: readonly string[] = ["ovf", "vmx"];
 
@@ -75,7 +82,10 @@ export function attached(appliance: Appliance, names: Names): Machine {
 	checkLimits(appliance);
 
 	const slots = SLOTS[model] ?? 7;
-	const most = slots * (ONLY_CONTROLLERS[model] ?? MOST_CONTROLLERS);
+	const mixed = hypervisor.family === "hyperv" && busOf(model) === "ide";
+	const most = mixed
+		? HYPERV_IDE.length + (SLOTS["hyperv-scsi"] ?? 0)
+		: slots * (ONLY_CONTROLLERS[model] ?? MOST_CONTROLLERS);
 	const drives = machine.disks.filter(({ kind }) => kind === "disk");
 	if (drives.length !== disks.length) {
 		throw new AnyvisorError("usage", `${machine.name} has ${drives.length} disks, but ${disks.length} were opened`);
@@ -84,14 +94,17 @@ export function attached(appliance: Appliance, names: Names): Machine {
 
 	const controllers = new Controllers();
 	const places = disks.map((disk, index): MachineDisk => {
-		const controller: Controller = controllers.at(model, Math.floor(index / slots));
+		const [number, unit] = mixed
+			? (HYPERV_IDE[index] ?? [0, index - HYPERV_IDE.length])
+			: [Math.floor(index / slots), index % slots];
+		const { id } = controllers.at(mixed && index >= HYPERV_IDE.length ? "hyperv-scsi" : model, number);
 		return {
 			id: `disk${index + 1}`,
 			kind: "disk",
 			file: names.file(index),
 			capacity: disk.size,
-			controller: controller.id,
-			unit: index % slots,
+			controller: id,
+			unit,
 		};
 	});
 	const keepsNetworks = hypervisor.family === "vmware" && VMWARE_FORMATS.includes(machine.origin);

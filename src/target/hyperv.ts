@@ -35,17 +35,12 @@ const MEBIBYTE = 2 ** 20;
 /** Hyper-V takes memory in steps of 2 MiB, at least 32 MiB. */
 const memoryOf = ({ memory }: Machine) => Math.max(32, Math.ceil(memory / (2 * MEBIBYTE)) * 2) * MEBIBYTE;
 
-/** IDE slots left to disks on generation 1, where the machine is made with a DVD drive on 1:0. */
-const IDE_SLOTS = ["IDE 0 0", "IDE 0 1", "IDE 1 1"];
-
 function importScript({ hypervisor, attach }: Appliance, machine: Machine): string {
 	const generation = hypervisor.id === "hyperv-gen1" ? 1 : 2;
-	const disks = machine.disks.map(({ file = "" }, index) => {
-		const [type, controller, location] = (
-			(generation === 1 ? IDE_SLOTS[index] : undefined) ??
-			`SCSI 0 ${generation === 1 ? index - IDE_SLOTS.length : index}`
-		).split(" ");
-		return `	@{ File = ${quote(file)}; ControllerType = '${type}'; ControllerNumber = ${controller}; ControllerLocation = ${location} }`;
+	const disks = machine.disks.map(({ file = "", controller, unit }) => {
+		const place = machine.controllers.find(({ id }) => id === controller);
+		const type = place?.model === "hyperv-scsi" ? "SCSI" : "IDE";
+		return `	@{ File = ${quote(file)}; ControllerType = '${type}'; ControllerNumber = ${place?.index ?? 0}; ControllerLocation = ${unit ?? 0} }`;
 	});
 	const adapters = machine.nics.map(({ mac, network = "" }) => {
 		const address = quote(mac?.replaceAll(":", "").toUpperCase() ?? "");
