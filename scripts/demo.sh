@@ -27,7 +27,7 @@ node scripts/boot.mjs raw:demo/guest.raw=virtualbox-ide raw:demo/guest.raw=vmwar
 
 say "5. Packed once, with what it lacks for every hypervisor, and expanded from that package:"
 "${anyvisor[@]}" pack demo/guest.raw -o demo/appliance.ova
-"${anyvisor[@]}" expand demo/appliance.ova --for all -o demo/packages
+"${anyvisor[@]}" expand demo/appliance.ova --for all --checksum sha1 -o demo/packages
 sha256sum --check --quiet demo/guest.sha256 && echo "demo/guest.raw is byte for byte what it was"
 
 say "6. The packages themselves, booted under each hypervisor's device model:"

@@ -3,13 +3,17 @@ import type { ByteSink, OutputFolder } from "./bytes/sink.js";
 import type { Disk } from "./disk/disk.js";
 import { editable } from "./disk/overlay.js";
 import { sharePass } from "./disk/shared-pass.js";
+import { interfaceSentence } from "./driver/interface-reasons.js";
+import { judgeInterfaces } from "./driver/interfaces.js";
 import type { Verdict } from "./driver/verdict.js";
 import type { Hypervisor } from "./hypervisor/hypervisor.js";
 import { vmware } from "./hypervisor/vmware.js";
-import { type Contents, editorsOf, firmwareFor, judgeMachine, look, machineOf, planFor, type Vm } from "./pipeline.js";
+import type { Machine } from "./machine/machine.js";
+import { type Contents, editorsOf, judgeMachine, look, machineOn, planFor, type Vm } from "./pipeline.js";
 import { apply } from "./prepare/apply.js";
 import type { Change, Rule } from "./prepare/change.js";
 import type { ExternalEditing } from "./prepare/external-editing.js";
+import { withNetworkChanges } from "./prepare/rules/network.js";
 import { writeOva } from "./target/ova.js";
 import { layoutsFor } from "./target/registry.js";
 import type { Appliance, LayoutOptions, PlacedLayout } from "./target/target.js";
@@ -55,9 +59,10 @@ export async function pack(
 	prepared: Prepared,
 	sink: ByteSink,
 	{ now, ...options }: LayoutOptions & { readonly now: number },
-): Promise<void> {
-	const { size } = await writeOva(applianceFor(prepared, vmware, portable, now), sink, options);
+): Promise<Machine> {
+	const { size, machine } = await writeOva(applianceFor(prepared, vmware, portable, now), sink, options);
 	await sink.commit(size);
+	return machine;
 }
 
 /** One package to write: a layout for a hypervisor, and the folder it goes to. */
@@ -82,13 +87,15 @@ export function deliveries(prepared: Prepared, hypervisors: readonly Hypervisor[
 /**
  * The device models that the verdict chose. Where what a choice calls for was left out of the preparing, what works as it
  * is.
+ *
+ * @param assumed what was to be added to the guest is taken to be there
  */
-function attachedBy({ hypervisor: { boot }, verdict }: Delivery): Appliance["attach"] {
+function attachedBy({ hypervisor: { boot }, verdict }: Delivery, assumed = false): Appliance["attach"] {
 	const attached = (role: "disk" | "network", offered: readonly string[]) => {
 		const devices = verdict.devices.filter((device) => device.role === role);
 		const chosen = devices.find((device) => device.chosen);
 		const works = (id: string) => devices.some(({ device, works }) => device === id && works);
-		const instead = chosen?.works ? undefined : offered.find(works);
+		const instead = chosen?.works || assumed ? undefined : offered.find(works);
 		return instead ?? chosen?.device ?? offered[0] ?? "";
 	};
 	return {
@@ -105,10 +112,12 @@ function applianceFor(
 	now: number,
 	disks: readonly Disk[] = vm.disks,
 ): Appliance {
-	const machine = machineOf(vm, guest);
+	const { networks, identity } = vm.overrides ?? {};
 	return {
-		machine: { ...machine, firmware: firmwareFor(machine, guest, hypervisor) ?? machine.firmware },
-		disks,
+		machine: machineOn(vm, guest, hypervisor),
+		disks: identity === undefined ? disks : disks.map((disk) => salted(disk, identity.salt)),
+		...(networks && { networks }),
+		newIdentity: identity !== undefined,
 		attach,
 		hypervisor,
 		guest: { system: guest.system, id: guest.id, version: guest.version, arch: guest.arch },
@@ -116,17 +125,30 @@ function applianceFor(
 	};
 }
 
+/** Files that are written from it have other ids than those from `disk`. */
+const salted = (disk: Disk, salt: string): Disk => ({
+	name: disk.name,
+	size: disk.size,
+	format: disk.format,
+	sectorSize: disk.sectorSize,
+	salt,
+	extents: () => disk.extents(),
+	read: (at, into) => disk.read(at, into),
+});
+
 /**
  * expand natively: every package in one pass over the disks. No folder appears before all are written.
  *
  * @param folder makes the output folder of a delivery
+ * @returns the machine in each package
  */
 export async function expand(
 	prepared: Prepared,
 	all: readonly Delivery[],
 	folder: (delivery: Delivery) => Promise<OutputFolder>,
 	{ now, signal, ...options }: LayoutOptions & { readonly now: number },
-): Promise<void> {
+): Promise<ReadonlyMap<Delivery, Machine>> {
+	const machines = new Map<Delivery, Machine>();
 	const passes = prepared.vm.disks.map((disk) => sharePass(disk, all.length));
 	const stop = new AbortController();
 	const either = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
@@ -137,7 +159,7 @@ export async function expand(
 			const output = await folder(delivery);
 			folders.push(output);
 			const appliance = applianceFor(prepared, delivery.hypervisor, attachedBy(delivery), now, disks);
-			await delivery.layout.write(appliance, output, { ...options, signal: either });
+			await delivery.layout.write(noting(appliance, delivery, machines), output, { ...options, signal: either });
 		} catch (error) {
 			stop.abort();
 			throw error;
@@ -151,9 +173,51 @@ export async function expand(
 		const failures = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason as unknown] : []));
 		if (failures.length > 0) throw firstCause(failures);
 		for (const output of folders) await output.commit();
+		return machines;
 	} finally {
 		for (const output of folders) await output[Symbol.asyncDispose]();
 	}
+}
+
+const noting = (appliance: Appliance, delivery: Delivery, machines: Map<Delivery, Machine>): Appliance => ({
+	...appliance,
+	onAttached: (machine) => machines.set(delivery, machine),
+});
+
+/**
+ * The machine that {@link expand} would put into each package. A layout that is told to stop from the start has made
+ * that, and has not begun with the disks.
+ */
+export async function envisage(prepared: Prepared, all: readonly Delivery[]): Promise<ReadonlyMap<Delivery, Machine>> {
+	const machines = new Map<Delivery, Machine>();
+	// Nothing was added where another program would have to be started for it.
+	const assumed = prepared.changes.some(({ rule }) => rule === "initramfs");
+	for (const delivery of all) {
+		const appliance = applianceFor(prepared, delivery.hypervisor, attachedBy(delivery, assumed), 0);
+		try {
+			await delivery.layout.write(noting(appliance, delivery, machines), nowhere, { signal: AbortSignal.abort() });
+		} catch (error) {
+			if (!(error instanceof AnyvisorError && error.kind === "interrupted")) throw error;
+		}
+	}
+	return machines;
+}
+
+const nothing = () => Promise.resolve();
+/** What is written here is gone. */
+const nowhere: OutputFolder = {
+	name: "nowhere",
+	file: (name) => Promise.resolve({ name, write: nothing, commit: nothing, [Symbol.asyncDispose]: nothing }),
+	commit: nothing,
+	[Symbol.asyncDispose]: nothing,
+};
+
+/** What becomes there of the interfaces that the guest configures, prepared as it is. */
+export function interfacesOn({ vm, contents: { guest }, changes }: Prepared, { hypervisor, verdict }: Delivery) {
+	const { nics } = machineOn(vm, guest, hypervisor);
+	return judgeInterfaces(withNetworkChanges(guest, changes), nics, hypervisor, verdict).map((judged) =>
+		Object.assign({ text: interfaceSentence(judged, undefined, hypervisor) }, judged),
+	);
 }
 
 /** When one package fails the others are stopped: their "interrupted" is not the cause. */

@@ -17,6 +17,7 @@ import { inspection } from "./inspection.js";
 import type { Inspection } from "./inspection-schema.js";
 import { inferMachine } from "./machine/infer.js";
 import type { Firmware, Machine } from "./machine/machine.js";
+import { type Overrides, overridden } from "./machine/override.js";
 import {
 	assertEditable,
 	type Change,
@@ -45,6 +46,8 @@ export interface Vm {
 	readonly disks: readonly Disk[];
 	/** For volumes that are encrypted. */
 	readonly keys?: Keys;
+	/** What is wanted otherwise than described. */
+	readonly overrides?: Overrides;
 }
 
 /** What the disks of a VM are read with. */
@@ -191,15 +194,22 @@ function nothingFound(name: string, volumes: readonly FoundVolume[]): AnyvisorEr
 /** The machine that was described, or the one that the guest calls for. */
 export function machineOf(vm: Vm, guest: LinuxGuest): Machine {
 	const [disk] = vm.disks;
-	return (
+	const machine =
 		vm.described ??
 		inferMachine({
 			name: vm.name.replace(/^.*[\\/]/, "").replace(/\.[^.]*$/, ""),
 			capacity: disk?.size ?? 0,
 			firmware: guest.firmware,
 			arch: guest.arch,
-		})
-	);
+		});
+	return overridden(machine, vm.overrides ?? {});
+}
+
+/** The machine with the identity and the firmware that it will have there. */
+export function machineOn(vm: Vm, guest: LinuxGuest, hypervisor: Hypervisor): Machine {
+	const machine = machineOf(vm, guest);
+	const firmware = firmwareFor(vm, guest, hypervisor) ?? machine.firmware;
+	return { ...(vm.overrides?.identity?.of(hypervisor.family, machine) ?? machine), firmware };
 }
 
 /** judge its drivers against every hypervisor; nothing is booted, nothing is written */
@@ -242,7 +252,7 @@ function tellInterfaces(
 	verdict: Verdict,
 	changes: readonly Change[],
 ): readonly ToldInterface[] {
-	const { nics } = machineOf(vm, guest);
+	const { nics } = machineOn(vm, guest, hypervisor);
 	const after = judgeInterfaces(withNetworkChanges(guest, changes), nics, hypervisor, verdict);
 	return judgeInterfaces(guest, nics, hypervisor, verdict).map((before, i) => {
 		const told = { prepared: after[i]?.state ?? before.state, text: interfaceSentence(before, after[i], hypervisor) };
@@ -267,7 +277,8 @@ export function planFor(
 	also?: ReadonlySet<Rule>,
 ): Promise<readonly Change[]> {
 	const { nics } = machineOf(vm, guest);
-	return plan({ guest, tree, nics, targets, stableName: (device) => stableName(device, volumes) }, skip, also);
+	const nicsOn = (hypervisor: Hypervisor) => machineOn(vm, guest, hypervisor).nics;
+	return plan({ guest, tree, nics, nicsOn, targets, stableName: (device) => stableName(device, volumes) }, skip, also);
 }
 
 /** A copied partition has the UUID of the original: it then names neither of them, and which one answers is chance. */
@@ -295,16 +306,19 @@ export function editorsOf({ volumes }: Contents, editing: ExternalEditing | unde
 }
 
 /**
- * The machine's own firmware where the hypervisor has it and the guest boots by it; the hypervisor's choice otherwise,
- * and `undefined` where they have none in common.
+ * What was asked for; else the machine's own firmware where the hypervisor has it and the guest boots by it; the
+ * hypervisor's choice otherwise, and `undefined` where they have none in common.
  */
-export function firmwareFor(machine: Machine, guest: LinuxGuest, hypervisor: Hypervisor): Firmware | undefined {
-	const usable = hypervisor.firmware.filter((firmware) => guest.firmware.includes(firmware));
-	return usable.includes(machine.firmware) ? machine.firmware : usable[0];
+function firmwareFor(vm: Vm, guest: LinuxGuest, hypervisor: Hypervisor): Firmware | undefined {
+	const wanted = vm.overrides?.firmware;
+	if (wanted !== undefined) return wanted;
+	const { firmware } = machineOf(vm, guest);
+	const usable = hypervisor.firmware.filter((one) => guest.firmware.includes(one));
+	return usable.includes(firmware) ? firmware : usable[0];
 }
 
 /** The verdict on the machine as it would be attached there. */
 export function judgeMachine(vm: Vm, guest: LinuxGuest, hypervisor: Hypervisor): Verdict {
-	const firmware = firmwareFor(machineOf(vm, guest), guest, hypervisor);
+	const firmware = firmwareFor(vm, guest, hypervisor);
 	return judge(guest, hypervisor, firmware ? { firmware } : {});
 }

@@ -1,10 +1,14 @@
-import { Command } from "commander";
+import { Command, Option } from "commander";
+import type { Machine } from "../machine/machine.js";
 import type { Delivery } from "../packaging.js";
-import { withPreparingOptions } from "./options.js";
+import { withOptions, withPreparingOptions } from "./options.js";
+import { generation, type OverrideOptions, ofGeneration, overrideOptions, overridesOf } from "./overrides.js";
 import type { PreparingOptions } from "./preparing.js";
 
-interface ExpandOptions extends PreparingOptions {
+interface ExpandOptions extends PreparingOptions, OverrideOptions {
 	readonly output?: string;
+	readonly generation?: string;
+	readonly checksum?: "sha1" | "xxhash";
 }
 
 export function expandCommand(): Command {
@@ -16,8 +20,14 @@ that holds the one command to type there. All of them are written in one pass ov
 		)
 		.argument("[vm]", "disk image, OVA, or descriptor beside its disks")
 		.requiredOption("--for <hypervisors>", 'ids or families, separated by commas; "all"; "list" explains them')
-		.option("-o, --output <folder>", "where the packages' folders go");
-	return withPreparingOptions(command).action(run);
+		.option("-o, --output <folder>", "where the packages' folders go")
+		.addOption(
+			new Option("--checksum <algorithm>", "of an XVA's blocks: xxhash, or sha1 for hosts before 8.1").choices([
+				"xxhash",
+				"sha1",
+			]),
+		);
+	return withPreparingOptions(withOptions(command, ...overrideOptions(), generation())).action(run);
 }
 
 async function run(name: string | undefined, given: ExpandOptions): Promise<void> {
@@ -40,12 +50,10 @@ async function run(name: string | undefined, given: ExpandOptions): Promise<void
 	if (output === undefined && !given.dryRun) {
 		throw new AnyvisorError("usage", "expand needs a folder to write to", { hint: "Add -o <folder>." });
 	}
-	const targets = context.selectHypervisors(known, given.for);
+	const targets = ofGeneration(context.selectHypervisors(known, given.for), given.generation);
 
 	interrupt.removeOutputsWhenInterrupted();
-	await using work = await preparing.prepareNamed(name, targets, given);
-	if (output === undefined || given.dryRun) return work.tellPlan();
-
+	await using work = await preparing.prepareNamed(name, targets, given, await overridesOf(given));
 	const { possible, impossible } = packaging.deliveries(work.prepared, targets);
 	const [blocked] = impossible;
 	if (blocked && (possible.length === 0 || !given.for.split(",").includes("all"))) {
@@ -54,22 +62,32 @@ async function run(name: string | undefined, given: ExpandOptions): Promise<void
 			hint: `anyvisor inspect ${name} shows where it can.`,
 		});
 	}
-	await mkdir(output, { recursive: true });
-	const place = ({ layout }: Delivery) => path.join(output, layout.folder);
-	work.progress.start(`expanding for ${targets.length} hypervisors`, possible.length * work.bytes);
-	await packaging.expand(
-		work.prepared,
-		possible,
-		(delivery) => source.outputFolder(place(delivery), { overwrite: given.force === true }),
-		{ now: work.now, level: given.level, onProgress: (bytes) => work.progress.advance(bytes) },
-	);
-	work.progress.finish();
-	work.tellResult(
+	const told = (machines: ReadonlyMap<Delivery, Machine>, place?: (delivery: Delivery) => string) =>
 		possible.map((delivery) => ({
 			hypervisor: delivery.hypervisor.id,
 			layout: delivery.layout.id,
-			path: place(delivery),
-		})),
-		impossible,
+			...(place && { path: place(delivery) }),
+			machine: machines.get(delivery),
+			interfaces: packaging.interfacesOn(work.prepared, delivery),
+		}));
+	if (output === undefined || given.dryRun) {
+		return work.tellPlan(told(await packaging.envisage(work.prepared, possible)), impossible);
+	}
+
+	await mkdir(output, { recursive: true });
+	const place = ({ layout }: Delivery) => path.join(output, layout.folder);
+	work.progress.start(`expanding for ${targets.length} hypervisors`, possible.length * work.bytes);
+	const machines = await packaging.expand(
+		work.prepared,
+		possible,
+		(delivery) => source.outputFolder(place(delivery), { overwrite: given.force === true }),
+		{
+			now: work.now,
+			level: given.level,
+			checksum: given.checksum,
+			onProgress: (bytes) => work.progress.advance(bytes),
+		},
 	);
+	work.progress.finish();
+	work.tellResult(told(machines, place), impossible);
 }

@@ -41,11 +41,11 @@ async function run(name: string, given: PackOptions): Promise<void> {
 
 	await using sink = await source.fileSink(output, { overwrite: given.force === true });
 	work.progress.start("packing", work.bytes);
-	await packaging.pack(work.prepared, sink, {
+	const machine = await packaging.pack(work.prepared, sink, {
 		now: work.now,
 		level: given.level,
 		onProgress: (bytes) => work.progress.advance(bytes),
 	});
 	work.progress.finish();
-	work.tellResult([{ layout: "ova", path: output }], []);
+	work.tellResult([{ layout: "ova", path: output, machine }], []);
 }

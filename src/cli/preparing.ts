@@ -1,14 +1,17 @@
 import type { Verdict } from "../driver/verdict.js";
 import type { Hypervisor } from "../hypervisor/hypervisor.js";
-import { type Prepared, prepare } from "../packaging.js";
+import type { Machine } from "../machine/machine.js";
+import type { Overrides } from "../machine/override.js";
+import { type interfacesOn, type Prepared, prepare } from "../packaging.js";
 import type { Rule } from "../prepare/change.js";
 import { ExternalEditing } from "../prepare/external-editing.js";
 import type { FilesystemJob } from "../source/guestfish.js";
 import { layoutsFor } from "../target/registry.js";
 import { describeChanges } from "./changes.js";
 import { timeStamp } from "./context.js";
+import { deviceTable, factLines, remark } from "./machine/text.js";
 import { type Progress, type ProgressMode, progress } from "./progress.js";
-import { painter, table, wantsColour } from "./terminal.js";
+import { type Paint, painter, table, wantsColour } from "./terminal.js";
 import { openNamed, type VmOptions } from "./vm.js";
 
 /** What {@link withPreparingOptions} gives. */
@@ -24,11 +27,15 @@ export interface PreparingOptions extends VmOptions {
 	readonly progress: ProgressMode;
 }
 
-/** A file or folder that was written. */
+/** A package that was written, or that would be. */
 interface Output {
 	readonly hypervisor?: string;
 	readonly layout: string;
-	readonly path: string;
+	readonly path?: string;
+	/** As the package has it. */
+	readonly machine?: Machine | undefined;
+	/** What becomes there of the guest's interfaces. */
+	readonly interfaces?: ReturnType<typeof interfacesOn>;
 }
 
 export interface Work extends AsyncDisposable {
@@ -38,8 +45,8 @@ export interface Work extends AsyncDisposable {
 	readonly bytes: number;
 	/** Time stamp of everything that is written, seconds since 1970. */
 	readonly now: number;
-	/** For --dry-run: the plan on standard output. */
-	tellPlan(): void;
+	/** For --dry-run: the plan on standard output, and what would be written. */
+	tellPlan(outputs?: readonly Output[], blocked?: readonly Verdict[]): void;
 	/** What was written where, and what could not be, on standard output. */
 	tellResult(outputs: readonly Output[], blocked: readonly Verdict[]): void;
 }
@@ -49,8 +56,9 @@ export async function prepareNamed(
 	name: string,
 	targets: readonly Hypervisor[],
 	given: PreparingOptions,
+	overrides: Overrides = {},
 ): Promise<Work> {
-	const vm = await openNamed(name, given, given.dryRun !== true);
+	const vm = Object.assign(await openNamed(name, given, given.dryRun !== true), { overrides });
 	try {
 		const now = timeStamp();
 		const editing = new ExternalEditing(given.dryRun ? () => Promise.resolve() : editExternally);
@@ -64,16 +72,18 @@ export async function prepareNamed(
 			progress: progress(given.progress),
 			bytes: prepared.vm.disks.reduce((sum, { size }) => sum + size, 0),
 			now,
-			tellPlan() {
+			tellPlan(outputs = [], blocked = []) {
 				const { changes } = prepared;
-				print({ source: name, changes }, () => describeChanges(changes, paint));
+				print({ source: name, changes, outputs, blocked }, () =>
+					[describeChanges(changes, paint), refusals(blocked), ...outputs.map((one) => outputText(one, paint))].join(
+						"",
+					),
+				);
 			},
 			tellResult(outputs, blocked) {
 				print({ source: name, changes: prepared.changes, outputs, blocked }, () => {
 					const changes = `Changed in the copy: ${prepared.changes.map(({ path }) => path).join(", ") || "nothing"}\n`;
-					const rows = outputs.map(({ hypervisor, path }) => [{ text: hypervisor ?? "any" }, { text: path }]);
-					const refusals = blocked.map(({ title, reasons }) => `Not for ${title}: ${reasons.join(" ")}\n`);
-					return `${changes}${refusals.join("")}${table(rows, paint, 200)}`;
+					return [changes, refusals(blocked), ...outputs.map((one) => outputText(one, paint))].join("");
 				});
 			},
 			[Symbol.asyncDispose]: () => vm[Symbol.asyncDispose](),
@@ -82,6 +92,19 @@ export async function prepareNamed(
 		await vm[Symbol.asyncDispose]();
 		throw error;
 	}
+}
+
+const refusals = (blocked: readonly Verdict[]) =>
+	blocked.map(({ title, reasons }) => `Not for ${title}: ${reasons.join(" ")}\n`).join("");
+
+/** A package for a person: where it is, and which machine is in it. */
+function outputText({ hypervisor = "any", layout, path, machine, interfaces = [] }: Output, paint: Paint): string {
+	const changed = interfaces.filter(({ state }) => state !== "kept");
+	const lines = [
+		...(machine === undefined ? [] : [...factLines(machine), deviceTable(machine, paint)]),
+		...[...(machine?.lost ?? []), ...changed.map(({ text }) => text)].map((sentence) => remark(sentence, paint)),
+	];
+	return `${paint("bold", hypervisor)}  ${path ?? layout}\n${lines.join("").replaceAll(/^(?=.)/gm, "  ")}`;
 }
 
 async function editExternally(jobs: readonly FilesystemJob[]): Promise<void> {

@@ -14,7 +14,9 @@ const BEGINNING = 64 * 1024;
  */
 export async function contentUuid(disk: Disk, sink: Pick<ByteSink, "name">, purpose: string): Promise<string> {
 	const hash = await hasher("sha256");
-	hash.update(new TextEncoder().encode(`${purpose} ${sink.name.split(/[/\\]/).at(-1)} ${disk.size} `));
+	hash.update(
+		new TextEncoder().encode(`${purpose} ${sink.name.split(/[/\\]/).at(-1)} ${disk.size} ${disk.salt ?? ""}`),
+	);
 	hash.update(await readUpTo(disk, 0, BEGINNING));
 	const digits = hash.digest();
 	return [

@@ -46,6 +46,8 @@ export interface Disk extends ByteSource {
 	/** The whole disk in ascending order without gaps or overlaps; cost follows the data, never the virtual size. */
 	extents(): AsyncIterable<Extent>;
 	readonly details?: DiskDetails;
+	/** Makes the ids of files that are written from it others than those that its contents give. */
+	readonly salt?: string;
 	/** Present in formats that have snapshots inside. Opening one: {@link OpenOptions.snapshot}. */
 	readonly snapshots?: readonly Snapshot[];
 }

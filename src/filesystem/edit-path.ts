@@ -35,3 +35,10 @@ export function checkRegular(volume: string, path: string, type: "file" | "direc
 	const is = { directory: "a directory", link: "a symbolic link", other: "a device or a pipe" }[type];
 	throw refused(`${volume}:${path} is ${is} and cannot be written`, { file: path });
 }
+
+/** `refused` where only one of the two is a directory. */
+export function checkReplaced(volume: string, path: string, old: string, by: string): void {
+	if ((old === "directory") === (by === "directory")) return;
+	const [is, other] = old === "directory" ? ["a directory", "what is none"] : ["no directory", "one"];
+	throw refused(`${volume}:${path} is ${is} and cannot be replaced by ${other}`, { file: path });
+}

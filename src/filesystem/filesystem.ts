@@ -85,7 +85,11 @@ export interface Editor {
 	makeDirectory(path: string, attributes: Attributes): Promise<void>;
 	/** Makes a symbolic link; `refused` where something has that name. Links have no permissions of their own. */
 	makeLink(path: string, target: string, attributes: Omit<Attributes, "mode">): Promise<void>;
-	/** Moves a file, a link, or a directory with all that is in it; `refused` where something has that name. */
+	/**
+	 * Moves a file, a link, or a directory with all that is in it. What has that name is replaced: by what is no directory,
+	 * what is none; by a directory, an empty one; `refused` otherwise. A path renamed to itself stays.
+	 * https://pubs.opengroup.org/onlinepubs/9799919799/functions/rename.html
+	 */
 	rename(from: string, to: string): Promise<void>;
 	/** Removes a file, a link or an empty directory. */
 	remove(path: string): Promise<void>;

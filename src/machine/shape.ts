@@ -6,9 +6,9 @@ export const DEFAULT_CPUS = 2;
 export const DEFAULT_MEMORY = 2 * 2 ** 30;
 
 /** More than any hypervisor offers; beyond, a number is damage or an attack. */
-const MAX_CPUS = 4096;
-const MAX_MEMORY = 2 ** 50;
-const MIN_MEMORY = 2 ** 20;
+export const MAX_CPUS = 4096;
+export const MAX_MEMORY = 2 ** 50;
+export const MIN_MEMORY = 2 ** 20;
 
 const BUSES: Readonly<Record<ControllerModel, string>> = {
 	ide: "ide",

@@ -1,5 +1,5 @@
 import { notFound, refused, unsupported } from "../bytes/errors.js";
-import { checkPath, checkRegular, checkTarget, parentOf } from "../filesystem/edit-path.js";
+import { checkPath, checkRegular, checkReplaced, checkTarget, parentOf } from "../filesystem/edit-path.js";
 import { nameProblem } from "../filesystem/fat/names.js";
 import type { Attributes, Editor, Filesystem, FileType } from "../filesystem/filesystem.js";
 import type { FileOperation } from "../source/guestfish.js";
@@ -70,9 +70,18 @@ export class NotingEditor implements Editor {
 
 	async rename(from: string, given: string): Promise<void> {
 		const { path, node } = await this.#existing(from);
-		const { path: to } = await this.#checkNew(given);
+		const { path: to, node: old } = await this.#find(given);
+		if (given === path) return;
+		// On NTFS this may be the same name in other letters.
+		if (to === path) throw refused(`${this.#name}:${path} exists already`, { file: path });
 		if (to.startsWith(`${path}/`)) throw refused(`${path} cannot be moved into itself`, { file: path });
+		if (old) {
+			checkReplaced(this.#name, to, old.type, node.type);
+			await this.remove(to);
+		} else await this.#checkParent(to);
 		this.#operations.push({ kind: "rename", path, to });
+		// What was removed from a directory there says nothing of this one.
+		for (const below of [...this.#changed.keys()]) if (below.startsWith(`${to}/`)) this.#changed.delete(below);
 		for (const [below, moved] of [...this.#changed]) {
 			if (!below.startsWith(`${path}/`)) continue;
 			this.#changed.delete(below);

@@ -9,6 +9,8 @@ export interface Planning {
 	readonly tree: GuestTree;
 	/** The machine's network cards. */
 	readonly nics: readonly MachineNic[];
+	/** The same as they will be there, where they get new MACs. */
+	readonly nicsOn?: (hypervisor: Hypervisor) => readonly MachineNic[];
 	/** Hypervisors that the guest shall run on. */
 	readonly targets: readonly Hypervisor[];
 	/** Name that does not depend on the disk's controller, such as `UUID=…`, for a `/dev/sdX1`; `undefined`: no such volume. */

@@ -1,7 +1,7 @@
 import { AnyvisorError, unsupported } from "../bytes/errors.js";
-import type { Controller, ControllerModel, Extra, Machine, MachineDisk, MachineNic } from "../machine/machine.js";
+import type { ControllerModel, Extra, Machine, MachineDisk, MachineNic } from "../machine/machine.js";
 import { unsaid } from "../machine/refit.js";
-import { Controllers } from "../machine/shape.js";
+import { busOf, Controllers } from "../machine/shape.js";
 import type { Appliance } from "./target.js";
 
 /** {@link DeviceModel.id} of disks to the controller they hang on, where the two differ. */
@@ -47,6 +47,13 @@ const ONLY_CONTROLLERS: Readonly<Partial<Record<ControllerModel, number>>> = {
 	"xen-vbd": 1,
 };
 
+/** IDE slots left to disks where Hyper-V makes a machine with a DVD drive on 1:0; further ones are on SCSI. */
+const HYPERV_IDE = [
+	[0, 0],
+	[0, 1],
+	[1, 1],
+] as const;
+
 /** Formats whose network names VMware, where they may come from, shows again when it asks what to connect to. */
 const VMWARE_FORMATS: readonly string[] = ["ovf", "vmx"];
 
@@ -61,8 +68,8 @@ interface Names {
 
 /**
  * The machine as its package has it: all disks on controllers of the model chosen, in boot order from the first slot on,
- * their sizes as they really are; network cards of the model chosen; no removable drives. Networks are called `network`,
- * but for those that went from VMware to VMware.
+ * their sizes as they really are; network cards of the model chosen; no removable drives. Networks are called what the
+ * user calls them, or `network`, but for those that went from VMware to VMware.
  *
  * @throws `unsupported` where the hypervisor does not take it.
  */
@@ -78,7 +85,10 @@ export function attached(appliance: Appliance, names: Names): Machine {
 	checkLimits(appliance);
 
 	const slots = SLOTS[model] ?? 7;
-	const most = slots * (ONLY_CONTROLLERS[model] ?? MOST_CONTROLLERS);
+	const mixed = hypervisor.family === "hyperv" && busOf(model) === "ide";
+	const most = mixed
+		? HYPERV_IDE.length + (SLOTS["hyperv-scsi"] ?? 0)
+		: slots * (ONLY_CONTROLLERS[model] ?? MOST_CONTROLLERS);
 	const drives = machine.disks.filter(({ kind }) => kind === "disk");
 	if (drives.length !== disks.length) {
 		throw new AnyvisorError("usage", `${machine.name} has ${drives.length} disks, but ${disks.length} were opened`);
@@ -87,26 +97,40 @@ export function attached(appliance: Appliance, names: Names): Machine {
 
 	const controllers = new Controllers();
 	const places = disks.map((disk, index): MachineDisk => {
-		const controller: Controller = controllers.at(model, Math.floor(index / slots));
+		const [number, unit] = mixed
+			? (HYPERV_IDE[index] ?? [0, index - HYPERV_IDE.length])
+			: [Math.floor(index / slots), index % slots];
+		const { id } = controllers.at(mixed && index >= HYPERV_IDE.length ? "hyperv-scsi" : model, number);
 		return {
 			id: `disk${index + 1}`,
 			kind: "disk",
 			file: names.file(index),
 			capacity: disk.size,
-			controller: controller.id,
-			unit: index % slots,
+			controller: id,
+			unit,
 		};
 	});
 	const keepsNetworks = hypervisor.family === "vmware" && VMWARE_FORMATS.includes(machine.origin);
 	const nics = machine.nics.map((nic): MachineNic => {
-		const network = (keepsNetworks ? nic.network : undefined) ?? names.network;
+		const given = appliance.networks?.get(nic.network ?? "");
+		const network = given ?? (keepsNetworks ? nic.network : undefined) ?? names.network;
 		return {
 			model: NICS[attach.network] ?? attach.network,
 			...(nic.mac === undefined ? {} : { mac: nic.mac }),
 			...(network === undefined ? {} : { network }),
 		};
 	});
-	return { ...machine, controllers: controllers.list(), disks: places, nics, lost: notCarried(machine, names) };
+	const { uuid, ...others } = machine;
+	const packed: Machine = {
+		...others,
+		...(uuid !== undefined && names.uuid && { uuid }),
+		controllers: controllers.list(),
+		disks: places,
+		nics,
+		lost: [...notCarried(appliance, names), ...networksLeft(machine.nics, nics, appliance.networks)],
+	};
+	appliance.onAttached?.(packed);
+	return packed;
 }
 
 function checkLimits({ disks, machine, hypervisor }: Appliance): void {
@@ -123,13 +147,33 @@ function checkLimits({ disks, machine, hypervisor }: Appliance): void {
 	}
 }
 
-function notCarried(machine: Machine, names: Names): readonly string[] {
+/** Networks that are called otherwise there, without anybody having said so. */
+function networksLeft(
+	before: readonly MachineNic[],
+	after: readonly MachineNic[],
+	asked: Appliance["networks"],
+): readonly string[] {
+	const left = new Map<string, string | undefined>();
+	for (const [index, { network }] of before.entries()) {
+		const there = after[index]?.network;
+		if (network !== undefined && network !== there && !asked?.has(network)) left.set(network, there);
+	}
+	return Array.from(left, ([name, there]) =>
+		there === undefined
+			? `The network "${name}": connect its cards where the machine is created.`
+			: `The network "${name}": its cards are on "${there}".`,
+	);
+}
+
+function notCarried({ machine, newIdentity }: Appliance, names: Names): readonly string[] {
 	const { disks, uuid, lost } = machine;
 	const removable = disks.some(({ kind }) => kind !== "disk");
 	return [
 		...lost,
 		...unsaid(machine, names.says),
 		...(removable ? ["CD and floppy drives are left out: add them where they are needed."] : []),
-		...(uuid === undefined || names.uuid ? [] : [`The firmware's UUID, ${uuid}: the guest will see another one.`]),
+		...(uuid === undefined || names.uuid || newIdentity
+			? []
+			: [`The firmware's UUID, ${uuid}: the guest will see another one.`]),
 	];
 }

@@ -35,19 +35,17 @@ const MEBIBYTE = 2 ** 20;
 /** Hyper-V takes memory in steps of 2 MiB, at least 32 MiB. */
 const memoryOf = ({ memory }: Machine) => Math.max(32, Math.ceil(memory / (2 * MEBIBYTE)) * 2) * MEBIBYTE;
 
-/** IDE slots left to disks on generation 1, where the machine is made with a DVD drive on 1:0. */
-const IDE_SLOTS = ["IDE 0 0", "IDE 0 1", "IDE 1 1"];
-
 function importScript({ hypervisor, attach }: Appliance, machine: Machine): string {
 	const generation = hypervisor.id === "hyperv-gen1" ? 1 : 2;
-	const disks = machine.disks.map(({ file = "" }, index) => {
-		const [type, controller, location] = (
-			(generation === 1 ? IDE_SLOTS[index] : undefined) ??
-			`SCSI 0 ${generation === 1 ? index - IDE_SLOTS.length : index}`
-		).split(" ");
-		return `	@{ File = ${quote(file)}; ControllerType = '${type}'; ControllerNumber = ${controller}; ControllerLocation = ${location} }`;
+	const disks = machine.disks.map(({ file = "", controller, unit }) => {
+		const place = machine.controllers.find(({ id }) => id === controller);
+		const type = place?.model === "hyperv-scsi" ? "SCSI" : "IDE";
+		return `	@{ File = ${quote(file)}; ControllerType = '${type}'; ControllerNumber = ${place?.index ?? 0}; ControllerLocation = ${unit ?? 0} }`;
 	});
-	const adapters = machine.nics.map(({ mac }) => `	@{ Mac = ${quote(mac?.replaceAll(":", "").toUpperCase() ?? "")} }`);
+	const adapters = machine.nics.map(({ mac, network = "" }) => {
+		const address = quote(mac?.replaceAll(":", "").toUpperCase() ?? "");
+		return `	@{ Mac = ${address}; Switch = ${quote(network)} }`;
+	});
 	const legacy = attach.network === "tulip" ? " -IsLegacy $true" : "";
 	const firmware = [
 		"	$boot = Get-VMHardDiskDrive -VM $vm | Where-Object { $_.ControllerNumber -eq 0 -and $_.ControllerLocation -eq 0 }",
@@ -59,7 +57,7 @@ function importScript({ hypervisor, attach }: Appliance, machine: Machine): stri
 # Creates the virtual machine whose disks lie beside this script. They are used in place.
 param(
 	[string] $Name = ${quote(machine.name)},
-	# Virtual switch to connect to; asked for when it is not given. '' leaves the machine unconnected.
+	# Virtual switch for adapters that name none; asked for when it is not given. '' leaves them unconnected.
 	[string] $SwitchName
 )
 $ErrorActionPreference = 'Stop'
@@ -76,7 +74,7 @@ foreach ($disk in $disks) {
 	if (-not (Test-Path -LiteralPath $disk.Path)) { throw "$($disk.File) is missing beside this script." }
 }
 if (Get-VM | Where-Object { $_.Name -eq $Name }) { throw "There is a machine named '$Name' already: choose another -Name." }
-if ($adapters -and -not $PSBoundParameters.ContainsKey('SwitchName')) {
+if (($adapters | Where-Object { -not $_.Switch }) -and -not $PSBoundParameters.ContainsKey('SwitchName')) {
 	Get-VMSwitch | Format-Table Name, SwitchType | Out-Host
 	$SwitchName = Read-Host 'Name of the virtual switch to connect to (empty for none)'
 }
@@ -93,7 +91,8 @@ try {
 		$number++
 		$added = Add-VMNetworkAdapter -VM $vm -Name "Network Adapter $number"${legacy} -Passthru
 		if ($adapter.Mac) { Set-VMNetworkAdapter -VMNetworkAdapter $added -StaticMacAddress $adapter.Mac }
-		if ($SwitchName) { Connect-VMNetworkAdapter -VMNetworkAdapter $added -SwitchName $SwitchName }
+		$connectTo = if ($adapter.Switch) { $adapter.Switch } else { $SwitchName }
+		if ($connectTo) { Connect-VMNetworkAdapter -VMNetworkAdapter $added -SwitchName $connectTo }
 	}
 ${generation === 2 ? `${firmware.join("\n")}\n` : ""}} catch {
 	Remove-VM -VM $vm -Force

@@ -1,6 +1,7 @@
 import { type Hasher, hasher } from "../bytes/checksum/index.js";
 import type { ByteSink } from "../bytes/sink.js";
 import { writeVmdk } from "../disk/vmdk/write.js";
+import type { Machine } from "../machine/machine.js";
 import { writeOvf } from "../machine/ovf/write.js";
 import { tarHeader } from "../source/tar.js";
 import { attached } from "./attach.js";
@@ -19,7 +20,7 @@ export const ova: Layout = {
 		let lost: readonly string[] = [];
 		await writeFile(folder, name, async (sink) => {
 			const written = await writeOva(appliance, sink, options);
-			lost = written.lost;
+			lost = written.machine.lost;
 			return written.size;
 		});
 		await writeImportNote(appliance, folder, importNote(appliance, name), lost);
@@ -58,7 +59,7 @@ export async function writeOva(
 	appliance: Appliance,
 	sink: ByteSink,
 	options: LayoutOptions,
-): Promise<{ readonly size: number; readonly lost: readonly string[] }> {
+): Promise<{ readonly size: number; readonly machine: Machine }> {
 	const base = fileBase(appliance.machine.name);
 	const diskFile = (index: number) => `${base}-disk${index + 1}.vmdk`;
 	const files = appliance.disks.map((_, index) => diskFile(index));
@@ -101,7 +102,7 @@ export async function writeOva(
 	await sink.write(ovfAt, ovf);
 	await sink.write(mfAt - BLOCK, tarHeader(`${base}.mf`, mfSize, appliance.now));
 	await sink.write(mfAt, encode(manifest([[ovfName, hash.digest()], ...digests])));
-	return { size: position + TAR_END, lost: machine.lost };
+	return { size: position + TAR_END, machine };
 }
 
 const NEWLINE = 0x0a;

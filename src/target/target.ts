@@ -11,6 +11,12 @@ export interface Appliance {
 	/** Device models the package attaches, chosen by the verdict: {@link DeviceModel.id}. */
 	readonly attach: { readonly disk: string; readonly network: string };
 	readonly hypervisor: Hypervisor;
+	/** What the machine's networks are called there, where a user said so. */
+	readonly networks?: ReadonlyMap<string, string>;
+	/** The machine's UUID and MACs are new. */
+	readonly newIdentity?: boolean;
+	/** Called with the machine as the package has it, before anything is written. */
+	readonly onAttached?: (machine: Machine) => void;
 	/** What `uname` would tell, for guest-type fields: os-release id, version and architecture. */
 	readonly guest: { readonly system: string; readonly id: string; readonly version: string; readonly arch: string };
 	/** Recorded in descriptors; seconds since 1970. Fixed by callers that want reproducible packages. */
@@ -20,6 +26,8 @@ export interface Appliance {
 export interface LayoutOptions {
 	/** 0 to 9 on zlib's scale. */
 	readonly level?: number | undefined;
+	/** Of an XVA's chunks; `xxhash` when left out. */
+	readonly checksum?: "sha1" | "xxhash" | undefined;
 	readonly onProgress?: (bytes: number) => void;
 	readonly signal?: AbortSignal;
 }

@@ -13,12 +13,14 @@ export const vhd: Layout = {
 		const diskFile = (index: number) => (index === 0 ? `${base}.vhd` : `${base}-disk${index + 1}.vhd`);
 		const machine = attached(appliance, { file: diskFile });
 		await writeDisks(appliance, folder, { format: "vhd", variant: "dynamic" }, diskFile, options);
+		const macs = machine.nics.flatMap(({ mac }) => mac ?? []);
 		await writeImportNote(
 			appliance,
 			folder,
 			{
 				remarks: [
 					`No command-line import is documented: create a machine with ${memory(machine.memory)} of memory and ${machine.cpus} processor(s), booting by BIOS, and give it ${diskFile(0)} as its first disk.`,
+					...(macs.length === 0 ? [] : [`Give its network cards these addresses, in this order: ${macs.join(", ")}.`]),
 					"The disk format, and that the guest carries the drivers for Xen and Hyper-V, was checked. The import itself was not: no copy of this product was at hand.",
 					...appliance.hypervisor.notes,
 				],

@@ -44,7 +44,7 @@ describe.skipIf(missing(...guestTools))(`boots ${because(...guestTools)}`, () =>
 			await anyvisor("pack", guest, "-o", ova);
 			packages = path.join(folder, "packages");
 			await mkdir(packages);
-			await anyvisor("expand", ova, "--for", "all", "-o", packages);
+			await anyvisor("expand", ova, "--for", "all", "--checksum", "sha1", "-o", packages);
 			after = (await inspect(ova)).verdicts;
 		});
 

@@ -1,10 +1,12 @@
 import { execFile } from "node:child_process";
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Inspection } from "../../src/inspection-schema.js";
+import type { Machine } from "../../src/machine/machine.js";
+import { machineSchema } from "../../src/machine/schema.js";
 import { guestTools, testGuest } from "../support/guests.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
 import { anyvisor } from "./support.js";
@@ -173,6 +175,51 @@ describe.skipIf(missing(...guestTools))(`on the test guest ${because(...guestToo
 			changes: { rule: string }[];
 		};
 		expect(changes.map(({ rule }) => rule)).toEqual(["initramfs", "cmdline", "esp-fallback"]);
+	});
+
+	it("a dry run has each target's machine as it would be written, with what is wanted otherwise", async () => {
+		const conf = path.join(await temporaryFolder(), "100.conf");
+		const disk = path.join(path.dirname(conf), "disk.raw");
+		await symlink(guest, disk);
+		await writeFile(
+			conf,
+			`name: web\nmemory: 1024\nide0: disk.raw\nnet0: virtio=02:00:00:00:00:22,bridge=vmbr0\nnet1: e1000=02:00:00:00:00:11,bridge=vmbr1\nusb0: spice\n`,
+		);
+		interface Told {
+			readonly outputs: readonly { hypervisor: string; layout: string; path?: string; machine: Machine }[];
+			readonly blocked: readonly { hypervisor: string; reasons: string[] }[];
+		}
+		const vm = ["expand", conf, "--allow-external", "disk.raw", "--json", "--network", "vmbr1=Lab net", "--cpus", "3"];
+		const dry = JSON.parse(await ok(...vm, "--for", "all", "--generation", "2", "-n", "--firmware", "uefi")) as Told;
+		expect(dry.blocked.map(({ hypervisor }) => hypervisor)).toEqual(["nxtop", "neocleus"]);
+		expect(dry.outputs.map(({ hypervisor, layout }) => `${hypervisor} ${layout}`)).toEqual(
+			expect.arrayContaining(["vmware ova", "vmware vmx", "xenserver xva", "hyperv-gen2 hyperv", "kvm libvirt"]),
+		);
+		for (const { machine, path: written } of dry.outputs) {
+			expect(machineSchema.parse(machine)).toMatchObject({ cpus: 3, memory: 2 ** 30, firmware: "uefi" });
+			expect(machine.nics.map(({ mac }) => mac)).toEqual(["02:00:00:00:00:22", "02:00:00:00:00:11"]);
+			expect(machine.nics[1]?.network).toBe("Lab net");
+			expect(machine.nics[0]?.network).not.toBe("vmbr0");
+			expect(machine.lost).toContain("The USB device usb0 (spice) is not carried over.");
+			expect(written).toBeUndefined();
+		}
+
+		const out = path.join(folder, "as-told");
+		const args = [...vm, "--for", "kvm", "--firmware", "uefi"];
+		const [told] = (JSON.parse(await ok(...args, "-n")) as Told).outputs;
+		const [done] = (JSON.parse(await ok(...args, "-o", out)) as Told).outputs;
+		expect(done).toEqual({ ...told, path: path.join(out, "kvm") });
+		const other = await anyvisor([...args.filter((word) => word !== "--json"), "-n", "--new-identity"]);
+		expect(other.stdout).toMatch(
+			/^ {2}nic1 +virtio-net +52:54:00:\S+, default\n {2}nic2 +virtio-net +52:54:00:\S+, Lab net$/m,
+		);
+	});
+
+	it("firmware by which the guest cannot boot, and a generation that nobody asked for, are refused", async () => {
+		const uefi = await anyvisor(["expand", guest, "--for", "hyperv", "--generation", "2", "--firmware", "bios", "-n"]);
+		expect(uefi).toMatchObject({ code: 5, stdout: "" });
+		expect(uefi.stderr).toContain("boots UEFI, not BIOS");
+		expect(await anyvisor(["expand", guest, "--for", "kvm", "--generation", "2", "-n"])).toMatchObject({ code: 2 });
 	});
 
 	it("without the rule that adds drivers, a package attaches what the guest can start from already", async () => {

@@ -66,6 +66,49 @@ nic1   virtio-net             a2:c0:43:77:08:a0, vmbr0
 		expect(stdout).toContain('ethernet0.virtualDev = "e1000"');
 	});
 
+	it("convert gives another identity, size and network when asked, and names the networks there are", async () => {
+		const options = [
+			"--new-identity",
+			"--memory",
+			"1.5G",
+			"--cpus",
+			"3",
+			"--network",
+			"vmbr0=lan=1",
+			"--firmware",
+			"uefi",
+		];
+		const wrong = await anyvisor(["machine", "convert", at("100.conf"), "--to", "vmx", ...options]);
+		expect(wrong).toMatchObject({ code: 2, stdout: "" });
+		expect(wrong.stderr).toContain('web has no network "vmbr0=lan"\n  Next: There is vmbr0.');
+		options[options.indexOf("vmbr0=lan=1")] = "vmbr0=lan 1";
+		const { code, stdout } = await anyvisor(["machine", "convert", at("100.conf"), "--to", "vmx", ...options]);
+		expect(code).toBe(0);
+		for (const line of ['memsize = "1536"', 'numvcpus = "3"', 'firmware = "efi"', 'ethernet0.networkName = "lan 1"']) {
+			expect(stdout).toContain(`${line}\n`);
+		}
+		expect(stdout).toMatch(/^ethernet0\.address = "00:50:56:[0-3][\da-f](?::[\da-f]{2}){2}"$/m);
+		expect(stdout).toMatch(/^uuid\.bios = "(?!7b 10 d7)/m);
+		expect(stdout).not.toContain("checkMACAddress");
+		const domain = await anyvisor(["machine", "convert", at("100.conf"), "--to", "libvirt", "--new-identity"]);
+		expect(domain.stdout).toMatch(/<mac address="52:54:00:/);
+		expect(domain.stdout).not.toContain("7b10d7af");
+	});
+
+	it.each([
+		["--memory", "100"],
+		["--memory", "2Q"],
+		["--cpus", "0"],
+		["--cpus", "9999"],
+		["--network", "vmbr0"],
+		["--firmware", "coreboot"],
+	])("convert %s %s is refused as usage", async (...option) => {
+		expect(await anyvisor(["machine", "convert", at("100.conf"), "--to", "vmx", ...option])).toMatchObject({
+			code: 2,
+			stdout: "",
+		});
+	});
+
 	it("show takes a folder for the VM that lies in it", async () => {
 		const inside = at("vm");
 		await mkdir(path.join(inside, "images"), { recursive: true });

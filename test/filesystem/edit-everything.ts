@@ -160,6 +160,25 @@ export async function editEverything(editor: Editor, model: Model): Promise<void
 	await editor.appendFile("/etc/deep/another", more, mtime);
 	change("/etc/deep/another", { contents: new Uint8Array(Buffer.concat([Buffer.from("deep"), more])), mtime });
 	await move("/new/empty", "/full/moved");
+	for (const [name, value] of [
+		["/new/under", "replaced"],
+		["/new/over", "replaces"],
+		["/new/hidden", "under a link"],
+	] as const) {
+		await editor.writeFile(name, Buffer.from(value.repeat(2000)), made);
+		model.set(name, node("file", { ...made, contents: Buffer.from(value.repeat(2000)) }));
+	}
+	await editor.setExtendedAttribute("/new/under", "user.gone", new Uint8Array(200));
+	await move("/new/over", "/new/under");
+	await editor.makeLink("/new/veil", "over", made);
+	model.set("/new/veil", node("link", { ...made, target: "over" }));
+	await move("/new/veil", "/new/hidden");
+	for (const name of ["/new/room", "/new/tenant"]) {
+		await editor.makeDirectory(name, { ...made, mode: 0o755 });
+		model.set(name, node("directory", { ...made, mode: 0o755 }));
+	}
+	await move("/new/under", "/new/tenant/under");
+	await move("/new/tenant", "/new/room");
 	await editor.remove("/etc/gone");
 	model.delete("/etc/gone");
 	await editor.remove("/etc/inner");
@@ -192,7 +211,9 @@ export async function editEverything(editor: Editor, model: Model): Promise<void
 	await expect(editor.makeDirectory("/etc/fstab", made)).rejects.toEqual(kind("refused"));
 	await expect(editor.makeLink("/etc/fstab", "x", made)).rejects.toEqual(kind("refused"));
 	await expect(editor.makeLink("/etc/long", "x".repeat(4096), made)).rejects.toEqual(kind("refused"));
-	await expect(editor.rename("/etc/fstab", "/etc/passwd")).rejects.toEqual(kind("refused"));
+	await expect(editor.rename("/etc/fstab", "/new")).rejects.toEqual(kind("refused"));
+	await expect(editor.rename("/new", "/etc/fstab")).rejects.toEqual(kind("refused"));
+	await expect(editor.rename("/new", "/etc")).rejects.toEqual(kind("refused"));
 	await expect(editor.rename("/etc", "/etc/deep/etc")).rejects.toEqual(kind("refused"));
 	await expect(editor.remove("/etc/deep")).rejects.toEqual(kind("refused"));
 	await expect(editor.setAttributes("/etc/link", { mode: 0o600 })).rejects.toEqual(kind("refused"));

@@ -126,11 +126,20 @@ export async function carryOut(
 				const { to } = one;
 				const toParent = parentOf(to) === "" || model.get(parentOf(to))?.type === "directory";
 				const move = editor.rename(path, to);
-				if (!old || model.has(to) || !toParent || to.startsWith(`${path}/`)) {
+				const replaced = model.get(to);
+				const fits =
+					replaced === undefined ||
+					((replaced.type === "directory") === (old?.type === "directory") && below(model, to).length === 0);
+				if (old && to === path) {
+					await move;
+					break;
+				}
+				if (!old || !fits || !toParent || to.startsWith(`${path}/`)) {
 					await expect(move).rejects.toEqual(kinds("refused", "not-found"));
 					break;
 				}
 				await move;
+				model.delete(to);
 				for (const key of [path, ...below(model, path)]) {
 					const moved = model.get(key);
 					model.delete(key);

@@ -2,7 +2,7 @@
 # Creates the virtual machine whose disks lie beside this script. They are used in place.
 param(
 	[string] $Name = 'Web server №1',
-	# Virtual switch to connect to; asked for when it is not given. '' leaves the machine unconnected.
+	# Virtual switch for adapters that name none; asked for when it is not given. '' leaves them unconnected.
 	[string] $SwitchName
 )
 $ErrorActionPreference = 'Stop'
@@ -12,8 +12,8 @@ $disks = @(
 	@{ File = 'Web-server-No1-disk2.vhdx'; ControllerType = 'IDE'; ControllerNumber = 0; ControllerLocation = 1 }
 )
 $adapters = @(
-	@{ Mac = '00155D010203' }
-	@{ Mac = '' }
+	@{ Mac = '00155D010203'; Switch = '' }
+	@{ Mac = ''; Switch = '' }
 )
 
 foreach ($disk in $disks) {
@@ -21,7 +21,7 @@ foreach ($disk in $disks) {
 	if (-not (Test-Path -LiteralPath $disk.Path)) { throw "$($disk.File) is missing beside this script." }
 }
 if (Get-VM | Where-Object { $_.Name -eq $Name }) { throw "There is a machine named '$Name' already: choose another -Name." }
-if ($adapters -and -not $PSBoundParameters.ContainsKey('SwitchName')) {
+if (($adapters | Where-Object { -not $_.Switch }) -and -not $PSBoundParameters.ContainsKey('SwitchName')) {
 	Get-VMSwitch | Format-Table Name, SwitchType | Out-Host
 	$SwitchName = Read-Host 'Name of the virtual switch to connect to (empty for none)'
 }
@@ -38,7 +38,8 @@ try {
 		$number++
 		$added = Add-VMNetworkAdapter -VM $vm -Name "Network Adapter $number" -Passthru
 		if ($adapter.Mac) { Set-VMNetworkAdapter -VMNetworkAdapter $added -StaticMacAddress $adapter.Mac }
-		if ($SwitchName) { Connect-VMNetworkAdapter -VMNetworkAdapter $added -SwitchName $SwitchName }
+		$connectTo = if ($adapter.Switch) { $adapter.Switch } else { $SwitchName }
+		if ($connectTo) { Connect-VMNetworkAdapter -VMNetworkAdapter $added -SwitchName $connectTo }
 	}
 } catch {
 	Remove-VM -VM $vm -Force

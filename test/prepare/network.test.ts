@@ -5,10 +5,12 @@ import { judge } from "../../src/driver/judge.js";
 import type { InterfaceNaming, LinuxGuest, NetworkFact } from "../../src/guest/guest.js";
 import { hypervisors } from "../../src/hypervisor/registry.js";
 import type { MachineNic } from "../../src/machine/machine.js";
+import { NewIdentity } from "../../src/machine/new-identity.js";
 import { type Change, type Planning, withNetworkChanges } from "../../src/prepare/index.js";
 import { planNetwork } from "../../src/prepare/rules/network.js";
 import { guest as driverGuest } from "../driver/guests.js";
 import { memoryTree } from "../guest/support/memory.js";
+import { sample } from "../machine/samples.js";
 
 const links: InterfaceNaming["links"] = [
 	{
@@ -147,6 +149,53 @@ describe("several interfaces", () => {
 			vmware: ["renamed", "renamed"],
 			...Object.fromEntries(hypervisors.slice(1).map(({ id }) => [id, ["kept", "kept"]])),
 		});
+	});
+});
+
+/** A machine's cards on each hypervisor, with MACs of its own kind. */
+function renewed(nics: readonly MachineNic[]): NonNullable<Planning["nicsOn"]> {
+	const identity = new NewIdentity();
+	return ({ family }) => identity.of(family, { ...sample, nics }).nics;
+}
+
+const statesOn = (guest: LinuxGuest, nicsOn: NonNullable<Planning["nicsOn"]>) =>
+	Object.assign({}, ...hypervisors.map((one) => ({ [one.id]: states(guest, nicsOn(one))[one.id] }))) as ReturnType<
+		typeof states
+	>;
+
+describe("new MACs", () => {
+	const udev: Partial<InterfaceNaming> = { udev: null, scheme: null, by: "rules", links: [], generator: true };
+
+	it.each([
+		["by .link files", ["ens160", "ens192"], {}],
+		["by udev's rules", ["lan0", "lan1"], udev],
+	] as const)("take the names over that a package gave the old ones %s", async (_, names, naming) => {
+		const guest = guestWith(names, naming);
+		const nics = cards(2, true);
+		const first = await planNetwork(planning(guest, nics));
+		const packed = withNetworkChanges(guest, first);
+		expect(states(packed, nics)).toMatchObject({ kvm: ["kept", "kept"], "hyperv-gen2": ["kept", "kept"] });
+		const nicsOn = renewed(nics);
+		expect(statesOn(packed, nicsOn)).toMatchObject({ kvm: ["renamed", "renamed"] });
+
+		const files = contentsOf(first);
+		const changes = await planNetwork({ ...planning(packed, nics, files), nicsOn });
+		const after = withNetworkChanges(packed, changes);
+		expect(statesOn(after, nicsOn)).toMatchObject({ kvm: ["kept", "kept"], "hyperv-gen2": ["kept", "kept"] });
+		const again = { ...planning(after, nics, { ...files, ...contentsOf(changes) }), nicsOn };
+		expect(await planNetwork(again)).toEqual([]);
+		// Whatever family it belongs to, no other card takes the name.
+		for (const link of after.naming.links) expect(link.match["MACAddress"]?.length ?? 1).toBe(1);
+	});
+
+	it("are told where the guest's own configuration asks for the old ones", async () => {
+		const nics = cards(1, true);
+		const bound = { ...fact("ens192"), mac: mac(0), renamedTo: "ens192" };
+		const guest = { ...guestWith(["ens192"]), network: [bound] };
+		expect(states(guest, nics)).toMatchObject({ kvm: ["kept"] });
+		const nicsOn = renewed(nics);
+		expect(await planNetwork({ ...planning(guest, nics), nicsOn })).toEqual([]);
+		expect(statesOn(guest, nicsOn)).toMatchObject({ kvm: ["mac"], "hyperv-gen1": ["mac"] });
 	});
 });
 

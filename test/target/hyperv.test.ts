@@ -3,6 +3,7 @@ import path from "node:path";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { AnyvisorError } from "../../src/bytes/errors.js";
+import type { Machine } from "../../src/machine/machine.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
 import { machine, rawDisk, written } from "./appliance.js";
 
@@ -65,7 +66,16 @@ describe("import.ps1", () => {
 			[...script.matchAll(/ControllerType = '(\w+)'; ControllerNumber = (\d+); ControllerLocation = (\d+)/g)].map(
 				(found) => found.slice(1).join(" "),
 			);
-		const gen1 = await scriptOf("hyperv-gen1", { machine: { ...machine, disks: list }, disks: five });
+		let told: Machine | undefined;
+		const gen1 = await scriptOf("hyperv-gen1", {
+			machine: { ...machine, disks: list },
+			disks: five,
+			onAttached: (packed) => {
+				told = packed;
+			},
+		});
+		const places = told?.disks.map(({ controller, unit }) => `${controller}:${unit}`);
+		expect(places).toEqual(["ide0:0", "ide0:1", "ide1:1", "scsi0:0"]);
 		expect(slots(gen1.script)).toEqual(["IDE 0 0", "IDE 0 1", "IDE 1 1", "SCSI 0 0"]);
 		const gen2 = await scriptOf("hyperv-gen2", { machine: { ...uefi, disks: list }, disks: five });
 		expect(slots(gen2.script)).toEqual(["SCSI 0 0", "SCSI 0 1", "SCSI 0 2", "SCSI 0 3"]);

@@ -1,11 +1,14 @@
 import { createHash } from "node:crypto";
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
 import { AnyvisorError } from "../../src/bytes/errors.js";
 import { bytesSource } from "../../src/bytes/source.js";
 import { openDisk } from "../../src/disk/registry.js";
 import { parseXml, type XmlElement } from "../../src/machine/xml-read.js";
+import { openVm } from "../../src/open.js";
+import { openNamedOrigin } from "../../src/open-disk.js";
+import type { LayoutOptions } from "../../src/target/target.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
 import { machine, rawDisk, written } from "./appliance.js";
 
@@ -17,8 +20,8 @@ const disks = [
 ];
 const NAME = "Web-server-No1.xva";
 
-async function unpacked(changes: Parameters<typeof written>[3]) {
-	const { folder } = await written(root, "xenserver", "xva", changes);
+async function unpacked(changes: Parameters<typeof written>[3], options?: LayoutOptions) {
+	const { folder } = await written(root, "xenserver", "xva", changes, options);
 	const inside = path.join(folder, "unpacked");
 	await run("mkdir", inside);
 	await run("tar", "-xf", path.join(folder, NAME), "-C", inside);
@@ -27,7 +30,7 @@ async function unpacked(changes: Parameters<typeof written>[3]) {
 
 describe.skipIf(missing("tar", "qemu-img", "xva-img"))(`an XVA ${because("tar", "qemu-img", "xva-img")}`, () => {
 	test("is unpacked by xva-img, checksums and all, into the disks that went in", async () => {
-		const { inside } = await unpacked({ disks });
+		const { inside } = await unpacked({ disks }, { checksum: "sha1" });
 		for (const [reference, source] of [
 			["Ref:010", "a.img"],
 			["Ref:011", "b.img"],
@@ -41,15 +44,52 @@ describe.skipIf(missing("tar", "qemu-img", "xva-img"))(`an XVA ${because("tar", 
 	});
 
 	test("is refused by xva-img where a checksum does not fit", async () => {
-		const { inside } = await unpacked({ disks });
+		const { inside } = await unpacked({ disks }, { checksum: "sha1" });
 		await run("sh", "-c", 'printf 0 | dd of="$1" conv=notrunc', "sh", path.join(inside, "Ref:010/00000004"));
 		await expect(run("xva-img", "disk-export", path.join(inside, "Ref:010"), path.join(inside, "x"))).rejects.toThrow(
 			"invalid checksum",
 		);
 	});
 
+	test.skipIf(missing("xxhsum"))(
+		`has the checksums that xxhsum makes, unless SHA-1 is asked for ${because("xxhsum")}`,
+		async () => {
+			const { inside, folder, members } = await unpacked({ disks });
+			const sums = members.filter((name) => name.endsWith(".xxhash"));
+			expect(sums).toHaveLength(6);
+			for (const name of sums) {
+				const [theirs = ""] = (await run("xxhsum", "-H64", path.join(inside, name.slice(0, -7)))).split(" ");
+				expect(theirs).toMatch(/^[\da-f]{16}$/);
+				expect(await readFile(path.join(inside, name), "utf8")).toBe(theirs.toUpperCase());
+			}
+			expect(await readFile(path.join(folder, "IMPORT.md"), "utf8")).toContain("--checksum sha1");
+			const old = await unpacked({ disks }, { checksum: "sha1" });
+			expect(await readFile(path.join(old.folder, "IMPORT.md"), "utf8")).not.toContain("--checksum");
+		},
+	);
+
+	test.each(["sha1", "xxhash"] as const)("is read back by its %s sums, and not where one differs", async (checksum) => {
+		const { folder } = await unpacked({ disks }, { checksum });
+		const file = path.join(folder, NAME);
+		const whole = async () => {
+			await using origin = await openNamedOrigin(file);
+			const { disks: read } = await openVm(origin);
+			for (const [at, disk] of read.entries()) {
+				const bytes = new Uint8Array(MIB);
+				for (let from = 0; from < disk.size; from += MIB) await disk.read(from, bytes);
+				expect(disk.size).toBe(Math.ceil((disks[at]?.size ?? 0) / MIB) * MIB);
+			}
+		};
+		await whole();
+		const bytes = await readFile(file);
+		const member = bytes.indexOf(checksum === "sha1" ? "Ref:010/00000004.checksum" : "Ref:010/00000004.xxhash");
+		bytes.write(bytes.toString("latin1", member + 512, member + 513) === "0" ? "1" : "0", member + 512, "latin1");
+		await writeFile(file, bytes);
+		await expect(whole()).rejects.toMatchObject({ kind: "damaged" });
+	});
+
 	test("begins with ova.xml, and has whole chunks, ascending, without those of zeros but for the first and last", async () => {
-		const { inside, members } = await unpacked({ disks });
+		const { inside, members } = await unpacked({ disks }, { checksum: "sha1" });
 		const chunk = (reference: string, ...numbers: number[]) =>
 			numbers.flatMap((number) => {
 				const name = `${reference}/${String(number).padStart(8, "0")}`;

@@ -1,15 +1,17 @@
 import { Command, Option } from "commander";
 import { options, vmOptions, withOptions } from "../options.js";
+import { type OverrideOptions, overrideOptions, overridesOf } from "../overrides.js";
 import type { VmOptions } from "../vm.js";
 
-interface ConvertOptions extends VmOptions {
+interface ConvertOptions extends VmOptions, OverrideOptions {
 	readonly to: string;
 	readonly output?: string;
 	readonly force?: true;
 }
 
-/** Machine formats that are written. */
-const written = ["ovf", "vmx", "libvirt"];
+/** Machine formats that are written, and whose kind of MACs a new identity has there. */
+const platforms: Readonly<Record<string, string>> = { ovf: "vmware", vmx: "vmware", libvirt: "kvm" };
+const written = Object.keys(platforms);
 
 export function convertCommand(): Command {
 	const command = new Command("convert")
@@ -21,19 +23,23 @@ standard error.`,
 		.argument("<vm>", "descriptor, OVA, or disk image")
 		.addOption(new Option("--to <format>", "descriptor to write").choices(written).makeOptionMandatory())
 		.option("-o, --output <file>", "write it here instead of to standard output");
-	return withOptions(command, options.force(), ...vmOptions()).action(run);
+	return withOptions(command, ...overrideOptions(), options.force(), ...vmOptions()).action(run);
 }
 
 async function run(name: string, given: ConvertOptions): Promise<void> {
-	const [{ readMachineOf }, { machineFormats }, { refitted }, { printable }] = await Promise.all([
+	const [{ readMachineOf }, { machineFormats }, { refitted }, { reconnected }, { printable }] = await Promise.all([
 		import("./read.js"),
 		import("../../machine/registry.js"),
 		import("../../machine/refit.js"),
+		import("../../machine/override.js"),
 		import("../terminal.js"),
 	]);
 	const format = machineFormats.find(({ id }) => id === given.to);
 	if (format?.write === undefined) throw new RangeError(`no machine format ${given.to} is written`);
-	const machine = refitted(await readMachineOf(name, given), format);
+	const overrides = await overridesOf(given);
+	const { identity, networks } = overrides;
+	const read = await readMachineOf(name, given, overrides);
+	const machine = refitted(reconnected(identity?.of(platforms[given.to] ?? "", read) ?? read, networks), format);
 	const text = format.write(machine);
 	for (const sentence of machine.lost) process.stderr.write(`anyvisor: ${printable(sentence)}\n`);
 	if (given.output === undefined) {

@@ -1,27 +1,19 @@
 import type { Machine, Product } from "../../machine/machine.js";
 import { enumerate } from "../../machine/shape.js";
-import { humanBytes, painter, printable, table, wantsColour } from "../terminal.js";
+import { humanBytes, type Paint, painter, printable, table, wantsColour } from "../terminal.js";
 
 /** A machine for a person: what it is, what hangs where, and what the descriptor says besides. */
 export function machineText(machine: Machine): string {
 	const paint = painter(wantsColour(process.stdout));
-	const { name, description, uuid, arch, firmware, secureBoot, cpus, memory, products = [], eulas = [] } = machine;
-	const firmwareText = `${firmware === "uefi" ? "UEFI" : "BIOS"}${secureBoot ? " with Secure Boot" : ""}`;
-	const facts = [
-		`${cpus} ${cpus === 1 ? "CPU" : "CPUs"} (${arch}), ${humanBytes(memory)} of memory, ${firmwareText}`,
-		...(uuid === undefined ? [] : [`UUID ${uuid}`]),
-		...(description === undefined ? [] : [description]),
-		...products.map(productLine),
-		...(eulas.length === 0 ? [] : ["Whoever deploys it agrees to its licence; --json has the text."]),
-	];
-	const rows = [...diskRows(machine), ...nicRows(machine)].map((cells) =>
-		cells.map((text) => ({ text: printable(text) })),
-	);
+	const { name, description, origin, products = [], eulas = [] } = machine;
 	return [
-		`${paint("bold", printable(name))} (${machine.origin})\n`,
-		...facts.map((fact) => `${printable(fact)}\n`),
-		table(rows, paint, 160),
-		...machine.lost.map((sentence) => `${paint("yellow", "!")} ${printable(sentence)}\n`),
+		`${paint("bold", printable(name))} (${origin})\n`,
+		...factLines(machine),
+		...(description === undefined ? [] : [`${printable(description)}\n`]),
+		...products.map((product) => `${printable(productLine(product))}\n`),
+		...(eulas.length === 0 ? [] : ["Whoever deploys it agrees to its licence; --json has the text.\n"]),
+		deviceTable(machine, paint),
+		...machine.lost.map((sentence) => remark(sentence, paint)),
 	].join("");
 }
 
@@ -29,6 +21,29 @@ export function machineText(machine: Machine): string {
 function productLine({ product, vendor, version, fullVersion, properties }: Product): string {
 	const name = [product ?? "Product", fullVersion ?? version, vendor && `by ${vendor}`].filter(Boolean).join(" ");
 	return properties.length === 0 ? name : `${name}, with the properties ${enumerate(properties.map(({ key }) => key))}`;
+}
+
+/** A sentence that should be seen. */
+export const remark = (sentence: string, paint: Paint) => `${paint("yellow", "!")} ${printable(sentence)}\n`;
+
+/** What it is made of, a line each. */
+export function factLines({ uuid, arch, firmware, secureBoot, cpus, memory }: Machine): readonly string[] {
+	const firmwareText = `${firmware === "uefi" ? "UEFI" : "BIOS"}${secureBoot ? " with Secure Boot" : ""}`;
+	const cpuText = `${cpus} ${cpus === 1 ? "CPU" : "CPUs"} (${printable(arch)})`;
+	return [
+		`${cpuText}, ${humanBytes(memory)} of memory, ${firmwareText}\n`,
+		...(uuid === undefined ? [] : [`UUID ${uuid}\n`]),
+	];
+}
+
+/** Its disks and network cards, a line each. */
+export function deviceTable(machine: Machine, paint: Paint): string {
+	const rows = [...diskRows(machine), ...nicRows(machine)];
+	return table(
+		rows.map((cells) => cells.map((text) => ({ text: printable(text) }))),
+		paint,
+		160,
+	);
 }
 
 const diskRows = ({ disks, controllers }: Machine) =>

@@ -49,7 +49,7 @@ export async function writeJob(disk: Disk, sink: ByteSink, options: VmdkWriteOpt
 
 /** The content ID that a disk is written with, 0 to 0xfffffffd; for `flatDescriptor`. */
 export async function contentId(disk: Disk): Promise<number> {
-	const id = crc32(await readUpTo(disk, 0, GRAIN));
+	const id = crc32(new TextEncoder().encode(disk.salt ?? ""), crc32(await readUpTo(disk, 0, GRAIN)));
 	// The two largest values mean "no parent" and "never written to".
 	return id >= 0xfffffffe ? id - 2 : id;
 }

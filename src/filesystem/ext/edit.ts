@@ -1,7 +1,7 @@
 import { AnyvisorError, damaged, notFound, refused } from "../../bytes/errors.js";
 import type { ByteStore } from "../../bytes/source.js";
 import { claim } from "../claim.js";
-import { checkPath, checkRegular, checkTarget, parentOf } from "../edit-path.js";
+import { checkPath, checkRegular, checkReplaced, checkTarget, parentOf } from "../edit-path.js";
 import type { Attributes, Editor } from "../filesystem.js";
 import { FileMode } from "../mode.js";
 import { type NewAttributes, setAttributes } from "./attributes.js";
@@ -128,10 +128,15 @@ class ExtEditor implements Editor {
 
 	rename(from: string, to: string): Promise<void> {
 		return exclusively(async () => {
-			await this.#existing(from);
-			await this.#checkNew(to);
+			const moved = await this.#existing(from);
+			const old = await this.#find(to);
+			// Two names of one file both stay.
+			if (old?.number === moved.number) return;
+			if (old) checkReplaced(this.#cache.name, to, old.type, moved.type);
+			else await this.#checkParent(to);
 			if (to.startsWith(`${from}/`)) throw refused(`${from} cannot be moved into itself`, { file: from });
 			this.#checkRoom(to, blocksOfName, 0);
+			if (old) await this.#remove(to, old);
 			this.#directories.clear();
 			await this.#withRoom(to, () => this.#library.rename(from, to));
 			this.#freeBlocks -= blocksOfName;
@@ -141,21 +146,24 @@ class ExtEditor implements Editor {
 	remove(path: string): Promise<void> {
 		return exclusively(async () => {
 			checkPath(this.#cache.name, path);
-			const old = await this.#existing(path);
-			await checkRemovable(this.#volume, old);
-			this.#directories.clear();
-			if (old.type === "directory") {
-				try {
-					await this.#library.removeDirectory(path);
-				} catch (error) {
-					if (!(error instanceof LibraryError && error.code === LibError.NOT_EMPTY)) throw error;
-					throw refused(`${this.#cache.name}:${path} is not empty`, { file: path });
-				}
-			} else await this.#library.unlink(path);
-			if (old.type !== "directory" && old.fields.i_links_count > 1) return;
-			this.#attributes.delete(old.number);
-			this.#extended.delete(old.number);
+			await this.#remove(path, await this.#existing(path));
 		});
+	}
+
+	async #remove(path: string, old: Inode): Promise<void> {
+		await checkRemovable(this.#volume, old);
+		this.#directories.clear();
+		if (old.type === "directory") {
+			try {
+				await this.#library.removeDirectory(path);
+			} catch (error) {
+				if (!(error instanceof LibraryError && error.code === LibError.NOT_EMPTY)) throw error;
+				throw refused(`${this.#cache.name}:${path} is not empty`, { file: path });
+			}
+		} else await this.#library.unlink(path);
+		if (old.type !== "directory" && old.fields.i_links_count > 1) return;
+		this.#attributes.delete(old.number);
+		this.#extended.delete(old.number);
 	}
 
 	setAttributes(path: string, attributes: Partial<Attributes>): Promise<void> {

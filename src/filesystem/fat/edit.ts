@@ -2,6 +2,7 @@ import { AnyvisorError, damaged, notFound, refused, unsupported } from "../../by
 import { inTurn } from "../../bytes/in-turn.js";
 import { type ByteStore, readBytes } from "../../bytes/source.js";
 import { claim } from "../claim.js";
+import { checkReplaced } from "../edit-path.js";
 import type { Attributes, Editor } from "../filesystem.js";
 import { type Directory, dateAndTime, type Entry, parseDirectory, readDirectory, spansOf } from "./directory.js";
 import {
@@ -47,6 +48,8 @@ interface Found {
 	readonly name: string;
 	readonly entry: Entry | undefined;
 }
+
+const kindOf = ({ attributes }: Entry) => ((attributes & attribute.directory) === 0 ? "file" : "directory");
 
 class FatEditor implements Editor {
 	readonly #volume: ByteStore;
@@ -161,15 +164,25 @@ class FatEditor implements Editor {
 	async #rename(from: string, to: string): Promise<void> {
 		const { entry, directory: left } = await this.#existing(from);
 		const { directory, way, name, entry: taken } = await this.#find(to);
-		if (taken) throw refused(`${this.#volume.name}:${to} exists already`, { file: to });
-		const isDirectory = (entry.attributes & attribute.directory) !== 0;
+		const isDirectory = kindOf(entry) === "directory";
 		if (isDirectory && way.includes(entry.cluster)) {
 			throw refused(`${this.#volume.name}:${from} cannot be moved into itself`, { file: from });
 		}
-		this.#checkRoom(to, 0, 0, this.#growth(directory, name));
 		const fields = ShortEntry.parse(left.bytes, entry.offset);
-		// The bits of ntRes say which parts of the old name are in lower case.
-		await this.#addEntry(directory, name, (raw) => ShortEntry.build({ ...fields, name: raw, ntRes: 0 }));
+		const itself = taken?.offset === entry.offset && left.cluster === directory.cluster;
+		if (itself && taken.name === name) return;
+		if (taken && !itself) {
+			checkReplaced(this.#volume.name, to, kindOf(taken), kindOf(entry));
+			const chain = await this.#removable(to, taken);
+			// Its name stays, and with it the bits that say which parts of it are in lower case.
+			const { name: raw, ntRes } = ShortEntry.parse(directory.bytes, taken.offset);
+			const replaced = ShortEntry.build({ ...fields, name: raw, ntRes });
+			await writeSpans(this.#volume, directory.spans, taken.offset, replaced);
+			await this.#resize(chain, 0);
+		} else {
+			this.#checkRoom(to, 0, 0, this.#growth(directory, name));
+			await this.#addEntry(directory, name, (raw) => ShortEntry.build({ ...fields, name: raw, ntRes: 0 }));
+		}
 		await this.#removeEntry(await readDirectory(this.#volume, this.#geometry, this.#table, left.cluster), entry);
 		if (!isDirectory || left.cluster === directory.cluster) return;
 		const moved = await readDirectory(this.#volume, this.#geometry, this.#table, entry.cluster);
@@ -191,16 +204,21 @@ class FatEditor implements Editor {
 	remove(path: string): Promise<void> {
 		return this.#inTurn(async () => {
 			const { directory, entry } = await this.#existing(path);
-			if ((entry.attributes & attribute.directory) !== 0) {
-				const inside = await readDirectory(this.#volume, this.#geometry, this.#table, entry.cluster);
-				if (parseDirectory(inside).entries.length > 0) {
-					throw refused(`${this.#volume.name}:${path} is not empty`, { file: path });
-				}
-			}
-			const chain = await this.#chain(entry);
+			const chain = await this.#removable(path, entry);
 			await this.#removeEntry(directory, entry);
 			await this.#resize(chain, 0);
 		});
+	}
+
+	/** The clusters of what can be removed: `refused` for a directory that is not empty. */
+	async #removable(path: string, entry: Entry): Promise<number[]> {
+		if (kindOf(entry) === "directory") {
+			const inside = await readDirectory(this.#volume, this.#geometry, this.#table, entry.cluster);
+			if (parseDirectory(inside).entries.length > 0) {
+				throw refused(`${this.#volume.name}:${path} is not empty`, { file: path });
+			}
+		}
+		return this.#chain(entry);
 	}
 
 	setAttributes(path: string, { mode, uid, gid, mtime }: Partial<Attributes>): Promise<void> {

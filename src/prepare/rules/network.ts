@@ -1,7 +1,7 @@
 import { type Card, driverNames, pathsOf } from "../../driver/interface-name.js";
 import { cardsOn, judgeInterfaces } from "../../driver/interfaces.js";
 import { judge } from "../../driver/judge.js";
-import type { LinuxGuest } from "../../guest/guest.js";
+import type { LinuxGuest, NameRule } from "../../guest/guest.js";
 import { parseLinkFile } from "../../guest/linux/network/link-file.js";
 import { cardOf } from "../../guest/linux/network/names.js";
 import { parseNameRules } from "../../guest/linux/network/udev-rules.js";
@@ -14,6 +14,8 @@ interface Endangered {
 	readonly name: string;
 	/** Of its card, from 0. */
 	readonly number: number;
+	/** The machine has no other card. */
+	readonly only: boolean;
 	readonly on: { readonly hypervisor: Hypervisor; readonly card: Card }[];
 }
 
@@ -26,14 +28,12 @@ const folder = "/etc/systemd/network";
 const rulesFile = "/etc/udev/rules.d/70-anyvisor-net.rules";
 
 /** Interfaces keep the names that their configuration knows them by, whatever they would be called elsewhere. */
-export async function planNetwork({ guest, tree, targets, nics }: Planning): Promise<WriteFile[]> {
+export async function planNetwork({ guest, tree, targets, nics, nicsOn = () => nics }: Planning): Promise<WriteFile[]> {
 	// Judging takes its time, and most guests ask for whatever card there is.
 	if (guest.network.every(({ interface: name }) => cardOf(name) === undefined)) return [];
-	const endangered = findEndangered(guest, nics, targets);
+	const endangered = findEndangered(guest, nicsOn, targets);
 	const files =
-		guest.naming.by === "links"
-			? endangered.flatMap((one) => linkFiles(one, guest, nics.length === 1))
-			: ruleFiles(endangered, guest);
+		guest.naming.by === "links" ? endangered.flatMap((one) => linkFiles(one, guest)) : ruleFiles(endangered, guest);
 	const names = endangered.map(({ name }) => name).join(", ");
 	const why = `The guest's configuration knows its network by the name ${names}, which systemd would not give elsewhere.`;
 	const changes: WriteFile[] = [];
@@ -46,19 +46,20 @@ export async function planNetwork({ guest, tree, targets, nics }: Planning): Pro
 
 function findEndangered(
 	guest: LinuxGuest,
-	nics: Planning["nics"],
+	nicsOn: (hypervisor: Hypervisor) => Planning["nics"],
 	targets: readonly Hypervisor[],
 ): readonly Endangered[] {
 	const found = new Map<string, Endangered>();
 	for (const hypervisor of targets) {
 		const verdict = judge(guest, hypervisor);
+		const nics = nicsOn(hypervisor);
 		const cards = cardsOn(hypervisor, verdict, nics);
 		for (const { interface: name, state, card: number } of judgeInterfaces(guest, nics, hypervisor, verdict)) {
 			const card = number === null ? undefined : cards[number];
 			if (card === undefined || (state !== "renamed" && state !== "unknown")) continue;
 			// Whatever a guest calls its interfaces, a file must not take it for anything but a name.
 			if (!/^[A-Za-z][\w.-]{0,14}$/.test(name)) continue;
-			const one = found.get(name) ?? { name, number: card.number, on: [] };
+			const one = found.get(name) ?? { name, number: card.number, only: cards.length === 1, on: [] };
 			one.on.push({ hypervisor, card });
 			found.set(name, one);
 		}
@@ -70,7 +71,7 @@ function findEndangered(
  * By MAC where the card keeps it. Where it does not, by driver if it is the only card, and else by its place, if that is
  * known. https://www.freedesktop.org/software/systemd/man/latest/systemd.link.html
  */
-function linkFiles({ name, number, on }: Endangered, guest: LinuxGuest, onlyCard: boolean): readonly Written[] {
+function linkFiles({ name, number, only, on }: Endangered, guest: LinuxGuest): readonly Written[] {
 	const written: Written[] = [];
 	const write = (file: string, match: readonly string[], note: string) => {
 		const lines = [
@@ -85,14 +86,14 @@ function linkFiles({ name, number, on }: Endangered, guest: LinuxGuest, onlyCard
 		const known = guest.naming.links.find((link) => link.file === `${folder}/${file}.link`)?.match["Driver"] ?? [];
 		return `Driver=${[...new Set([...known, ...some.flatMap(({ hypervisor }) => allDrivers(hypervisor))])].join(" ")}`;
 	};
-	const kept = on.filter(({ card }) => card.mac !== undefined);
 	const others = on.filter(({ card }) => card.mac === undefined);
-	const mac = kept[0]?.card.mac;
-	if (mac !== undefined) {
-		const file = `10-anyvisor-${name}`;
-		write(file, [`MACAddress=${mac}`, byDriver(file, kept)], "by the MAC address of its card");
+	// Older versions of systemd take one MAC per file. No interface has a plus sign in its name.
+	for (const [at, mac] of macsOf(on).entries()) {
+		const file = `10-anyvisor-${name}${at === 0 ? "" : `+${at + 1}`}`;
+		const some = on.filter(({ card }) => card.mac === mac);
+		write(file, [`MACAddress=${mac}`, byDriver(file, some)], "by the MAC address of its card");
 	}
-	if (onlyCard && others.length > 0) {
+	if (only && others.length > 0) {
 		const file = `11-anyvisor-${name}`;
 		write(file, [byDriver(file, others)], "where its MAC address is another, as it is the only network card");
 		return written;
@@ -107,20 +108,24 @@ function linkFiles({ name, number, on }: Endangered, guest: LinuxGuest, onlyCard
 	return written;
 }
 
+/** One, unless the card gets a new MAC that depends on the hypervisor. */
+const macsOf = (on: Endangered["on"]) => [...new Set(on.flatMap(({ card }) => card.mac ?? []))];
+
 /** Of every card that the package may have: which one is chosen depends on the guest's kernel of the day. */
 const allDrivers = ({ devices, boot }: Hypervisor) =>
 	devices.filter(({ id }) => boot.network.includes(id)).flatMap((model) => driverNames(model));
 
 /** https://www.freedesktop.org/software/systemd/man/latest/udev.html: for udev that heeds no `.link` files. */
 function ruleFiles(endangered: readonly Endangered[], { naming }: LinuxGuest): readonly Written[] {
-	const rules = new Map(naming.rules.filter(({ file }) => file === rulesFile).map((rule) => [rule.name, rule]));
+	const key = ({ name, mac }: Pick<NameRule, "name" | "mac">) => `${name} ${mac ?? ""}`;
+	const rules = new Map(naming.rules.filter(({ file }) => file === rulesFile).map((rule) => [key(rule), rule]));
 	const before = rules.size;
 	for (const { name, number, on } of naming.by === "kernel" ? [] : endangered) {
-		const mac = on.find(({ card }) => card.mac !== undefined)?.card.mac;
+		const macs = macsOf(on);
 		const rule = { file: rulesFile, name, conditional: false };
-		if (mac !== undefined) rules.set(name, { ...rule, mac });
+		for (const mac of macs) rules.set(key({ name, mac }), { ...rule, mac });
 		// The kernel's own name is kept, and not numbered on for a MAC that udev has not seen.
-		else if (name === `eth${number}`) rules.set(name, { ...rule, kernel: name });
+		if (macs.length === 0 && name === `eth${number}`) rules.set(key({ name }), { ...rule, kernel: name });
 	}
 	if (rules.size === before) return [];
 	const lines = Array.from(rules.values(), ({ name, mac, kernel }) => {

@@ -1,4 +1,4 @@
-import { hasher } from "../../bytes/checksum/index.js";
+import { type HashAlgorithm, hasher } from "../../bytes/checksum/index.js";
 import type { ByteSink } from "../../bytes/sink.js";
 import type { Disk } from "../../disk/disk.js";
 import { dataBlocks } from "../../disk/sparse.js";
@@ -32,23 +32,41 @@ export const xva: Layout = {
 			folder,
 			{
 				command: { shell: "sh", line: `xe vm-import filename=${name}` },
-				remarks: ["Or choose Import in XenCenter or Xen Orchestra. Add sr-uuid=… to choose the storage.", ...identity],
+				remarks: [
+					"Or choose Import in XenCenter or Xen Orchestra. Add sr-uuid=… to choose the storage.",
+					...(options.checksum === "sha1" ? [] : [OLD_HOSTS]),
+					...identity,
+				],
 			},
 			machine.lost,
 		);
 	},
 };
 
+const OLD_HOSTS =
+	"Hosts before Citrix Hypervisor 8.1 and XCP-ng 8.1 do not know its checksums: expand with --checksum sha1 for them.";
+
+/** How a chunk is summed up: https://docs.xenserver.com/en-us/xenserver/8/vms/import-export.html#xva-format */
+const CHECKSUMS = {
+	sha1: { ending: "checksum", sum: (bytes: Uint8Array) => digest("sha1", bytes) },
+	xxhash: { ending: "xxhash", sum: async (bytes: Uint8Array) => (await digest("xxh64", bytes)).toUpperCase() },
+} as const;
+
 const MEBIBYTE = 2 ** 20;
 const BLOCK = 512;
 /** Number of the first disk's reference; {@link reference} keeps the ones below for the machine's other objects. */
 const FIRST_DISK = 10;
 
+async function digest(algorithm: HashAlgorithm, bytes: Uint8Array): Promise<string> {
+	const hash = await hasher(algorithm);
+	hash.update(bytes);
+	return hash.digest();
+}
+
 /**
- * Writes an XVA and returns its length. A disk is cut into chunks of 1 MiB, each followed by its SHA-1, which hosts of
- * every age verify; the XXH64 that they write themselves is newer. Chunks of zeros are left out except the first and the
- * last of a disk. A disk is filled up with zeros to whole chunks: the importer takes the size of a gap from the first
- * chunk it sees.
+ * Writes an XVA and returns its length. A disk is cut into chunks of 1 MiB, each followed by its checksum. Chunks of
+ * zeros are left out except the first and the last of a disk. A disk is filled up with zeros to whole chunks: the importer
+ * takes the size of a gap from the first chunk it sees.
  */
 async function writeXva(
 	appliance: Appliance,
@@ -66,15 +84,14 @@ async function writeXva(
 		reference: reference(FIRST_DISK + index),
 		size: Math.max(1, Math.ceil(size / MEBIBYTE)) * MEBIBYTE,
 	}));
+	const { ending, sum } = CHECKSUMS[options.checksum ?? "xxhash"];
 	const records = await ovaRecords(appliance, machine, disks);
 	await append("ova.xml", new TextEncoder().encode(`<?xml version="1.0"?>\n${rpcValue(records).render()}`));
 	for (const [index, disk] of appliance.disks.entries()) {
 		for await (const { number, bytes } of chunks(disk, options)) {
 			const name = `${reference(FIRST_DISK + index)}/${String(number).padStart(8, "0")}`;
 			await append(name, bytes);
-			const hash = await hasher("sha1");
-			hash.update(bytes);
-			await append(`${name}.checksum`, new TextEncoder().encode(hash.digest()));
+			await append(`${name}.${ending}`, new TextEncoder().encode(await sum(bytes)));
 		}
 	}
 	return position + 2 * BLOCK;
