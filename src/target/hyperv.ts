@@ -9,6 +9,8 @@ export const hyperv: Layout = {
 	id: "hyperv",
 	hypervisors: ["hyperv-gen1", "hyperv-gen2"],
 	summary: ".vhdx disks and import.ps1, which creates the machine in one command",
+	imported: "import.ps1 on the host",
+	judged: "disks by qemu-img; the script by golden text and Microsoft's quoting rules",
 	async write(appliance, folder, options) {
 		const base = fileBase(appliance.machine.name);
 		const diskFile = (index: number) => (index === 0 ? `${base}.vhdx` : `${base}-disk${index + 1}.vhdx`);

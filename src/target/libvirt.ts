@@ -9,6 +9,8 @@ export const libvirt: Layout = {
 	id: "libvirt",
 	hypervisors: ["kvm"],
 	summary: "qcow2 disks and a libvirt domain for virsh define",
+	imported: "virsh define",
+	judged: "disks by qemu-img, the domain by libvirt's schema; booted by QEMU",
 	async write(appliance, folder, options) {
 		const base = fileBase(appliance.machine.name);
 		const diskFile = (index: number) => (index === 0 ? `${base}.qcow2` : `${base}-disk${index + 1}.qcow2`);

@@ -1,3 +1,5 @@
+import type { Hypervisor } from "../hypervisor/hypervisor.js";
+import { groupOf } from "../hypervisor/registry.js";
 import { hyperv } from "./hyperv.js";
 import { libvirt } from "./libvirt.js";
 import { ova } from "./ova.js";
@@ -7,6 +9,28 @@ import { vmx } from "./vmx.js";
 import { xva } from "./xva/xva.js";
 
 export const layouts: readonly Layout[] = [ova, vmx, xva, hyperv, libvirt, vhd];
+
+/** One package that can be asked for: a row of `--for list` and of docs/targets.md. */
+export interface Target {
+	/** {@link Hypervisor.id}, the word for `--for`. */
+	readonly id: string;
+	readonly title: string;
+	/** The word for it and its kind: {@link groupOf}. */
+	readonly group: string;
+	readonly layout: string;
+	readonly folder: string;
+	readonly holds: string;
+	readonly imported: string;
+	readonly judged: string;
+}
+
+/** Every package there is for these hypervisors. */
+export const targetsFor = (hypervisors: readonly Hypervisor[]): readonly Target[] =>
+	hypervisors.flatMap(({ id, title }) =>
+		layoutsFor(id).map(({ id: layout, folder, summary: holds, imported, judged }) => {
+			return { id, title, group: groupOf(id), layout, folder, holds, imported, judged };
+		}),
+	);
 
 /**
  * The layouts for a hypervisor, each with the folder it is written into: named after the hypervisor, and after the layout

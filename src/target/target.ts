@@ -30,8 +30,12 @@ export interface Layout {
 	readonly id: string;
 	/** {@link Hypervisor.id}s it serves. */
 	readonly hypervisors: readonly string[];
-	/** One line for `--for list`. */
+	/** What lies in the folder, in a line. */
 	readonly summary: string;
+	/** The platform's own way to import it, in a line. */
+	readonly imported: string;
+	/** Who, other than Anyvisor, judged what is written, and what nobody did; in a line. */
+	readonly judged: string;
 	/**
 	 * Writes the files, IMPORT.md included; the caller commits the folder. Each disk is read once, in ascending order.
 	 *

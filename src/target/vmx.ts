@@ -10,6 +10,8 @@ export const vmx: Layout = {
 	id: "vmx",
 	hypervisors: ["vmware"],
 	summary: "a folder with .vmx and .vmdk that Workstation and Fusion open in place",
+	imported: "File > Open, vmrun start",
+	judged: "disks by qemu-img, the .vmx by libvirt's reader; booted by QEMU",
 	async write(appliance, folder, options) {
 		const base = fileBase(appliance.machine.name);
 		const diskFile = (index: number) => (index === 0 ? `${base}.vmdk` : `${base}-disk${index + 1}.vmdk`);
