@@ -1,3 +1,6 @@
+import { aws } from "./aws.js";
+import { azure } from "./azure.js";
+import { gcp } from "./gcp.js";
 import { hypervGen1 } from "./hyperv-gen1.js";
 import { hypervGen2 } from "./hyperv-gen2.js";
 import type { Hypervisor } from "./hypervisor.js";
@@ -21,7 +24,9 @@ export const hypervisors: readonly Hypervisor[] = [
 ];
 
 /** What stands on somebody else's hypervisor, by the word for all of a kind. */
-const elsewhere: Readonly<Record<string, readonly Hypervisor[]>> = {};
+const elsewhere: Readonly<Record<string, readonly Hypervisor[]>> = {
+	clouds: [aws, azure, gcp],
+};
 
 /** The hypervisors, and what stands on them. */
 export const everyHypervisor: readonly Hypervisor[] = [...hypervisors, ...Object.values(elsewhere).flat()];

@@ -1,4 +1,5 @@
 import { AnyvisorError, unsupported } from "../bytes/errors.js";
+import type { Hypervisor } from "../hypervisor/hypervisor.js";
 import type { Controller, ControllerModel, Machine, MachineDisk, MachineNic } from "../machine/machine.js";
 import { Controllers } from "../machine/shape.js";
 import type { Appliance } from "./target.js";
@@ -8,6 +9,7 @@ const CONTROLLERS: Readonly<Record<string, ControllerModel>> = {
 	ahci: "ahci",
 	buslogic: "buslogic",
 	"hyperv-ide": "hyperv-ide",
+	"gen1-hyperv-ide": "hyperv-ide",
 	"hyperv-scsi": "hyperv-scsi",
 	ide: "ide",
 	lsilogic: "lsilogic",
@@ -103,7 +105,13 @@ export function attached(appliance: Appliance, names: Names): Machine {
 			...(network === undefined ? {} : { network }),
 		};
 	});
-	return { ...machine, controllers: controllers.list(), disks: places, nics, lost: notCarried(machine, names) };
+	return {
+		...machine,
+		controllers: controllers.list(),
+		disks: places,
+		nics,
+		lost: notCarried(machine, hypervisor, names),
+	};
 }
 
 function checkLimits({ disks, machine, hypervisor }: Appliance): void {
@@ -120,10 +128,13 @@ function checkLimits({ disks, machine, hypervisor }: Appliance): void {
 	}
 }
 
-function notCarried({ disks, uuid, lost }: Machine, names: Names): readonly string[] {
+function notCarried({ disks, nics, uuid, lost }: Machine, hypervisor: Hypervisor, names: Names): readonly string[] {
 	const removable = disks.some(({ kind }) => kind !== "disk");
+	const { keepMacs = false, toKeepMacs } = hypervisor.cards ?? {};
+	const newMacs = !keepMacs && toKeepMacs === undefined && nics.some(({ mac }) => mac !== undefined);
 	return [
 		...lost,
+		...(newMacs ? [`The network cards' MAC addresses: ${hypervisor.title} gives new ones.`] : []),
 		...(removable ? ["CD and floppy drives are left out: add them where they are needed."] : []),
 		...(uuid === undefined || names.uuid ? [] : [`The firmware's UUID, ${uuid}: the guest will see another one.`]),
 	];

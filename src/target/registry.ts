@@ -1,5 +1,8 @@
 import type { Hypervisor } from "../hypervisor/hypervisor.js";
 import { groupOf } from "../hypervisor/registry.js";
+import { aws } from "./aws.js";
+import { azure } from "./azure.js";
+import { gcp } from "./gcp.js";
 import { hyperv } from "./hyperv.js";
 import { libvirt } from "./libvirt.js";
 import { ova } from "./ova.js";
@@ -8,7 +11,7 @@ import { vhd } from "./vhd.js";
 import { vmx } from "./vmx.js";
 import { xva } from "./xva/xva.js";
 
-export const layouts: readonly Layout[] = [ova, vmx, xva, hyperv, libvirt, vhd];
+export const layouts: readonly Layout[] = [ova, vmx, xva, hyperv, libvirt, vhd, aws, azure, gcp];
 
 /** One package that can be asked for: a row of `--for list` and of docs/targets.md. */
 export interface Target {
