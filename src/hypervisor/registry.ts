@@ -1,12 +1,18 @@
 import { aws } from "./aws.js";
 import { azure } from "./azure.js";
+import { bhyve } from "./bhyve.js";
+import { cloudHypervisor } from "./cloud-hypervisor.js";
+import { cloudstack } from "./cloudstack.js";
 import { gcp } from "./gcp.js";
 import { hypervGen1 } from "./hyperv-gen1.js";
 import { hypervGen2 } from "./hyperv-gen2.js";
 import type { Hypervisor } from "./hypervisor.js";
 import { kvm } from "./kvm.js";
 import { neocleus } from "./neocleus.js";
+import { nutanix } from "./nutanix.js";
 import { nxtop } from "./nxtop.js";
+import { openstack } from "./openstack.js";
+import { ovirt } from "./ovirt.js";
 import { virtualbox } from "./virtualbox.js";
 import { vmware } from "./vmware.js";
 import { xenserver } from "./xenserver.js";
@@ -26,6 +32,7 @@ export const hypervisors: readonly Hypervisor[] = [
 /** What stands on somebody else's hypervisor, by the word for all of a kind. */
 const elsewhere: Readonly<Record<string, readonly Hypervisor[]>> = {
 	clouds: [aws, azure, gcp],
+	platforms: [openstack, cloudstack, ovirt, nutanix, bhyve, cloudHypervisor],
 };
 
 /** The hypervisors, and what stands on them. */

@@ -1,39 +1,28 @@
 import type { Machine } from "../machine/machine.js";
-import { attached } from "./attach.js";
-import { diskFiles, fileBase } from "./file-name.js";
-import { sizeToChoose, writeDisks, writeImportNote, writeText } from "./folder.js";
+import { sizeToChoose } from "./folder.js";
+import { scripted } from "./scripted.js";
 import { command, shellQuoted, shellScript } from "./shell.js";
-import type { Layout } from "./target.js";
 
 /** https://docs.aws.amazon.com/vm-import/latest/userguide/vmie_prereqs.html */
-export const aws: Layout = {
+export const aws = scripted({
 	id: "aws",
 	hypervisors: ["aws"],
 	summary: "streamOptimized .vmdk disks and import.sh, which uploads them and starts VM Import",
 	imported: "sh import.sh BUCKET, by the AWS CLI",
-	judged: "disks by qemu-img; the script by sh, its calls by a stand-in for the CLI; the import by nobody",
-	async write(appliance, folder, options) {
-		const base = fileBase(appliance.machine.name);
-		const diskFile = diskFiles(base, "vmdk");
-		const machine = attached(appliance, { file: diskFile });
-		await writeDisks(appliance, folder, { format: "vmdk", variant: "streamOptimized" }, diskFile, options);
-		await writeText(folder, "import.sh", importScript(machine));
-		await writeImportNote(
-			appliance,
-			folder,
-			{
-				command: { shell: "sh", line: "sh import.sh BUCKET" },
-				remarks: [
-					"BUCKET is one of yours in S3, in the region where the machine shall run. VM Import needs the role vmimport, which its User Guide says how to make.",
-					`The result is an AMI. ${sizeToChoose(machine, "an instance type on Nitro")}`,
-					"Where VM Import does not know the guest's distribution: aws ec2 import-snapshot takes each disk as it is, and aws ec2 register-image --ena-support makes an AMI of the snapshots.",
-					...appliance.hypervisor.notes,
-				],
-			},
-			machine.lost,
-		);
-	},
-};
+	judged:
+		"disks by qemu-img; the script by sh and shellcheck, its calls by a stand-in for the CLI; the import by nobody",
+	disks: { format: "vmdk", variant: "streamOptimized", extension: "vmdk" },
+	texts: (machine) => ({ "import.sh": importScript(machine) }),
+	note: (machine, { hypervisor }) => ({
+		command: { shell: "sh", line: "sh import.sh BUCKET" },
+		remarks: [
+			"BUCKET is one of yours in S3, in the region where the machine shall run. VM Import needs the role vmimport, which its User Guide says how to make.",
+			`The result is an AMI. ${sizeToChoose(machine, "an instance type on Nitro")}`,
+			"Where VM Import does not know the guest's distribution: aws ec2 import-snapshot takes each disk as it is, and aws ec2 register-image --ena-support makes an AMI of the snapshots.",
+			...hypervisor.notes,
+		],
+	}),
+});
 
 function importScript({ name, arch, firmware, disks }: Machine): string {
 	const files = disks.map(({ file = "" }) => file);

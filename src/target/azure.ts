@@ -1,9 +1,8 @@
 import type { Machine } from "../machine/machine.js";
-import { attached } from "./attach.js";
-import { diskFiles, fileBase, label } from "./file-name.js";
-import { type DiskKind, sizeIn, sizeToChoose, writeDisks, writeImportNote, writeText } from "./folder.js";
+import { label } from "./file-name.js";
+import { sizeIn, sizeToChoose } from "./folder.js";
+import { scripted } from "./scripted.js";
 import { command, shellQuoted, shellScript } from "./shell.js";
-import type { Layout } from "./target.js";
 
 const MEBIBYTE = 2 ** 20;
 const FOOTER = 512;
@@ -11,36 +10,26 @@ const FOOTER = 512;
  * Whole mebibytes, with the footer behind them: https://learn.microsoft.com/azure/virtual-machines/linux/create-upload-generic
  * At least 20: https://learn.microsoft.com/rest/api/compute/disks/create-or-update#creationdata
  */
-const KIND: DiskKind = { format: "vhd", variant: "fixed", multiple: MEBIBYTE, least: 20 * MEBIBYTE };
+const KIND = { extension: "vhd", format: "vhd", variant: "fixed", multiple: MEBIBYTE, least: 20 * MEBIBYTE };
 
-export const azure: Layout = {
+export const azure = scripted({
 	id: "azure",
 	hypervisors: ["azure"],
 	summary: "fixed .vhd disks of whole MiB and import.sh, which uploads them as managed disks and creates the machine",
 	imported: "sh import.sh RESOURCE_GROUP LOCATION SIZE, by the Azure CLI and azcopy",
 	judged:
-		"disks by qemu-img and Azure's rules for sizes; the script by sh, its calls by a stand-in for the CLI; the import by nobody",
-	async write(appliance, folder, options) {
-		const base = fileBase(appliance.machine.name);
-		const diskFile = diskFiles(base, "vhd");
-		const machine = attached(appliance, { file: diskFile });
-		await writeDisks(appliance, folder, KIND, diskFile, options);
-		await writeText(folder, "import.sh", importScript(machine));
-		await writeImportNote(
-			appliance,
-			folder,
-			{
-				command: { shell: "sh", line: "sh import.sh RESOURCE_GROUP LOCATION SIZE" },
-				remarks: [
-					`Log in with az login first. ${sizeToChoose(machine, "a SIZE such as Standard_B2s")}`,
-					"The files are sparse: copy them with a tool that keeps holes, or upload them from here.",
-					...appliance.hypervisor.notes,
-				],
-			},
-			machine.lost,
-		);
-	},
-};
+		"disks by qemu-img and Azure's rules for sizes; the script by sh and shellcheck, its calls by a stand-in for the CLI; the import by nobody",
+	disks: KIND,
+	texts: (machine) => ({ "import.sh": importScript(machine) }),
+	note: (machine, { hypervisor }) => ({
+		command: { shell: "sh", line: "sh import.sh RESOURCE_GROUP LOCATION SIZE" },
+		remarks: [
+			`Log in with az login first. ${sizeToChoose(machine, "a SIZE such as Standard_B2s")}`,
+			"The files are sparse: copy them with a tool that keeps holes, or upload them from here.",
+			...hypervisor.notes,
+		],
+	}),
+});
 
 function importScript({ name, firmware, disks }: Machine): string {
 	const vm = label(name);

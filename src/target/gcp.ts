@@ -18,7 +18,8 @@ export const gcp: Layout = {
 	hypervisors: ["gcp"],
 	summary: "a .tar.gz with disk.raw, of whole GiB, for each disk, and import.sh, which makes images of them",
 	imported: "sh import.sh BUCKET, by the Google Cloud CLI",
-	judged: "archives by tar and gzip; the script by sh, its calls by a stand-in for the CLI; the import by nobody",
+	judged:
+		"archives by tar and gzip; the script by sh and shellcheck, its calls by a stand-in for the CLI; the import by nobody",
 	async write(appliance, folder, options) {
 		const base = fileBase(appliance.machine.name);
 		const diskFile = diskFiles(base, "tar.gz");

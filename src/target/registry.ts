@@ -2,16 +2,38 @@ import type { Hypervisor } from "../hypervisor/hypervisor.js";
 import { groupOf } from "../hypervisor/registry.js";
 import { aws } from "./aws.js";
 import { azure } from "./azure.js";
+import { bhyve } from "./bhyve.js";
+import { cloudHypervisor } from "./cloud-hypervisor.js";
+import { cloudstack } from "./cloudstack.js";
 import { gcp } from "./gcp.js";
 import { hyperv } from "./hyperv.js";
 import { libvirt } from "./libvirt.js";
+import { nutanix } from "./nutanix.js";
+import { openstack } from "./openstack.js";
 import { ova } from "./ova.js";
+import { ovirt } from "./ovirt.js";
 import type { Layout, PlacedLayout } from "./target.js";
 import { vhd } from "./vhd.js";
 import { vmx } from "./vmx.js";
 import { xva } from "./xva/xva.js";
 
-export const layouts: readonly Layout[] = [ova, vmx, xva, hyperv, libvirt, vhd, aws, azure, gcp];
+export const layouts: readonly Layout[] = [
+	ova,
+	vmx,
+	xva,
+	hyperv,
+	libvirt,
+	vhd,
+	aws,
+	azure,
+	gcp,
+	openstack,
+	cloudstack,
+	ovirt,
+	nutanix,
+	bhyve,
+	cloudHypervisor,
+];
 
 /** One package that can be asked for: a row of `--for list` and of docs/targets.md. */
 export interface Target {
