@@ -7,6 +7,7 @@ import { gcp } from "./gcp.js";
 import { hypervGen1 } from "./hyperv-gen1.js";
 import { hypervGen2 } from "./hyperv-gen2.js";
 import type { Hypervisor } from "./hypervisor.js";
+import { harvester, kubevirt, openshift } from "./kubevirt.js";
 import { kvm } from "./kvm.js";
 import { neocleus } from "./neocleus.js";
 import { nutanix } from "./nutanix.js";
@@ -32,7 +33,7 @@ export const hypervisors: readonly Hypervisor[] = [
 /** What stands on somebody else's hypervisor, by the word for all of a kind. */
 const elsewhere: Readonly<Record<string, readonly Hypervisor[]>> = {
 	clouds: [aws, azure, gcp],
-	platforms: [openstack, cloudstack, ovirt, nutanix, bhyve, cloudHypervisor],
+	platforms: [openstack, cloudstack, ovirt, nutanix, kubevirt, openshift, harvester, bhyve, cloudHypervisor],
 };
 
 /** The hypervisors, and what stands on them. */

@@ -6,7 +6,9 @@ import { bhyve } from "./bhyve.js";
 import { cloudHypervisor } from "./cloud-hypervisor.js";
 import { cloudstack } from "./cloudstack.js";
 import { gcp } from "./gcp.js";
+import { harvester } from "./harvester.js";
 import { hyperv } from "./hyperv.js";
+import { kubevirt } from "./kubevirt.js";
 import { libvirt } from "./libvirt.js";
 import { nutanix } from "./nutanix.js";
 import { openstack } from "./openstack.js";
@@ -31,6 +33,8 @@ export const layouts: readonly Layout[] = [
 	cloudstack,
 	ovirt,
 	nutanix,
+	kubevirt,
+	harvester,
 	bhyve,
 	cloudHypervisor,
 ];
