@@ -43,6 +43,7 @@ async function complaints(documents: readonly unknown[]): Promise<string> {
 	);
 	await writeFile(file, [`import type { V1VirtualMachine } from ${JSON.stringify(types)};`, ...constants].join("\n"));
 	const options = [
+		"--ignoreConfig",
 		"--noEmit",
 		"--strict",
 		"--skipLibCheck",
