@@ -14,6 +14,7 @@ import { nutanix } from "./nutanix.js";
 import { nxtop } from "./nxtop.js";
 import { openstack } from "./openstack.js";
 import { ovirt } from "./ovirt.js";
+import { utm } from "./utm.js";
 import { virtualbox } from "./virtualbox.js";
 import { vmware } from "./vmware.js";
 import { xenserver } from "./xenserver.js";
@@ -33,7 +34,7 @@ export const hypervisors: readonly Hypervisor[] = [
 /** What stands on somebody else's hypervisor, by the word for all of a kind. */
 const elsewhere: Readonly<Record<string, readonly Hypervisor[]>> = {
 	clouds: [aws, azure, gcp],
-	platforms: [openstack, cloudstack, ovirt, nutanix, kubevirt, openshift, harvester, bhyve, cloudHypervisor],
+	platforms: [openstack, cloudstack, ovirt, nutanix, kubevirt, openshift, harvester, bhyve, cloudHypervisor, utm],
 };
 
 /** The hypervisors, and what stands on them. */

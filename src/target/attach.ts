@@ -56,6 +56,8 @@ interface Names {
 	readonly network?: string;
 	/** The package has a place for the UUID of the firmware. */
 	readonly uuid?: true;
+	/** It has none for Secure Boot. */
+	readonly withoutSecureBoot?: true;
 }
 
 /**
@@ -128,12 +130,17 @@ function checkLimits({ disks, machine, hypervisor }: Appliance): void {
 	}
 }
 
-function notCarried({ disks, nics, uuid, lost }: Machine, hypervisor: Hypervisor, names: Names): readonly string[] {
+function notCarried(
+	{ disks, nics, uuid, secureBoot, lost }: Machine,
+	hypervisor: Hypervisor,
+	names: Names,
+): readonly string[] {
 	const removable = disks.some(({ kind }) => kind !== "disk");
 	const { keepMacs = false, toKeepMacs } = hypervisor.cards ?? {};
 	const newMacs = !keepMacs && toKeepMacs === undefined && nics.some(({ mac }) => mac !== undefined);
 	return [
 		...lost,
+		...(secureBoot && names.withoutSecureBoot ? ["Secure Boot: it is off unless it is turned on there."] : []),
 		...(newMacs ? [`The network cards' MAC addresses: ${hypervisor.title} gives new ones.`] : []),
 		...(removable ? ["CD and floppy drives are left out: add them where they are needed."] : []),
 		...(uuid === undefined || names.uuid ? [] : [`The firmware's UUID, ${uuid}: the guest will see another one.`]),

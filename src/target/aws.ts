@@ -12,6 +12,7 @@ export const aws = scripted({
 	judged:
 		"disks by qemu-img; the script by sh and shellcheck, its calls by a stand-in for the CLI; the import by nobody",
 	disks: { format: "vmdk", variant: "streamOptimized", extension: "vmdk" },
+	withoutSecureBoot: true,
 	texts: (machine) => ({ "import.sh": importScript(machine) }),
 	note: (machine, { hypervisor }) => ({
 		command: { shell: "sh", line: "sh import.sh BUCKET" },

@@ -20,6 +20,7 @@ export const azure = scripted({
 	judged:
 		"disks by qemu-img and Azure's rules for sizes; the script by sh and shellcheck, its calls by a stand-in for the CLI; the import by nobody",
 	disks: KIND,
+	withoutSecureBoot: true,
 	texts: (machine) => ({ "import.sh": importScript(machine) }),
 	note: (machine, { hypervisor }) => ({
 		command: { shell: "sh", line: "sh import.sh RESOURCE_GROUP LOCATION SIZE" },

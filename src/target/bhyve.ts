@@ -14,6 +14,7 @@ export const bhyve = scripted({
 	imported: "sh import.sh VM_DIR, then vm start",
 	judged: "disks by qemu-img; configuration and script by sh and shellcheck; the import by nobody",
 	disks: { format: "raw", extension: "img" },
+	withoutSecureBoot: true,
 	texts(machine, appliance) {
 		const vm = label(machine.name);
 		const files = [...machine.disks.map(({ file = "" }) => file), `${vm}.conf`];

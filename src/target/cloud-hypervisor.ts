@@ -10,6 +10,7 @@ export const cloudHypervisor = scripted({
 	judged:
 		"disks by qemu-img; the script by sh and shellcheck, its calls by a stand-in for cloud-hypervisor; the start by nobody",
 	disks: { format: "raw", extension: "img" },
+	withoutSecureBoot: true,
 	texts: ({ cpus, memory, disks, nics }) => ({
 		"run.sh": shellScript({
 			name: "run.sh",

@@ -23,7 +23,7 @@ export const gcp: Layout = {
 	async write(appliance, folder, options) {
 		const base = fileBase(appliance.machine.name);
 		const diskFile = diskFiles(base, "tar.gz");
-		const machine = attached(appliance, { file: diskFile });
+		const machine = attached(appliance, { file: diskFile, withoutSecureBoot: true });
 		for (const [index, disk] of appliance.disks.entries()) {
 			const whole = resized(disk, sizeIn({ format: "raw", multiple: GIBIBYTE, least: GIBIBYTE }, disk.size));
 			const watching = { ...options, onProgress: progressOf(disk.size, options) };

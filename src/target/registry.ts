@@ -15,6 +15,7 @@ import { openstack } from "./openstack.js";
 import { ova } from "./ova.js";
 import { ovirt } from "./ovirt.js";
 import type { Layout, PlacedLayout } from "./target.js";
+import { utm } from "./utm.js";
 import { vhd } from "./vhd.js";
 import { vmx } from "./vmx.js";
 import { xva } from "./xva/xva.js";
@@ -37,6 +38,7 @@ export const layouts: readonly Layout[] = [
 	harvester,
 	bhyve,
 	cloudHypervisor,
+	utm,
 ];
 
 /** One package that can be asked for: a row of `--for list` and of docs/targets.md. */

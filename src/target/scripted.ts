@@ -7,24 +7,24 @@ import type { Appliance, Layout } from "./target.js";
 /** A folder of disks, and of texts that are made from the machine: scripts, descriptors. */
 export interface Scripted extends Omit<Layout, "write"> {
 	readonly disks: DiskKind & { readonly extension: string };
-	/** What {@link attached} calls networks. */
-	readonly network?: string;
 	/** The texts have a place for the UUID of the firmware. */
 	readonly uuid?: true;
+	/** They have none for Secure Boot. */
+	readonly withoutSecureBoot?: true;
 	/** The files beside the disks, by name. */
 	readonly texts: (machine: Machine, appliance: Appliance) => Readonly<Record<string, string>>;
 	readonly note: (machine: Machine, appliance: Appliance) => ImportNote;
 }
 
-export function scripted({ disks, network, uuid, texts, note, ...layout }: Scripted): Layout {
+export function scripted({ disks, uuid, withoutSecureBoot, texts, note, ...layout }: Scripted): Layout {
 	return {
 		...layout,
 		async write(appliance, folder, options) {
 			const file = diskFiles(fileBase(appliance.machine.name), disks.extension);
 			const machine = attached(appliance, {
 				file,
-				...(network === undefined ? {} : { network }),
 				...(uuid && { uuid }),
+				...(withoutSecureBoot && { withoutSecureBoot }),
 			});
 			await writeDisks(appliance, folder, disks, file, options);
 			for (const [name, text] of Object.entries(texts(machine, appliance))) await writeText(folder, name, text);

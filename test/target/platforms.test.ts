@@ -187,3 +187,80 @@ test("Cloud Hypervisor is started with the disks and cards of the machine", asyn
 	expect(call.slice(net + 1, net + 3)).toEqual(["tap=,mac=00:15:5d:01:02:03", "tap="]);
 	expect([valueOf(call, "--cpus"), valueOf(call, "--memory")]).toEqual(["boot=2", "size=2048M"]);
 });
+
+describe.skipIf(missing("python3", "qemu-img"))(`a .utm ${because("python3", "qemu-img")}`, () => {
+	const plist = async (file: string) => {
+		const program = "import json, plistlib, sys; print(json.dumps(plistlib.load(open(sys.argv[1], 'rb'))))";
+		return JSON.parse(await run("python3", "-c", program, file)) as Record<string, Record<string, unknown>[]>;
+	};
+	/** What UTM's sources decode without "IfPresent": a bundle that lacks one of these is not opened. */
+	const needed: Readonly<Record<string, readonly string[]>> = {
+		Information: ["Name", "IconCustom", "UUID"],
+		System: [
+			"Architecture",
+			"Target",
+			"CPU",
+			"CPUFlagsAdd",
+			"CPUFlagsRemove",
+			"CPUCount",
+			"ForceMulticore",
+			"MemorySize",
+			"JITCacheSize",
+		],
+		QEMU: [
+			"DebugLog",
+			"UEFIBoot",
+			"RNGDevice",
+			"BalloonDevice",
+			"TPMDevice",
+			"Hypervisor",
+			"RTCLocalTime",
+			"PS2Controller",
+			"AdditionalArguments",
+		],
+		Input: ["UsbBusSupport", "UsbSharing", "MaximumUsbShare"],
+		Sharing: ["DirectoryShareMode", "DirectoryShareReadOnly", "ClipboardSharing"],
+		Display: ["Hardware", "DynamicResolution", "UpscalingFilter", "DownscalingFilter", "NativeResolution"],
+		Drive: ["ImageType", "Interface", "Identifier"],
+		Network: ["Mode", "Hardware", "MacAddress", "IsolateFromHost", "PortForward"],
+		Serial: [],
+		Sound: [],
+	};
+
+	test("has its disks inside, and all that UTM reads", async () => {
+		const named = { ...uefi, name: "A & <b>", uuid: "7b10d7af-b932-4c66-b2c3-3996152ec465" };
+		const { folder } = await written(root, "utm", "utm", { disks, machine: named });
+		expect((await readdir(folder)).sort()).toEqual(["A-b.utm", "IMPORT.md"]);
+		expect((await readdir(path.join(folder, "A-b.utm"))).sort()).toEqual(["Data", "config.plist"]);
+		expect(await compare("qcow2", "b.img", path.join(folder, "A-b.utm/Data/A-b-disk2.qcow2"))).toContain("identical");
+		const config = await plist(path.join(folder, "A-b.utm/config.plist"));
+		expect(config).toMatchObject({
+			Backend: "QEMU",
+			ConfigurationVersion: 4,
+			Information: { Name: "A & <b>", UUID: "7B10D7AF-B932-4C66-B2C3-3996152EC465", Notes: machine.description },
+			System: { Target: "q35", CPUCount: 2, MemorySize: 2048 },
+			QEMU: { UEFIBoot: true },
+			Drive: [
+				{ ImageName: "A-b.qcow2", Interface: "VirtIO" },
+				{ ImageName: "A-b-disk2.qcow2", Interface: "VirtIO" },
+			],
+			Network: [{ Hardware: "virtio-net-pci", MacAddress: "00:15:5D:01:02:03" }, { Hardware: "virtio-net-pci" }],
+		});
+		expect(config["Network"]?.[1]?.["MacAddress"]).toMatch(/^52:54:00(:[0-9A-F]{2}){3}$/);
+		for (const [part, members] of Object.entries(needed)) {
+			const given = [config[part] ?? []].flat();
+			for (const one of given) expect(Object.keys(one)).toEqual(expect.arrayContaining([...members]));
+		}
+	});
+
+	test("for a guest that only knows PIIX gets a machine that has it", async () => {
+		const attach = { disk: "ide", network: "rtl8139" };
+		const { folder } = await written(root, "utm", "utm", { disks, attach });
+		const config = await plist(path.join(folder, `${BASE}.utm/config.plist`));
+		expect(config).toMatchObject({
+			System: { Target: "pc" },
+			QEMU: { UEFIBoot: false },
+			Drive: [{ Interface: "IDE" }, {}],
+		});
+	});
+});
