@@ -1,9 +1,11 @@
-import { AnyvisorError } from "./bytes/errors.js";
+import { AnyvisorError, refused, unsupported } from "./bytes/errors.js";
 import type { ByteSink, OutputFolder } from "./bytes/sink.js";
+import { readBytes } from "./bytes/source.js";
 import type { Disk } from "./disk/disk.js";
 import { editable } from "./disk/overlay.js";
 import { sharePass } from "./disk/shared-pass.js";
 import type { Verdict } from "./driver/verdict.js";
+import { unpackKernel } from "./guest/linux/kernel-image.js";
 import type { Hypervisor } from "./hypervisor/hypervisor.js";
 import { vmware } from "./hypervisor/vmware.js";
 import { type Contents, editorsOf, firmwareFor, judgeMachine, look, machineOf, planFor, type Vm } from "./pipeline.js";
@@ -12,7 +14,7 @@ import type { Change, Rule } from "./prepare/change.js";
 import type { ExternalEditing } from "./prepare/external-editing.js";
 import { writeOva } from "./target/ova.js";
 import { layoutsFor } from "./target/registry.js";
-import type { Appliance, LayoutOptions, PlacedLayout } from "./target/target.js";
+import type { Appliance, DirectBoot, LayoutOptions, PlacedLayout } from "./target/target.js";
 
 export interface Prepared {
 	/** Its disks are views that hold the changes; the source is as it was. */
@@ -99,12 +101,13 @@ function attachedBy({ hypervisor: { boot }, verdict }: Delivery): Appliance["att
 
 /** The prepared machine as `hypervisor` will see it. */
 function applianceFor(
-	{ vm, contents: { guest } }: Prepared,
+	{ vm, contents }: Prepared,
 	hypervisor: Hypervisor,
 	attach: Appliance["attach"],
 	now: number,
 	disks: readonly Disk[] = vm.disks,
 ): Appliance {
+	const { guest } = contents;
 	const machine = machineOf(vm, guest);
 	return {
 		machine: { ...machine, firmware: firmwareFor(machine, guest, hypervisor) ?? machine.firmware },
@@ -112,8 +115,38 @@ function applianceFor(
 		attach,
 		hypervisor,
 		guest: { system: guest.system, id: guest.id, version: guest.version, arch: guest.arch },
+		kernel: () => directBoot(contents),
 		now,
 	};
+}
+
+/** More than any distribution's, with all drivers. */
+const LARGEST_INITRAMFS = 2 ** 30;
+
+/** The kernel that boots by default, for a platform that starts it itself. */
+async function directBoot({ guest, tree }: Contents): Promise<DirectBoot> {
+	const found = guest.kernels.find(({ version }) => version === guest.defaultKernel);
+	if (found === undefined || found.uki) throw unsupported("the guest's kernel is no file of its own");
+	const { image, initramfs, cmdline } = found;
+	const kernel = await unpackKernel(await tree.open(image));
+	if (initramfs === undefined) return { kernel, cmdline };
+	const parts: Uint8Array[] = [];
+	for (const path of [...initramfs.before, initramfs.path]) {
+		const source = await tree.open(path);
+		if (source.size > LARGEST_INITRAMFS) throw refused(`${path} has ${source.size} bytes`, { file: path });
+		parts.push(await readBytes(source, 0, source.size));
+	}
+	return { kernel, initramfs: concat(parts), cmdline };
+}
+
+function concat(parts: readonly Uint8Array[]): Uint8Array {
+	const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+	let at = 0;
+	for (const part of parts) {
+		whole.set(part, at);
+		at += part.length;
+	}
+	return whole;
 }
 
 /**

@@ -3,6 +3,7 @@ import { azure } from "./azure.js";
 import { bhyve } from "./bhyve.js";
 import { cloudHypervisor } from "./cloud-hypervisor.js";
 import { cloudstack } from "./cloudstack.js";
+import { firecracker } from "./firecracker.js";
 import { gcp } from "./gcp.js";
 import { hypervGen1 } from "./hyperv-gen1.js";
 import { hypervGen2 } from "./hyperv-gen2.js";
@@ -34,7 +35,19 @@ export const hypervisors: readonly Hypervisor[] = [
 /** What stands on somebody else's hypervisor, by the word for all of a kind. */
 const elsewhere: Readonly<Record<string, readonly Hypervisor[]>> = {
 	clouds: [aws, azure, gcp],
-	platforms: [openstack, cloudstack, ovirt, nutanix, kubevirt, openshift, harvester, bhyve, cloudHypervisor, utm],
+	platforms: [
+		openstack,
+		cloudstack,
+		ovirt,
+		nutanix,
+		kubevirt,
+		openshift,
+		harvester,
+		bhyve,
+		cloudHypervisor,
+		utm,
+		firecracker,
+	],
 };
 
 /** The hypervisors, and what stands on them. */

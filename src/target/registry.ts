@@ -5,6 +5,7 @@ import { azure } from "./azure.js";
 import { bhyve } from "./bhyve.js";
 import { cloudHypervisor } from "./cloud-hypervisor.js";
 import { cloudstack } from "./cloudstack.js";
+import { firecracker } from "./firecracker.js";
 import { gcp } from "./gcp.js";
 import { harvester } from "./harvester.js";
 import { hyperv } from "./hyperv.js";
@@ -39,6 +40,7 @@ export const layouts: readonly Layout[] = [
 	bhyve,
 	cloudHypervisor,
 	utm,
+	firecracker,
 ];
 
 /** One package that can be asked for: a row of `--for list` and of docs/targets.md. */

@@ -13,8 +13,19 @@ export interface Appliance {
 	readonly hypervisor: Hypervisor;
 	/** What `uname` would tell, for guest-type fields: os-release id, version and architecture. */
 	readonly guest: { readonly system: string; readonly id: string; readonly version: string; readonly arch: string };
+	/** What a platform without firmware starts; rejected where the guest's kernel is not such. */
+	readonly kernel?: () => Promise<DirectBoot>;
 	/** Recorded in descriptors; seconds since 1970. Fixed by callers that want reproducible packages. */
 	readonly now: number;
+}
+
+/** A kernel that is started without firmware or boot loader. */
+export interface DirectBoot {
+	/** An ELF file. */
+	readonly kernel: Uint8Array;
+	/** All archives that the boot loader would load, one after the other; absent where there is none. */
+	readonly initramfs?: Uint8Array;
+	readonly cmdline: string;
 }
 
 export interface LayoutOptions {

@@ -264,3 +264,38 @@ describe.skipIf(missing("python3", "qemu-img"))(`a .utm ${because("python3", "qe
 		});
 	});
 });
+
+describe("Firecracker", () => {
+	const json = async (file: string) => JSON.parse(await readFile(file, "utf8")) as unknown;
+
+	test("gets the kernel, what goes with it, and the disks", async () => {
+		const boot = { kernel: Uint8Array.of(1, 2), initramfs: Uint8Array.of(3), cmdline: "root=UUID=x ro" };
+		const kernel = () => Promise.resolve(boot);
+		const { folder } = await written(root, "firecracker", "firecracker", { disks, kernel });
+		expect([...(await readFile(path.join(folder, "vmlinux")))]).toEqual([1, 2]);
+		expect([...(await readFile(path.join(folder, "initrd")))]).toEqual([3]);
+		expect(await json(path.join(folder, "config.json"))).toEqual({
+			"boot-source": {
+				kernel_image_path: "vmlinux",
+				initrd_path: "initrd",
+				boot_args: "root=UUID=x ro console=ttyS0 reboot=k panic=1",
+			},
+			drives: [`${BASE}.img`, `${BASE}-disk2.img`].map((file, index) => ({
+				drive_id: `disk${index + 1}`,
+				path_on_host: file,
+				is_root_device: false,
+				is_read_only: false,
+			})),
+			"machine-config": { vcpu_count: 2, mem_size_mib: 2048 },
+			"network-interfaces": [
+				{ iface_id: "eth0", host_dev_name: "tap0", guest_mac: "00:15:5d:01:02:03" },
+				{ iface_id: "eth1", host_dev_name: "tap1" },
+			],
+		});
+	});
+
+	test("of a guest whose kernel cannot be had, says what is missing", async () => {
+		const { folder } = await written(root, "firecracker", "firecracker", { disks });
+		expect(await readFile(path.join(folder, "IMPORT.md"), "utf8")).toContain("Put the guest's kernel here first");
+	});
+});
