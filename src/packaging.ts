@@ -1,11 +1,13 @@
-import { AnyvisorError } from "./bytes/errors.js";
+import { AnyvisorError, refused, unsupported } from "./bytes/errors.js";
 import type { ByteSink, OutputFolder } from "./bytes/sink.js";
+import { readBytes } from "./bytes/source.js";
 import type { Disk } from "./disk/disk.js";
 import { editable } from "./disk/overlay.js";
 import { sharePass } from "./disk/shared-pass.js";
 import { interfaceSentence } from "./driver/interface-reasons.js";
 import { judgeInterfaces } from "./driver/interfaces.js";
 import type { Verdict } from "./driver/verdict.js";
+import { unpackKernel } from "./guest/linux/kernel-image.js";
 import type { Hypervisor } from "./hypervisor/hypervisor.js";
 import { vmware } from "./hypervisor/vmware.js";
 import type { Machine } from "./machine/machine.js";
@@ -16,7 +18,7 @@ import type { ExternalEditing } from "./prepare/external-editing.js";
 import { withNetworkChanges } from "./prepare/rules/network.js";
 import { writeOva } from "./target/ova.js";
 import { layoutsFor } from "./target/registry.js";
-import type { Appliance, LayoutOptions, PlacedLayout } from "./target/target.js";
+import type { Appliance, DirectBoot, LayoutOptions, PlacedLayout } from "./target/target.js";
 
 export interface Prepared {
 	/** Its disks are views that hold the changes; the source is as it was. */
@@ -106,12 +108,13 @@ function attachedBy({ hypervisor: { boot }, verdict }: Delivery, assumed = false
 
 /** The prepared machine as `hypervisor` will see it. */
 function applianceFor(
-	{ vm, contents: { guest } }: Prepared,
+	{ vm, contents }: Prepared,
 	hypervisor: Hypervisor,
 	attach: Appliance["attach"],
 	now: number,
 	disks: readonly Disk[] = vm.disks,
 ): Appliance {
+	const { guest } = contents;
 	const { networks, identity } = vm.overrides ?? {};
 	return {
 		machine: machineOn(vm, guest, hypervisor),
@@ -121,6 +124,7 @@ function applianceFor(
 		attach,
 		hypervisor,
 		guest: { system: guest.system, id: guest.id, version: guest.version, arch: guest.arch },
+		kernel: () => directBoot(contents),
 		now,
 	};
 }
@@ -135,6 +139,35 @@ const salted = (disk: Disk, salt: string): Disk => ({
 	extents: () => disk.extents(),
 	read: (at, into) => disk.read(at, into),
 });
+
+/** More than any distribution's, with all drivers. */
+const LARGEST_INITRAMFS = 2 ** 30;
+
+/** The kernel that boots by default, for a platform that starts it itself. */
+async function directBoot({ guest, tree }: Contents): Promise<DirectBoot> {
+	const found = guest.kernels.find(({ version }) => version === guest.defaultKernel);
+	if (found === undefined || found.uki) throw unsupported("the guest's kernel is no file of its own");
+	const { image, initramfs, cmdline } = found;
+	const kernel = await unpackKernel(await tree.open(image));
+	if (initramfs === undefined) return { kernel, cmdline };
+	const parts: Uint8Array[] = [];
+	for (const path of [...initramfs.before, initramfs.path]) {
+		const source = await tree.open(path);
+		if (source.size > LARGEST_INITRAMFS) throw refused(`${path} has ${source.size} bytes`, { file: path });
+		parts.push(await readBytes(source, 0, source.size));
+	}
+	return { kernel, initramfs: concat(parts), cmdline };
+}
+
+function concat(parts: readonly Uint8Array[]): Uint8Array {
+	const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+	let at = 0;
+	for (const part of parts) {
+		whole.set(part, at);
+		at += part.length;
+	}
+	return whole;
+}
 
 /**
  * expand natively: every package in one pass over the disks. No folder appears before all are written.

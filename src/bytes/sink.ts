@@ -25,7 +25,10 @@ export interface ByteSink {
 /** A folder of outputs that appears as a whole or not at all. */
 export interface OutputFolder {
 	readonly name: string;
-	/** Starts a file; `name` is a plain file name without separators. Its own commit completes it inside the folder. */
+	/**
+	 * Starts a file; `name` is a plain file name, or one with those of folders in this one before it, each with a "/". Its own
+	 * commit completes it inside the folder.
+	 */
 	file(name: string): Promise<ByteSink>;
 	/** Syncs and puts the folder under its name. */
 	commit(): Promise<void>;

@@ -1,11 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { AnyvisorError } from "../bytes/errors.js";
 import type { Hypervisor } from "../hypervisor/hypervisor.js";
-import { hypervisors, hypervisorsNamed, withModels } from "../hypervisor/registry.js";
+import { everyHypervisor, groupNames, hypervisorsNamed, withModels } from "../hypervisor/registry.js";
 
 /** The built-in device models, with what the files of `--models` add to or replace in them. */
 export async function loadHypervisors(files: readonly string[]): Promise<readonly Hypervisor[]> {
-	let known = hypervisors;
+	let known = everyHypervisor;
 	if (files.length === 0) return known;
 	const { parseModels } = await import("../hypervisor/models.js");
 	for (const file of files) known = withModels(known, parseModels(await readJson(file), file));
@@ -24,14 +24,14 @@ async function readJson(file: string): Promise<unknown> {
 	}
 }
 
-/** The hypervisors that `--for` names: ids or families, separated by commas; `all`. */
+/** The hypervisors that `--for` names: ids, families or groups, separated by commas. */
 export function selectHypervisors(among: readonly Hypervisor[], names: string): readonly Hypervisor[] {
 	const found = names.split(",").flatMap((word) => {
 		const name = word.trim();
-		const named = name === "all" ? among : hypervisorsNamed(name, among);
+		const named = hypervisorsNamed(name, among);
 		if (named.length > 0) return named;
 		throw new AnyvisorError("usage", `There is no hypervisor "${name}"`, {
-			hint: `Known are ${among.map(({ id }) => id).join(", ")}; "all" takes every one.`,
+			hint: `Known are ${among.map(({ id }) => id).join(", ")}; and for several ${groupNames.join(", ")}.`,
 		});
 	});
 	return [...new Set(found)];

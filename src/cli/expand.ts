@@ -19,7 +19,10 @@ export function expandCommand(): Command {
 that holds the one command to type there. All of them are written in one pass over the disk. The VM itself is not touched.`,
 		)
 		.argument("[vm]", "disk image, OVA, or descriptor beside its disks")
-		.requiredOption("--for <hypervisors>", 'ids or families, separated by commas; "all"; "list" explains them')
+		.requiredOption(
+			"--for <hypervisors>",
+			'ids, families or groups such as "all", separated by commas; "list" explains them',
+		)
 		.option("-o, --output <folder>", "where the packages' folders go")
 		.addOption(
 			new Option("--checksum <algorithm>", "of an XVA's blocks: xxhash, or sha1 for hosts before 8.1").choices([
@@ -31,17 +34,27 @@ that holds the one command to type there. All of them are written in one pass ov
 }
 
 async function run(name: string | undefined, given: ExpandOptions): Promise<void> {
-	const [{ mkdir }, path, { AnyvisorError, refused }, packaging, source, context, preparing, interrupt] =
-		await Promise.all([
-			import("node:fs/promises"),
-			import("node:path"),
-			import("../bytes/errors.js"),
-			import("../packaging.js"),
-			import("../source/folder.js"),
-			import("./context.js"),
-			import("./preparing.js"),
-			import("./interrupt.js"),
-		]);
+	const [
+		{ mkdir },
+		path,
+		{ AnyvisorError, refused },
+		packaging,
+		{ groupNames },
+		source,
+		context,
+		preparing,
+		interrupt,
+	] = await Promise.all([
+		import("node:fs/promises"),
+		import("node:path"),
+		import("../bytes/errors.js"),
+		import("../packaging.js"),
+		import("../hypervisor/registry.js"),
+		import("../source/folder.js"),
+		import("./context.js"),
+		import("./preparing.js"),
+		import("./interrupt.js"),
+	]);
 	const known = await context.loadHypervisors(given.models);
 	if (given.for === "list") return preparing.listTargets(known, given.json);
 	if (name === undefined)
@@ -56,7 +69,8 @@ async function run(name: string | undefined, given: ExpandOptions): Promise<void
 	await using work = await preparing.prepareNamed(name, targets, given, await overridesOf(given));
 	const { possible, impossible } = packaging.deliveries(work.prepared, targets);
 	const [blocked] = impossible;
-	if (blocked && (possible.length === 0 || !given.for.split(",").includes("all"))) {
+	const severalAsked = given.for.split(",").some((word) => groupNames.includes(word.trim()));
+	if (blocked && (possible.length === 0 || !severalAsked)) {
 		throw refused(`${name} cannot run on ${blocked.title}: ${blocked.reasons.join(" ")}`, {
 			file: name,
 			hint: `anyvisor inspect ${name} shows where it can.`,
@@ -76,7 +90,7 @@ async function run(name: string | undefined, given: ExpandOptions): Promise<void
 
 	await mkdir(output, { recursive: true });
 	const place = ({ layout }: Delivery) => path.join(output, layout.folder);
-	work.progress.start(`expanding for ${targets.length} hypervisors`, possible.length * work.bytes);
+	work.progress.start(`expanding for ${targets.length} targets`, possible.length * work.bytes);
 	const machines = await packaging.expand(
 		work.prepared,
 		possible,

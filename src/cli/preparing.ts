@@ -1,12 +1,13 @@
 import type { Verdict } from "../driver/verdict.js";
 import type { Hypervisor } from "../hypervisor/hypervisor.js";
+import { groupNames } from "../hypervisor/registry.js";
 import type { Machine } from "../machine/machine.js";
 import type { Overrides } from "../machine/override.js";
 import { type interfacesOn, type Prepared, prepare } from "../packaging.js";
 import type { Rule } from "../prepare/change.js";
 import { ExternalEditing } from "../prepare/external-editing.js";
 import type { FilesystemJob } from "../source/guestfish.js";
-import { layoutsFor } from "../target/registry.js";
+import { targetsFor } from "../target/registry.js";
 import { describeChanges } from "./changes.js";
 import { timeStamp } from "./context.js";
 import { deviceTable, factLines, remark } from "./machine/text.js";
@@ -115,16 +116,23 @@ async function editExternally(jobs: readonly FilesystemJob[]): Promise<void> {
 
 /** `expand --for list` */
 export function listTargets(hypervisors: readonly Hypervisor[], json: true | undefined): void {
-	const all = hypervisors.flatMap((hypervisor) =>
-		layoutsFor(hypervisor.id).map(({ id, summary, folder }) => ({
-			hypervisor: hypervisor.id,
-			layout: id,
-			folder,
-			summary,
-		})),
-	);
-	const rows = all.map((row) => [{ text: row.hypervisor }, { text: row.folder }, { text: row.summary }]);
-	const head = ["--for", "folder", "what it holds"].map((text) => ({ text, style: "bold" as const }));
+	const all = targetsFor(hypervisors);
+	if (json) {
+		process.stdout.write(`${JSON.stringify(all, undefined, 2)}\n`);
+		return;
+	}
 	const paint = painter(wantsColour(process.stdout));
-	process.stdout.write(json ? `${JSON.stringify(all, undefined, 2)}\n` : table([head, ...rows], paint, 140));
+	const paragraphs = all.map(({ id, title, group, folder, holds, imported, judged }) => {
+		const rows = [
+			["group", group],
+			["folder", folder],
+			["holds", holds],
+			["imported", imported],
+			["judged", judged],
+		].map(([name = "", text = ""]) => [{ text: `  ${name}`, style: "dim" as const }, { text }]);
+		return `${paint("bold", id)}: ${title}\n${table(rows, paint, 140)}`;
+	});
+	process.stdout.write(
+		`${paragraphs.join("\n")}\n--for takes ids, families (hyperv) and groups: ${groupNames.join(", ")}.\n`,
+	);
 }

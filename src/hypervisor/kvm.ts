@@ -1,5 +1,5 @@
 import type { Role } from "../device/device.js";
-import type { DeviceModel, Hypervisor } from "./hypervisor.js";
+import type { Cards, DeviceModel, Hypervisor } from "./hypervisor.js";
 
 /** A virtio device on PCI with the id of virtio 1; a transitional function (1000 to 103f) binds alike. */
 function virtio(
@@ -153,3 +153,14 @@ export const kvm: Hypervisor = {
 	limits: {},
 	notes: [],
 };
+
+/** The models of {@link kvm} that a platform built on it offers, by id. */
+export const kvmDevices = (...ids: readonly string[]): readonly DeviceModel[] =>
+	kvm.devices.filter(({ id }) => ids.includes(id));
+
+/** Cards of a platform built on KVM, of which it is not known where they sit. */
+export const kvmCards = (keeping: Pick<Cards, "keepMacs" | "toKeepMacs">): Cards => ({
+	...keeping,
+	virtualization: "kvm",
+	places: [],
+});

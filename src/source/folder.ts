@@ -47,13 +47,16 @@ class PartialFolder implements OutputFolder {
 	}
 
 	async file(name: string): Promise<ByteSink> {
-		checkPlain(name);
-		return PartialFile.create(path.join(this.#folder, name), path.join(this.name, name));
+		const parts = name.split("/");
+		for (const part of parts) checkPlain(part);
+		const [inside, target] = [path.join(this.#folder, ...parts), path.join(this.name, ...parts)];
+		if (parts.length > 1) await guarded("writing", target, () => mkdir(path.dirname(inside), { recursive: true }));
+		return PartialFile.create(inside, target);
 	}
 
 	async commit(): Promise<void> {
 		await guarded("writing", this.name, async () => {
-			await syncFolder(this.#folder);
+			await this.#syncFolders();
 			if (this.#overwrite && (await exists(this.name))) await this.#moveFiles();
 			else await this.#moveFolder();
 			await syncFolder(path.dirname(this.name));
@@ -70,12 +73,23 @@ class PartialFolder implements OutputFolder {
 		await rename(this.#folder, this.name);
 	}
 
-	async #moveFiles(): Promise<void> {
-		for (const file of await readdir(this.#folder)) {
-			await rename(path.join(this.#folder, file), path.join(this.name, file));
+	async #syncFolders(below = ""): Promise<void> {
+		for (const entry of await readdir(path.join(this.#folder, below), { withFileTypes: true })) {
+			if (entry.isDirectory()) await this.#syncFolders(path.join(below, entry.name));
 		}
-		await rmdir(this.#folder);
-		await syncFolder(this.name);
+		await syncFolder(path.join(this.#folder, below));
+	}
+
+	async #moveFiles(below = ""): Promise<void> {
+		for (const entry of await readdir(path.join(this.#folder, below), { withFileTypes: true })) {
+			const inside = path.join(below, entry.name);
+			if (entry.isDirectory()) {
+				await mkdir(path.join(this.name, inside), { recursive: true });
+				await this.#moveFiles(inside);
+			} else await rename(path.join(this.#folder, inside), path.join(this.name, inside));
+		}
+		await rmdir(path.join(this.#folder, below));
+		await syncFolder(path.join(this.name, below));
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {

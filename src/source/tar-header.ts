@@ -112,15 +112,12 @@ function stateOnly(header: Uint8Array): Uint8Array {
  * @param mtime seconds since 1970
  */
 export function tarHeader(name: string, size: number, mtime = 0): Uint8Array {
-	const header = TarHeader.build({
-		...splitName(name),
-		mode: 0o644,
-		size,
-		mtime,
-		typeflag: "0",
-		magic: "ustar",
-		version: "00",
-	});
+	const fields = { ...splitName(name), mode: 0o644, size, mtime, typeflag: "0", magic: "ustar", version: "00" };
+	return withChecksum(TarHeader.build(fields));
+}
+
+/** `header` with its checksum put in. */
+export function withChecksum(header: Uint8Array): Uint8Array {
 	header.set(encoder.encode(`${checksum(header).toString(8).padStart(6, "0")}\0 `), TarHeader.offsets.chksum);
 	return header;
 }

@@ -2,10 +2,10 @@ import { damaged, refused, unsupported } from "../bytes/errors.js";
 import type { DataExtent, HoleAware } from "../bytes/holes.js";
 import { type ByteSource, checkRange, readBytes } from "../bytes/source.js";
 import { array, bytes, struct, u8 } from "../bytes/struct.js";
-import { number, TAR_BLOCK } from "./tar-header.js";
+import { number, TAR_BLOCK, TarHeader, withChecksum } from "./tar-header.js";
 
 /** A run of data of a sparse member, in bytes; between runs there are zeros. */
-interface DataRun {
+export interface DataRun {
 	/** Offset in the member's content. */
 	readonly at: number;
 	readonly length: number;
@@ -64,6 +64,44 @@ export async function oldGnuSparse(
 		.filter(({ numbytes }) => numbytes > 0)
 		.map(({ offset, numbytes }) => ({ at: offset, length: numbytes }));
 	return { map: { size: first.realsize, runs, before: 0 }, length };
+}
+
+/** GNU's own format says "ustar", and goes on with spaces where POSIX has a version. */
+const OLD_GNU = { magic: "ustar ", version: " \0" };
+const FIRST_ENTRIES = 4;
+const MORE_ENTRIES = 21;
+
+/**
+ * The header of a sparse file as `tar --format=oldgnu --sparse` writes it, with the blocks of its map; its runs follow, one
+ * after the other, filled up to a whole block at their end.
+ *
+ * @param name at most 100 bytes
+ * @param mtime seconds since 1970
+ */
+export function oldGnuSparseHeader(name: string, { size, runs }: Omit<SparseMap, "before">, mtime: number): Uint8Array {
+	const stored = runs.reduce((sum, { length }) => sum + length, 0);
+	const last = runs.at(-1);
+	// An empty run at the end tells of a hole there.
+	const ended = last !== undefined && last.at + last.length === size ? runs : [...runs, { at: size, length: 0 }];
+	const entries = ended.map(({ at, length }) => ({ offset: at, numbytes: length }));
+	const extensions = Math.ceil(Math.max(0, entries.length - FIRST_ENTRIES) / MORE_ENTRIES);
+	const blocks = new Uint8Array((1 + extensions) * TAR_BLOCK);
+	const plain = TarHeader.build({ name, mode: 0o644, size: stored, mtime, typeflag: "S", ...OLD_GNU });
+	const map = OldGnuHeader.build({
+		sp: entries.slice(0, FIRST_ENTRIES),
+		isextended: extensions > 0 ? 1 : 0,
+		realsize: size,
+	});
+	const unused = OldGnuHeader.offsets.sp;
+	blocks.set(plain.subarray(0, unused));
+	blocks.set(map.subarray(unused), unused);
+	withChecksum(blocks.subarray(0, TAR_BLOCK));
+	for (let i = 0; i < extensions; i++) {
+		const first = FIRST_ENTRIES + i * MORE_ENTRIES;
+		const sp = entries.slice(first, first + MORE_ENTRIES);
+		blocks.set(OldGnuExtension.build({ sp, isextended: i + 1 < extensions ? 1 : 0 }), (1 + i) * TAR_BLOCK);
+	}
+	return blocks;
 }
 
 /** What pax headers say of a sparse member, in their three versions. */

@@ -9,6 +9,7 @@ const CONTROLLERS: Readonly<Record<string, ControllerModel>> = {
 	ahci: "ahci",
 	buslogic: "buslogic",
 	"hyperv-ide": "hyperv-ide",
+	"gen1-hyperv-ide": "hyperv-ide",
 	"hyperv-scsi": "hyperv-scsi",
 	ide: "ide",
 	lsilogic: "lsilogic",
@@ -64,6 +65,8 @@ interface Names {
 	readonly uuid?: true;
 	/** What it has a place for beyond hardware. */
 	readonly says?: readonly Extra[];
+	/** It has none for Secure Boot. */
+	readonly withoutSecureBoot?: true;
 }
 
 /**
@@ -165,12 +168,16 @@ function networksLeft(
 	);
 }
 
-function notCarried({ machine, newIdentity }: Appliance, names: Names): readonly string[] {
-	const { disks, uuid, lost } = machine;
+function notCarried({ machine, hypervisor, newIdentity }: Appliance, names: Names): readonly string[] {
+	const { disks, nics, uuid, secureBoot, lost } = machine;
 	const removable = disks.some(({ kind }) => kind !== "disk");
+	const { keepMacs = false, toKeepMacs } = hypervisor.cards ?? {};
+	const newMacs = !keepMacs && toKeepMacs === undefined && nics.some(({ mac }) => mac !== undefined);
 	return [
 		...lost,
 		...unsaid(machine, names.says),
+		...(secureBoot && names.withoutSecureBoot ? ["Secure Boot: it is off unless it is turned on there."] : []),
+		...(newMacs ? [`The network cards' MAC addresses: ${hypervisor.title} gives new ones.`] : []),
 		...(removable ? ["CD and floppy drives are left out: add them where they are needed."] : []),
 		...(uuid === undefined || names.uuid || newIdentity
 			? []

@@ -1,6 +1,6 @@
 import type { Machine } from "../machine/machine.js";
 import { attached } from "./attach.js";
-import { fileBase } from "./file-name.js";
+import { diskFiles, fileBase } from "./file-name.js";
 import { writeDisks, writeImportNote, writeText } from "./folder.js";
 import type { Appliance, Layout } from "./target.js";
 
@@ -9,9 +9,11 @@ export const hyperv: Layout = {
 	id: "hyperv",
 	hypervisors: ["hyperv-gen1", "hyperv-gen2"],
 	summary: ".vhdx disks and import.ps1, which creates the machine in one command",
+	imported: "import.ps1 on the host",
+	judged: "disks by qemu-img; the script by golden text and Microsoft's quoting rules",
 	async write(appliance, folder, options) {
 		const base = fileBase(appliance.machine.name);
-		const diskFile = (index: number) => (index === 0 ? `${base}.vhdx` : `${base}-disk${index + 1}.vhdx`);
+		const diskFile = diskFiles(base, "vhdx");
 		const machine = attached(appliance, { file: diskFile });
 		await writeDisks(appliance, folder, { format: "vhdx", variant: "dynamic" }, diskFile, options);
 		// Windows PowerShell 5.1 reads a file without a byte order mark in the host's own code page.

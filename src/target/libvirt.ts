@@ -1,6 +1,6 @@
 import { IMAGE_FOLDER, writeDomain } from "../machine/libvirt.js";
 import { attached } from "./attach.js";
-import { fileBase } from "./file-name.js";
+import { diskFiles, fileBase } from "./file-name.js";
 import { writeDisks, writeImportNote, writeText } from "./folder.js";
 import type { Layout } from "./target.js";
 
@@ -9,9 +9,11 @@ export const libvirt: Layout = {
 	id: "libvirt",
 	hypervisors: ["kvm"],
 	summary: "qcow2 disks and a libvirt domain for virsh define",
+	imported: "virsh define",
+	judged: "disks by qemu-img, the domain by libvirt's schema; booted by QEMU",
 	async write(appliance, folder, options) {
 		const base = fileBase(appliance.machine.name);
-		const diskFile = (index: number) => (index === 0 ? `${base}.qcow2` : `${base}-disk${index + 1}.qcow2`);
+		const diskFile = diskFiles(base, "qcow2");
 		const machine = attached(appliance, { file: diskFile, network: "default", uuid: true });
 		await writeDisks(appliance, folder, { format: "qcow2" }, diskFile, options);
 		await writeText(folder, `${base}.xml`, writeDomain(machine));

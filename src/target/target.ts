@@ -19,8 +19,19 @@ export interface Appliance {
 	readonly onAttached?: (machine: Machine) => void;
 	/** What `uname` would tell, for guest-type fields: os-release id, version and architecture. */
 	readonly guest: { readonly system: string; readonly id: string; readonly version: string; readonly arch: string };
+	/** What a platform without firmware starts; rejected where the guest's kernel is not such. */
+	readonly kernel?: () => Promise<DirectBoot>;
 	/** Recorded in descriptors; seconds since 1970. Fixed by callers that want reproducible packages. */
 	readonly now: number;
+}
+
+/** A kernel that is started without firmware or boot loader. */
+export interface DirectBoot {
+	/** An ELF file. */
+	readonly kernel: Uint8Array;
+	/** All archives that the boot loader would load, one after the other; absent where there is none. */
+	readonly initramfs?: Uint8Array;
+	readonly cmdline: string;
 }
 
 export interface LayoutOptions {
@@ -38,8 +49,12 @@ export interface Layout {
 	readonly id: string;
 	/** {@link Hypervisor.id}s it serves. */
 	readonly hypervisors: readonly string[];
-	/** One line for `--for list`. */
+	/** What lies in the folder, in a line. */
 	readonly summary: string;
+	/** The platform's own way to import it, in a line. */
+	readonly imported: string;
+	/** Who, other than Anyvisor, judged what is written, and what nobody did; in a line. */
+	readonly judged: string;
 	/**
 	 * Writes the files, IMPORT.md included; the caller commits the folder. Each disk is read once, in ascending order.
 	 *

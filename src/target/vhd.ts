@@ -8,6 +8,8 @@ export const vhd: Layout = {
 	id: "vhd",
 	hypervisors: ["nxtop", "neocleus"],
 	summary: "dynamic .vhd disks, to be attached to a machine made by hand",
+	imported: "by hand: no command is documented",
+	judged: "disks by qemu-img; the import by nobody",
 	async write(appliance, folder, options) {
 		const base = fileBase(appliance.machine.name);
 		const diskFile = (index: number) => (index === 0 ? `${base}.vhd` : `${base}-disk${index + 1}.vhd`);

@@ -1,6 +1,6 @@
 import { writeVmx } from "../machine/vmx.js";
 import { attached } from "./attach.js";
-import { fileBase } from "./file-name.js";
+import { diskFiles, fileBase } from "./file-name.js";
 import { writeDisks, writeImportNote, writeText } from "./folder.js";
 import { guestNames } from "./guest-names.js";
 import type { Layout } from "./target.js";
@@ -10,9 +10,11 @@ export const vmx: Layout = {
 	id: "vmx",
 	hypervisors: ["vmware"],
 	summary: "a folder with .vmx and .vmdk that Workstation and Fusion open in place",
+	imported: "File > Open, vmrun start",
+	judged: "disks by qemu-img, the .vmx by libvirt's reader; booted by QEMU",
 	async write(appliance, folder, options) {
 		const base = fileBase(appliance.machine.name);
-		const diskFile = (index: number) => (index === 0 ? `${base}.vmdk` : `${base}-disk${index + 1}.vmdk`);
+		const diskFile = diskFiles(base, "vmdk");
 		const machine = attached(appliance, { file: diskFile, network: "VM Network", uuid: true });
 		await writeDisks(appliance, folder, { format: "vmdk", variant: "monolithicSparse" }, diskFile, options);
 		await writeText(folder, `${base}.vmx`, writeVmx(machine, guestNames(appliance.guest).vmx));

@@ -4,9 +4,11 @@ import path from "node:path";
 import { promisify } from "node:util";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { beforeAll, describe, expect, it } from "vitest";
+import { everyHypervisor } from "../../src/hypervisor/registry.js";
 import type { Inspection } from "../../src/inspection-schema.js";
 import type { Machine } from "../../src/machine/machine.js";
 import { machineSchema } from "../../src/machine/schema.js";
+import { targetsFor } from "../../src/target/registry.js";
 import { guestTools, testGuest } from "../support/guests.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
 import { anyvisor } from "./support.js";
@@ -72,6 +74,19 @@ describe("without a VM", () => {
 		expect(await complete("anyvisor", "models", "ex")).toEqual(["export"]);
 		expect(await complete("anyvisor", "expand", "a.ova", "--dr")).toEqual(["--dry-run"]);
 		expect(await complete("anyvisor", "models", "show", "--js")).toEqual(["--json"]);
+	});
+});
+
+describe("expand --for list", () => {
+	it("is the registry, as text and as JSON", async () => {
+		const targets = targetsFor(everyHypervisor);
+		const listed = JSON.parse(await ok("expand", "--for", "list", "--json")) as readonly unknown[];
+		expect(listed).toEqual(targets);
+		const text = (await ok("expand", "--for", "list")).replaceAll(/\s+/g, " ");
+		for (const { id, title, folder, holds, imported, judged } of targets) {
+			for (const words of [`${id}: ${title}`, `folder ${folder}`, holds, imported, judged])
+				expect(text).toContain(words);
+		}
 	});
 });
 

@@ -273,8 +273,30 @@ describe("outputFolder", () => {
 		expect(await readdir(path.dirname(target))).toEqual(["x"]);
 	});
 
-	test.each(["", ".", "..", "a/b", "/etc/passwd", "a\\b", "a\0b"])(
-		"takes no path for a file's name: %j",
+	test.each([false, true])("has folders inside, new and replaced: overwriting %j", async (overwrite) => {
+		const target = path.join(await folder(), "x");
+		if (overwrite) {
+			await mkdir(path.join(target, "vm.utm", "Data"), { recursive: true });
+			await writeFile(path.join(target, "vm.utm", "Data", "mine"), "mine");
+			await writeFile(path.join(target, "vm.utm", "config"), "old");
+		}
+		await using output = await outputFolder(target, { overwrite });
+		for (const name of ["vm.utm/Data/disk", "vm.utm/config", "note"]) {
+			await using sink = await output.file(name);
+			await sink.write(0, text(name));
+			await sink.commit(name.length);
+		}
+		expect(await readdir(path.dirname(target))).toEqual([`.x.partial-${process.pid}`, ...(overwrite ? ["x"] : [])]);
+		await output.commit();
+		expect(await readdir(path.dirname(target))).toEqual(["x"]);
+		const files = await readdir(target, { recursive: true });
+		const mine = overwrite ? ["vm.utm/Data/mine"] : [];
+		expect(files.sort()).toEqual(["note", "vm.utm", "vm.utm/Data", "vm.utm/Data/disk", ...mine, "vm.utm/config"]);
+		expect(await readFile(path.join(target, "vm.utm", "config"), "utf8")).toBe("vm.utm/config");
+	});
+
+	test.each(["", ".", "..", "a/../b", "../a", "a//b", "a/", "/etc/passwd", "a\\b", "a\0b"])(
+		"takes no path that leads elsewhere for a file's name: %j",
 		async (name) => {
 			await using output = await outputFolder(path.join(await folder(), "x"));
 			await expect(output.file(name)).rejects.toMatchObject({ kind: "usage" });

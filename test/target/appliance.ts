@@ -3,7 +3,7 @@ import path from "node:path";
 import { bytesSource } from "../../src/bytes/source.js";
 import type { Disk } from "../../src/disk/disk.js";
 import { openDisk } from "../../src/disk/registry.js";
-import { hypervisors } from "../../src/hypervisor/registry.js";
+import { everyHypervisor } from "../../src/hypervisor/registry.js";
 import type { Machine } from "../../src/machine/machine.js";
 import { outputFolder } from "../../src/source/folder.js";
 import { layoutsFor } from "../../src/target/registry.js";
@@ -59,7 +59,7 @@ export async function written(
 	changes: Partial<Omit<Appliance, "hypervisor">> & { disks: readonly Disk[] },
 	options: LayoutOptions = {},
 ): Promise<{ readonly folder: string; readonly layout: PlacedLayout }> {
-	const hypervisor = hypervisors.find(({ id }) => id === hypervisorId);
+	const hypervisor = everyHypervisor.find(({ id }) => id === hypervisorId);
 	const layout = layoutsFor(hypervisorId).find(({ id }) => id === layoutId);
 	if (hypervisor === undefined || layout === undefined) throw new Error(`${hypervisorId} has no ${layoutId}`);
 	const appliance: Appliance = {

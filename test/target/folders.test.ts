@@ -1,7 +1,7 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
-import { hypervisors } from "../../src/hypervisor/registry.js";
+import { everyHypervisor } from "../../src/hypervisor/registry.js";
 import { readMachine } from "../../src/machine/registry.js";
 import { fileBase } from "../../src/target/file-name.js";
 import { layouts, layoutsFor } from "../../src/target/registry.js";
@@ -107,7 +107,7 @@ describe.skipIf(missing("qemu-img"))(`a folder of VHDs ${because("qemu-img")}`, 
 		await compare(folder, "vpc", `${BASE}.vhd`, `${BASE}-disk2.vhd`);
 		const note = await readFile(path.join(folder, "IMPORT.md"), "utf8");
 		expect(note).toContain("The import itself was not");
-		for (const fact of hypervisors.find(({ id }) => id === hypervisor)?.notes ?? []) expect(note).toContain(fact);
+		for (const fact of everyHypervisor.find(({ id }) => id === hypervisor)?.notes ?? []) expect(note).toContain(fact);
 	});
 });
 
@@ -131,7 +131,7 @@ describe("IMPORT.md", () => {
 
 describe("layouts", () => {
 	test("every hypervisor has one, each in a folder of its own", () => {
-		const folders = hypervisors.flatMap(({ id }) => {
+		const folders = everyHypervisor.flatMap(({ id }) => {
 			const placed = layoutsFor(id);
 			expect(placed).not.toHaveLength(0);
 			return placed.map(({ folder }) => folder);
@@ -142,11 +142,11 @@ describe("layouts", () => {
 	});
 
 	test("serve only hypervisors that there are, and attach every model that these prefer", async () => {
-		const known = hypervisors.map(({ id }) => id);
+		const known = everyHypervisor.map(({ id }) => id);
 		for (const { hypervisors: served } of layouts) for (const id of served) expect(known).toContain(id);
 		const one = { ...machine, disks: machine.disks.slice(0, 1) };
 		const tiny = [await rawDisk(path.join(root, "tiny.img"), 1024)];
-		for (const { id, boot, firmware } of hypervisors) {
+		for (const { id, boot, firmware } of everyHypervisor) {
 			for (const disk of boot.disk) {
 				for (const { id: layout } of layoutsFor(id)) {
 					const attach = { disk, network: boot.network[0] ?? "" };
@@ -159,7 +159,7 @@ describe("layouts", () => {
 
 	test("stop on request and leave nothing", async () => {
 		const before = await readdir(root);
-		for (const { id, firmware } of hypervisors) {
+		for (const { id, firmware } of everyHypervisor) {
 			for (const { id: layout } of layoutsFor(id)) {
 				const fits = { ...machine, firmware: firmware[0] ?? "bios" };
 				const writing = written(root, id, layout, { machine: fits, disks }, { signal: AbortSignal.abort() });
@@ -171,7 +171,7 @@ describe("layouts", () => {
 
 	test("report as much progress as there is on the disks, whatever they hold", async () => {
 		const total = disks.reduce((sum, { size }) => sum + size, 0);
-		for (const { id, firmware } of hypervisors) {
+		for (const { id, firmware } of everyHypervisor) {
 			for (const { id: layout } of layoutsFor(id)) {
 				let bytes = 0;
 				const fits = { ...machine, firmware: firmware[0] ?? "bios" };

@@ -35,6 +35,14 @@ function headerLength(head: Uint8Array, place: Place): number {
 	return (flg & FHCRC) === 0 ? length : length + 2;
 }
 
+/** The header of a member of one's own. */
+export const gzipHeader = (): Uint8Array =>
+	GzipHeader.build({ id: Uint8Array.from(ID), cm: CM_DEFLATE, os: OS_UNKNOWN });
+
+/** What follows a member's DEFLATE stream: {@link crc32} and length of what was compressed. */
+export const gzipTrailer = (sum: number, length: number): Uint8Array =>
+	GzipTrailer.build({ crc32: sum, isize: length % 0x1_0000_0000 });
+
 const wrapper: Wrapper = {
 	id: "gzip",
 	// Extra field, name and comment; no real name or comment is longer than a few KiB.
@@ -42,8 +50,8 @@ const wrapper: Wrapper = {
 	headerLength,
 	sum: crc32,
 	emptySum: 0,
-	trailer: (sum, length) => GzipTrailer.build({ crc32: sum, isize: length % 0x1_0000_0000 }),
-	header: () => GzipHeader.build({ id: Uint8Array.from(ID), cm: CM_DEFLATE, os: OS_UNKNOWN }),
+	trailer: gzipTrailer,
+	header: gzipHeader,
 };
 
 /** One gzip member (RFC 1952); what follows it is the caller's, who knows whether another member belongs to the file. */

@@ -16,6 +16,8 @@ export const xva: Layout = {
 	id: "xva",
 	hypervisors: ["xenserver"],
 	summary: "one .xva file, XenServer's and XCP-ng's own package",
+	imported: "xe vm-import, Import in XenCenter or Xen Orchestra",
+	judged: "by xva-img and the importer's rules; booted by QEMU without Xen's devices",
 	async write(appliance, folder, options) {
 		const name = `${fileBase(appliance.machine.name)}.xva`;
 		const machine = attached(appliance, { file: (index) => reference(FIRST_DISK + index), uuid: true });

@@ -37,4 +37,4 @@ export const deflateEngine: EncodingEngine = {
 };
 
 /** zlib's levels are 0 to 9; libdeflate's reach 12. */
-const clampLevel = (level: number) => Math.min(level, 9) as 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9;
+export const clampLevel = (level: number) => Math.min(level, 9) as 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9;
