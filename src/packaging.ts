@@ -11,7 +11,6 @@ import { apply } from "./prepare/apply.js";
 import type { Change, Rule } from "./prepare/change.js";
 import type { ExternalEditing } from "./prepare/external-editing.js";
 import { writeOva } from "./target/ova.js";
-import { layoutsFor } from "./target/registry.js";
 import type { Appliance, LayoutOptions, PlacedLayout } from "./target/target.js";
 
 export interface Prepared {
@@ -67,16 +66,19 @@ export interface Delivery {
 	readonly verdict: Verdict;
 }
 
-/** Every layout of every hypervisor the guest can run on; for the others, the verdict that says why not. */
-export function deliveries(prepared: Prepared, hypervisors: readonly Hypervisor[]) {
+/** What a user may ask for: a package for a hypervisor. */
+export type Wanted = Pick<Delivery, "hypervisor" | "layout">;
+
+/** What of it the guest can run on; for the other hypervisors, the verdict that says why not. */
+export function deliveries(prepared: Prepared, wanted: readonly Wanted[]) {
 	const possible: Delivery[] = [];
-	const impossible: Verdict[] = [];
-	for (const hypervisor of hypervisors) {
+	const impossible = new Map<Hypervisor, Verdict>();
+	for (const { hypervisor, layout } of wanted) {
 		const verdict = judgeMachine(prepared.vm, prepared.contents.guest, hypervisor);
-		if (verdict.verdict === "blocked") impossible.push(verdict);
-		else possible.push(...layoutsFor(hypervisor.id).map((layout) => ({ hypervisor, layout, verdict })));
+		if (verdict.verdict === "blocked") impossible.set(hypervisor, verdict);
+		else possible.push({ hypervisor, layout, verdict });
 	}
-	return { possible, impossible };
+	return { possible, impossible: [...impossible.values()] };
 }
 
 /**

@@ -15,7 +15,10 @@ export function expandCommand(): Command {
 that holds the one command to type there. All of them are written in one pass over the disk. The VM itself is not touched.`,
 		)
 		.argument("[vm]", "disk image, OVA, or descriptor beside its disks")
-		.requiredOption("--for <hypervisors>", 'ids or families, separated by commas; "all"; "list" explains them')
+		.requiredOption(
+			"--for <hypervisors>",
+			'ids, families or packages, separated by commas; "all"; "list" explains them',
+		)
 		.option("-o, --output <folder>", "where the packages' folders go");
 	return withPreparingOptions(command).action(run);
 }
@@ -40,13 +43,14 @@ async function run(name: string | undefined, given: ExpandOptions): Promise<void
 	if (output === undefined && !given.dryRun) {
 		throw new AnyvisorError("usage", "expand needs a folder to write to", { hint: "Add -o <folder>." });
 	}
-	const targets = context.selectHypervisors(known, given.for);
+	const wanted = preparing.selectPackages(known, given.for);
+	const targets = [...new Set(wanted.map(({ hypervisor }) => hypervisor))];
 
 	interrupt.removeOutputsWhenInterrupted();
 	await using work = await preparing.prepareNamed(name, targets, given);
 	if (output === undefined || given.dryRun) return work.tellPlan();
 
-	const { possible, impossible } = packaging.deliveries(work.prepared, targets);
+	const { possible, impossible } = packaging.deliveries(work.prepared, wanted);
 	const [blocked] = impossible;
 	if (blocked && (possible.length === 0 || !given.for.split(",").includes("all"))) {
 		throw refused(`${name} cannot run on ${blocked.title}: ${blocked.reasons.join(" ")}`, {

@@ -1,12 +1,12 @@
 import type { Verdict } from "../driver/verdict.js";
 import type { Hypervisor } from "../hypervisor/hypervisor.js";
-import { type Prepared, prepare } from "../packaging.js";
+import { type Prepared, prepare, type Wanted } from "../packaging.js";
 import type { Rule } from "../prepare/change.js";
 import { ExternalEditing } from "../prepare/external-editing.js";
 import type { FilesystemJob } from "../source/guestfish.js";
-import { layoutsFor } from "../target/registry.js";
+import { layoutNamed, layouts, layoutsFor } from "../target/registry.js";
 import { describeChanges } from "./changes.js";
-import { timeStamp } from "./context.js";
+import { selectHypervisors, timeStamp } from "./context.js";
 import { type Progress, type ProgressMode, progress } from "./progress.js";
 import { painter, table, wantsColour } from "./terminal.js";
 import { openNamed, type VmOptions } from "./vm.js";
@@ -90,9 +90,23 @@ async function editExternally(jobs: readonly FilesystemJob[]): Promise<void> {
 	await editByGuestfish(jobs);
 }
 
+/** The packages that `--for` of expand names: those of hypervisors, as everywhere, and single ones by their own name. */
+export function selectPackages(among: readonly Hypervisor[], names: string): readonly Wanted[] {
+	const words = names.split(",").map((word) => word.trim());
+	const own = words.flatMap((word) => layoutNamed(word) ?? []);
+	const rest = words.filter((word) => layoutNamed(word) === undefined).join(",");
+	const hypervisors = own.length > 0 && rest === "" ? [] : selectHypervisors(among, rest);
+	return [
+		...hypervisors.flatMap((hypervisor) => layoutsFor(hypervisor.id).map((layout) => ({ hypervisor, layout }))),
+		...[...new Set(own)].flatMap((layout) =>
+			among.filter(({ id }) => id === layout.hypervisors[0]).map((hypervisor) => ({ hypervisor, layout })),
+		),
+	];
+}
+
 /** `expand --for list` */
 export function listTargets(hypervisors: readonly Hypervisor[], json: true | undefined): void {
-	const all = hypervisors.flatMap((hypervisor) =>
+	const suited = hypervisors.flatMap((hypervisor) =>
 		layoutsFor(hypervisor.id).map(({ id, summary, folder }) => ({
 			hypervisor: hypervisor.id,
 			layout: id,
@@ -100,6 +114,8 @@ export function listTargets(hypervisors: readonly Hypervisor[], json: true | und
 			summary,
 		})),
 	);
+	const own = layouts.filter(({ onRequest }) => onRequest);
+	const all = [...suited, ...own.map(({ id, summary }) => ({ hypervisor: id, layout: id, folder: id, summary }))];
 	const rows = all.map((row) => [{ text: row.hypervisor }, { text: row.folder }, { text: row.summary }]);
 	const head = ["--for", "folder", "what it holds"].map((text) => ({ text, style: "bold" as const }));
 	const paint = painter(wantsColour(process.stdout));

@@ -26,10 +26,12 @@ export interface LayoutOptions {
 
 /** What lies in the folder that a user carries to a hypervisor. */
 export interface Layout {
-	/** `ova`, `vmx`, `xva`, `hyperv`, `libvirt`, `vhd` */
+	/** `ova`, `vmx`, `xva`, `hyperv`, `libvirt`, `vhd`, … */
 	readonly id: string;
 	/** {@link Hypervisor.id}s it serves. */
 	readonly hypervisors: readonly string[];
+	/** Written only where its own id is asked for, not for its hypervisors: they have a package without it. */
+	readonly onRequest?: true;
 	/** One line for `--for list`. */
 	readonly summary: string;
 	/**

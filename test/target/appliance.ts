@@ -6,7 +6,7 @@ import { openDisk } from "../../src/disk/registry.js";
 import { hypervisors } from "../../src/hypervisor/registry.js";
 import type { Machine } from "../../src/machine/machine.js";
 import { outputFolder } from "../../src/source/folder.js";
-import { layoutsFor } from "../../src/target/registry.js";
+import { layoutNamed, layoutsFor } from "../../src/target/registry.js";
 import type { Appliance, LayoutOptions, PlacedLayout } from "../../src/target/target.js";
 
 /** 2025-01-01, the time in every package of these tests. */
@@ -60,7 +60,7 @@ export async function written(
 	options: LayoutOptions = {},
 ): Promise<{ readonly folder: string; readonly layout: PlacedLayout }> {
 	const hypervisor = hypervisors.find(({ id }) => id === hypervisorId);
-	const layout = layoutsFor(hypervisorId).find(({ id }) => id === layoutId);
+	const layout = layoutNamed(layoutId) ?? layoutsFor(hypervisorId).find(({ id }) => id === layoutId);
 	if (hypervisor === undefined || layout === undefined) throw new Error(`${hypervisorId} has no ${layoutId}`);
 	const appliance: Appliance = {
 		machine,
