@@ -1,13 +1,15 @@
 import { hyperv } from "./hyperv.js";
 import { libvirt } from "./libvirt.js";
 import { ova } from "./ova.js";
+import { proxmox } from "./proxmox/proxmox.js";
+import { vma } from "./proxmox/vma.js";
 import type { Layout, PlacedLayout } from "./target.js";
 import { vbox } from "./vbox.js";
 import { vhd } from "./vhd.js";
 import { vmx } from "./vmx.js";
 import { xva } from "./xva/xva.js";
 
-export const layouts: readonly Layout[] = [ova, vmx, vbox, xva, hyperv, libvirt, vhd];
+export const layouts: readonly Layout[] = [ova, vmx, vbox, xva, hyperv, libvirt, proxmox, vma, vhd];
 
 /**
  * The layouts for a hypervisor, each with the folder it is written into: named after the hypervisor, and after the layout

@@ -3,7 +3,7 @@ import { onNode } from "../platform.js";
 export type HashAlgorithm = "sha1" | "sha256" | "xxh64" | "blake2b-256";
 
 /** The hashes of {@link digester}. */
-export type DigestAlgorithm = "sha1" | "sha256" | "sha512";
+export type DigestAlgorithm = "md5" | "sha1" | "sha256" | "sha512";
 
 /** A hash of bytes that arrive piece by piece. */
 export interface Hasher {
@@ -35,8 +35,8 @@ export async function digester(algorithm: DigestAlgorithm): Promise<(...parts: r
 export async function portableDigester(
 	algorithm: DigestAlgorithm,
 ): Promise<(...parts: readonly Uint8Array[]) => Uint8Array> {
-	const { createSHA1, createSHA256, createSHA512 } = await import("hash-wasm");
-	const hash = await { sha1: createSHA1, sha256: createSHA256, sha512: createSHA512 }[algorithm]();
+	const { createMD5, createSHA1, createSHA256, createSHA512 } = await import("hash-wasm");
+	const hash = await { md5: createMD5, sha1: createSHA1, sha256: createSHA256, sha512: createSHA512 }[algorithm]();
 	return (...parts) => {
 		hash.init();
 		for (const part of parts) hash.update(part);
