@@ -5,6 +5,7 @@ import type { Disk } from "./disk/disk.js";
 import { diskLikeness } from "./disk/likeness.js";
 import { confinedNeighbours } from "./disk/neighbours.js";
 import { openDisk } from "./disk/registry.js";
+import { isVma } from "./machine/vma/mark.js";
 import { isXva } from "./machine/xva/mark.js";
 import { bearsDiskMark, findImages, isPackage, type Origin } from "./open.js";
 import type { OpenNeighbour } from "./source/confine.js";
@@ -37,8 +38,8 @@ export interface NamedDisk extends AsyncDisposable {
 }
 
 /**
- * Opens what a user named for {@link openVm}: a file, a folder with one, a URL, or "-" for standard input. An OVA
- * or XVA stays whole; of another archive, or a compressed file, it is the disk inside.
+ * Opens what a user named for {@link openVm}: a file, a folder with one, a URL, or "-" for standard input. An OVA,
+ * XVA or VMA stays whole; of another archive, or a compressed file, it is the disk inside.
  */
 export const openNamedOrigin = (name: string, options: NamedOptions = {}): Promise<NamedOrigin> =>
 	openInside(name, options, async (source) => (await bearsDiskMark(source)) || isPackage(source));
@@ -111,9 +112,11 @@ async function openInside(
 	}
 }
 
-/** A disk as itself, or a package that is no archive of disks: an XVA has them in pieces. */
-const isWholeImage = async (source: ByteSource) =>
-	(await bearsDiskMark(source)) || isXva(await readUpTo(source, 0, 512));
+/** A disk as itself, or a package that is no archive of disks: XVA and VMA have them in pieces. */
+const isWholeImage = async (source: ByteSource) => {
+	const head = await readUpTo(source, 0, 512);
+	return isVma(head) || isXva(head) || bearsDiskMark(source);
+};
 
 /** Opens the one disk that a user named, or a snapshot inside of it. */
 export async function openNamedDisk(

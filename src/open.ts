@@ -4,6 +4,7 @@ import type { Disk } from "./disk/disk.js";
 import { confinedNeighbours } from "./disk/neighbours.js";
 import { openDisk, recognise } from "./disk/registry.js";
 import type { DescriptorFile, Machine } from "./machine/machine.js";
+import { isVma } from "./machine/vma/mark.js";
 import { isXva } from "./machine/xva/mark.js";
 import type { Vm } from "./pipeline.js";
 import type { OpenNeighbour } from "./source/confine.js";
@@ -18,7 +19,7 @@ export interface Origin {
 
 /** What was named, as images of its disks that are not opened yet. */
 export interface Images {
-	/** How it was named: `disk`, `ova`, `xva`, or the id of a machine format. */
+	/** How it was named: `disk`, `ova`, `xva`, `vma`, or the id of a machine format. */
 	readonly kind: string;
 	readonly described: Machine | undefined;
 	/** One for each disk, in the machine's order. */
@@ -59,7 +60,9 @@ export async function findImages(origin: Origin, format?: string): Promise<Image
 	const { source } = origin;
 	const disk: Images = { kind: "disk", described: undefined, images: [origin] };
 	if (format !== undefined) return disk;
-	if (isTar(await readUpTo(source, 0, 512))) return imagesOfArchive(source);
+	const head = await readUpTo(source, 0, 512);
+	if (isTar(head)) return imagesOfArchive(source);
+	if (isVma(head)) return imagesOfBackup(source);
 	if (source.size > DESCRIPTOR_LIMIT || (await bearsDiskMark(source))) return disk;
 	return (await imagesDescribed(origin)) ?? disk;
 }
@@ -73,9 +76,10 @@ export async function bearsDiskMark(source: ByteSource): Promise<boolean> {
 	}
 }
 
-/** An OVA, which has its descriptor anywhere, or an XVA. */
+/** An OVA, which has its descriptor anywhere, an XVA, or a VMA. */
 export async function isPackage(source: ByteSource): Promise<boolean> {
 	const head = await readUpTo(source, 0, 512);
+	if (isVma(head)) return true;
 	if (!isTar(head)) return false;
 	if (isXva(head)) return true;
 	const { readTar } = await import("./source/tar.js");
@@ -98,6 +102,17 @@ async function imagesOfArchive(source: ByteSource): Promise<Images> {
 	}
 	const { machine, disks } = await readOva(members, source.name);
 	return { kind: "ova", described: machine, images: disks.map((disk) => ({ source: disk.source, neighbour })) };
+}
+
+async function imagesOfBackup(source: ByteSource): Promise<Images> {
+	const { readVma } = await import("./machine/vma/package.js");
+	const { machine, disks } = await readVma(source);
+	const neighbour = alone(source.name);
+	return {
+		kind: "vma",
+		described: machine,
+		images: disks.map((disk) => ({ source: disk, neighbour, format: "raw" })),
+	};
 }
 
 async function imagesDescribed(origin: Origin): Promise<Images | undefined> {
@@ -144,7 +159,9 @@ async function openDiskFile(file: string, neighbour: OpenNeighbour): Promise<Byt
 /** The machine that was named, by its descriptor alone; undefined for a bare disk. Disks are not looked for. */
 export async function readDescribed(origin: Origin): Promise<Machine | undefined> {
 	const { source } = origin;
-	if (isTar(await readUpTo(source, 0, 512))) return (await imagesOfArchive(source)).described;
+	const head = await readUpTo(source, 0, 512);
+	if (isTar(head)) return (await imagesOfArchive(source)).described;
+	if (isVma(head)) return (await imagesOfBackup(source)).described;
 	if (source.size > DESCRIPTOR_LIMIT || (await bearsDiskMark(source))) return undefined;
 	const found = await descriptorAt(origin);
 	return found?.format.read(found.descriptor);

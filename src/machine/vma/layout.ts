@@ -11,7 +11,7 @@ export const CLUSTER = 16 * BLOCK;
 export const ALL_BLOCKS = 0xffff;
 export const CLUSTERS_PER_EXTENT = 59;
 /** Devices and configurations have a place each in a table; place 0 of the devices is never used. */
-const TABLE = 256;
+export const TABLE = 256;
 
 export const MAGIC = 0x564d_4100;
 export const VERSION = 1;
