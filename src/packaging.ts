@@ -64,19 +64,27 @@ export interface Delivery {
 	readonly hypervisor: Hypervisor;
 	readonly layout: PlacedLayout;
 	readonly verdict: Verdict;
+	/** Other hypervisors that the same package serves. */
+	readonly together?: readonly Pick<Delivery, "hypervisor" | "verdict">[];
 }
 
-/** What a user may ask for: a package for a hypervisor. */
-export type Wanted = Pick<Delivery, "hypervisor" | "layout">;
+/** What a user may ask for: a package for a hypervisor, or for several at once. */
+export interface Wanted extends Pick<Delivery, "layout"> {
+	readonly hypervisors: readonly Hypervisor[];
+}
 
 /** What of it the guest can run on; for the other hypervisors, the verdict that says why not. */
 export function deliveries(prepared: Prepared, wanted: readonly Wanted[]) {
 	const possible: Delivery[] = [];
 	const impossible = new Map<Hypervisor, Verdict>();
-	for (const { hypervisor, layout } of wanted) {
-		const verdict = judgeMachine(prepared.vm, prepared.contents.guest, hypervisor);
-		if (verdict.verdict === "blocked") impossible.set(hypervisor, verdict);
-		else possible.push({ hypervisor, layout, verdict });
+	for (const { hypervisors, layout } of wanted) {
+		const judged = hypervisors.map((hypervisor) => ({
+			hypervisor,
+			verdict: judgeMachine(prepared.vm, prepared.contents.guest, hypervisor),
+		}));
+		const [first, ...together] = judged.filter(({ verdict }) => verdict.verdict !== "blocked");
+		if (first !== undefined) possible.push({ ...first, layout, together });
+		else for (const { hypervisor, verdict } of judged) impossible.set(hypervisor, verdict);
 	}
 	return { possible, impossible: [...impossible.values()] };
 }
@@ -85,7 +93,7 @@ export function deliveries(prepared: Prepared, wanted: readonly Wanted[]) {
  * The device models that the verdict chose. Where what a choice calls for was left out of the preparing, what works as it
  * is.
  */
-function attachedBy({ hypervisor: { boot }, verdict }: Delivery): Appliance["attach"] {
+function attachedBy({ hypervisor: { boot }, verdict }: Pick<Delivery, "hypervisor" | "verdict">): Appliance["attach"] {
 	const attached = (role: "disk" | "network", offered: readonly string[]) => {
 		const devices = verdict.devices.filter((device) => device.role === role);
 		const chosen = devices.find((device) => device.chosen);
@@ -138,7 +146,9 @@ export async function expand(
 		try {
 			const output = await folder(delivery);
 			folders.push(output);
-			const appliance = applianceFor(prepared, delivery.hypervisor, attachedBy(delivery), now, disks);
+			const forOne = (each: Pick<Delivery, "hypervisor" | "verdict">) =>
+				applianceFor(prepared, each.hypervisor, attachedBy(each), now, disks);
+			const appliance = { ...forOne(delivery), together: delivery.together?.map(forOne) ?? [] };
 			await delivery.layout.write(appliance, output, { ...options, signal: either });
 		} catch (error) {
 			stop.abort();

@@ -44,7 +44,7 @@ async function run(name: string | undefined, given: ExpandOptions): Promise<void
 		throw new AnyvisorError("usage", "expand needs a folder to write to", { hint: "Add -o <folder>." });
 	}
 	const wanted = preparing.selectPackages(known, given.for);
-	const targets = [...new Set(wanted.map(({ hypervisor }) => hypervisor))];
+	const targets = [...new Set(wanted.flatMap(({ hypervisors }) => hypervisors))];
 
 	interrupt.removeOutputsWhenInterrupted();
 	await using work = await preparing.prepareNamed(name, targets, given);

@@ -92,15 +92,16 @@ async function editExternally(jobs: readonly FilesystemJob[]): Promise<void> {
 
 /** The packages that `--for` of expand names: those of hypervisors, as everywhere, and single ones by their own name. */
 export function selectPackages(among: readonly Hypervisor[], names: string): readonly Wanted[] {
-	const words = names.split(",").map((word) => word.trim());
+	const words = [...new Set(names.split(",").map((word) => word.trim()))];
 	const own = words.flatMap((word) => layoutNamed(word) ?? []);
 	const rest = words.filter((word) => layoutNamed(word) === undefined).join(",");
 	const hypervisors = own.length > 0 && rest === "" ? [] : selectHypervisors(among, rest);
+	const known = (ids: readonly string[]) => among.filter(({ id }) => ids.includes(id));
 	return [
-		...hypervisors.flatMap((hypervisor) => layoutsFor(hypervisor.id).map((layout) => ({ hypervisor, layout }))),
-		...[...new Set(own)].flatMap((layout) =>
-			among.filter(({ id }) => id === layout.hypervisors[0]).map((hypervisor) => ({ hypervisor, layout })),
+		...hypervisors.flatMap((hypervisor) =>
+			layoutsFor(hypervisor.id).map((layout) => ({ hypervisors: [hypervisor], layout })),
 		),
+		...own.map((layout) => ({ hypervisors: known(layout.hypervisors), layout })),
 	];
 }
 

@@ -38,7 +38,8 @@ const memoryOf = ({ memory }: Machine) => Math.max(32, Math.ceil(memory / (2 * M
 /** IDE slots left to disks on generation 1, where the machine is made with a DVD drive on 1:0. */
 const IDE_SLOTS = ["IDE 0 0", "IDE 0 1", "IDE 1 1"];
 
-function importScript({ hypervisor, attach }: Appliance, machine: Machine): string {
+/** What creates the machine from the disks beside it. */
+export function importScript({ hypervisor, attach }: Appliance, machine: Machine): string {
 	const generation = hypervisor.id === "hyperv-gen1" ? 1 : 2;
 	const disks = machine.disks.map(({ file = "" }, index) => {
 		const [type, controller, location] = (

@@ -4,12 +4,13 @@ import { ova } from "./ova.js";
 import { proxmox } from "./proxmox/proxmox.js";
 import { vma } from "./proxmox/vma.js";
 import type { Layout, PlacedLayout } from "./target.js";
+import { universal } from "./universal/universal.js";
 import { vbox } from "./vbox.js";
 import { vhd } from "./vhd.js";
 import { vmx } from "./vmx.js";
 import { xva } from "./xva/xva.js";
 
-export const layouts: readonly Layout[] = [ova, vmx, vbox, xva, hyperv, libvirt, proxmox, vma, vhd];
+export const layouts: readonly Layout[] = [ova, vmx, vbox, xva, hyperv, libvirt, proxmox, vma, vhd, universal];
 
 /**
  * The layouts for a hypervisor, each with the folder it is written into: named after the hypervisor, and after the layout

@@ -13,6 +13,8 @@ export interface Appliance {
 	readonly hypervisor: Hypervisor;
 	/** What `uname` would tell, for guest-type fields: os-release id, version and architecture. */
 	readonly guest: { readonly system: string; readonly id: string; readonly version: string; readonly arch: string };
+	/** The same machine for the other hypervisors that the package serves, where it is one for several. */
+	readonly together?: readonly Appliance[];
 	/** Recorded in descriptors; seconds since 1970. Fixed by callers that want reproducible packages. */
 	readonly now: number;
 }

@@ -42,7 +42,7 @@ export const vbox: Layout = {
 };
 
 /** The machine's own UUID in VirtualBox: not the firmware's, since that of a machine it has already would be refused. */
-async function vboxUuid([first]: readonly Disk[], base: string): Promise<string> {
+export async function vboxUuid([first]: readonly Disk[], base: string): Promise<string> {
 	if (first === undefined) throw unsupported("a machine for VirtualBox needs a disk");
 	return contentUuid(first, { name: `${base}.vbox` }, "vbox machine");
 }
