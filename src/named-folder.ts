@@ -30,7 +30,7 @@ export interface FolderContent {
 
 /**
  * The one file by which a folder is a VM: its descriptor, in an export of Hyper-V one folder further down; else its only
- * OVA or XVA; else its only disk image.
+ * OVA, XVA or VMA; else its only disk image.
  *
  * @throws `refused` where there are several, `not-found` where there is none
  */

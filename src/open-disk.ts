@@ -35,8 +35,8 @@ export interface NamedDisk extends AsyncDisposable {
 }
 
 /**
- * Opens what a user named for {@link openVm}: a file, a folder with one, a URL, or "-" for standard input. An OVA
- * or XVA stays whole; of another archive, or a compressed file, it is the disk inside.
+ * Opens what a user named for {@link openVm}: a file, a folder with one, a URL, or "-" for standard input. An OVA,
+ * XVA or VMA stays whole; of another archive, or a compressed file, it is the disk inside.
  */
 export const openNamedOrigin = (name: string, options: NamedOptions = {}): Promise<NamedOrigin> =>
 	openInside(name, options);

@@ -6,6 +6,7 @@ import { openDisk, recognise } from "./disk/registry.js";
 import type { DescriptorFile, Machine } from "./machine/machine.js";
 import type { Decompress } from "./machine/ovf/files.js";
 import type { Manifest } from "./machine/ovf/manifest.js";
+import { isVma } from "./machine/vma/mark.js";
 import { isXva } from "./machine/xva/mark.js";
 import type { Vm } from "./pipeline.js";
 import type { OpenNeighbour } from "./source/confine.js";
@@ -22,7 +23,7 @@ export interface Origin {
 
 /** What was named, as images of its disks that are not opened yet. */
 export interface Images {
-	/** How it was named: `disk`, `ova`, `xva`, or the id of a machine format. */
+	/** How it was named: `disk`, `ova`, `xva`, `vma`, or the id of a machine format. */
 	readonly kind: string;
 	readonly described: Machine | undefined;
 	/** One for each disk, in the machine's order. */
@@ -89,7 +90,9 @@ export async function findImages(origin: Origin, options: OpenOptions = {}): Pro
 async function imagesIn(origin: Origin, { format, system }: OpenOptions): Promise<Images | undefined> {
 	const { source } = origin;
 	if (format !== undefined) return undefined;
-	if (isTar(await readUpTo(source, 0, 512))) return imagesOfArchive(origin, system);
+	const head = await readUpTo(source, 0, 512);
+	if (isTar(head)) return imagesOfArchive(origin, system);
+	if (isVma(head)) return imagesOfBackup(source);
 	if (source.size > DESCRIPTOR_LIMIT || (await bearsDiskMark(source))) return undefined;
 	return imagesDescribed(origin, system);
 }
@@ -109,9 +112,10 @@ export async function bearsDiskMark(source: ByteSource): Promise<boolean> {
 	}
 }
 
-/** An OVA, which has its descriptor anywhere, an XVA, or a Vagrant box. */
+/** An OVA, which has its descriptor anywhere, an XVA, a VMA, or a Vagrant box. */
 export async function isPackage(source: ByteSource): Promise<boolean> {
 	const head = await readUpTo(source, 0, 512);
+	if (isVma(head)) return true;
 	if (!isTar(head)) return false;
 	if (isXva(head)) return true;
 	const [{ readTar }, { boxIn }] = await Promise.all([import("./source/tar.js"), import("./vagrant-box.js")]);
@@ -146,6 +150,17 @@ async function imagesOfArchive(origin: Origin, system: string | undefined): Prom
 	const { machine, disks, manifest } = await readOva(members, source.name, { system, decompress });
 	const images = disks.map((disk) => ({ source: disk.source, neighbour }));
 	return { kind: "ova", described: machine, images, manifest };
+}
+
+async function imagesOfBackup(source: ByteSource): Promise<Images> {
+	const { readVma } = await import("./machine/vma/package.js");
+	const { machine, disks } = await readVma(source);
+	const neighbour = alone(source.name);
+	return {
+		kind: "vma",
+		described: machine,
+		images: disks.map((disk) => ({ source: disk, neighbour, format: "raw" })),
+	};
 }
 
 async function machineOfArchive(origin: Origin, system: string | undefined): Promise<Machine | undefined> {
@@ -218,7 +233,12 @@ export async function readDescribed(
 ): Promise<Machine | undefined> {
 	const { source } = origin;
 	if (format !== undefined) return undefined;
-	if (isTar(await readUpTo(source, 0, 512))) return machineOfArchive(origin, system);
+	const head = await readUpTo(source, 0, 512);
+	if (isTar(head)) return machineOfArchive(origin, system);
+	if (isVma(head)) {
+		if (system !== undefined) throw noChoice(source, system);
+		return (await imagesOfBackup(source)).described;
+	}
 	if (source.size > DESCRIPTOR_LIMIT || (await bearsDiskMark(source))) return undefined;
 	const found = await descriptorAt(origin);
 	if (system !== undefined && found?.format.id !== "ovf") throw noChoice(source, system);

@@ -17,7 +17,6 @@ import type { Change, Rule } from "./prepare/change.js";
 import type { ExternalEditing } from "./prepare/external-editing.js";
 import { withNetworkChanges } from "./prepare/rules/network.js";
 import { writeOva } from "./target/ova.js";
-import { layoutsFor } from "./target/registry.js";
 import type { Appliance, DirectBoot, LayoutOptions, PlacedLayout } from "./target/target.js";
 
 export interface Prepared {
@@ -72,18 +71,29 @@ export interface Delivery {
 	readonly hypervisor: Hypervisor;
 	readonly layout: PlacedLayout;
 	readonly verdict: Verdict;
+	/** Other hypervisors that the same package serves. */
+	readonly together?: readonly Pick<Delivery, "hypervisor" | "verdict">[];
 }
 
-/** Every layout of every hypervisor the guest can run on; for the others, the verdict that says why not. */
-export function deliveries(prepared: Prepared, hypervisors: readonly Hypervisor[]) {
+/** What a user may ask for: a package for a hypervisor, or for several at once. */
+export interface Wanted extends Pick<Delivery, "layout"> {
+	readonly hypervisors: readonly Hypervisor[];
+}
+
+/** What of it the guest can run on; for the other hypervisors, the verdict that says why not. */
+export function deliveries(prepared: Prepared, wanted: readonly Wanted[]) {
 	const possible: Delivery[] = [];
-	const impossible: Verdict[] = [];
-	for (const hypervisor of hypervisors) {
-		const verdict = judgeMachine(prepared.vm, prepared.contents.guest, hypervisor);
-		if (verdict.verdict === "blocked") impossible.push(verdict);
-		else possible.push(...layoutsFor(hypervisor.id).map((layout) => ({ hypervisor, layout, verdict })));
+	const impossible = new Map<Hypervisor, Verdict>();
+	for (const { hypervisors, layout } of wanted) {
+		const judged = hypervisors.map((hypervisor) => ({
+			hypervisor,
+			verdict: judgeMachine(prepared.vm, prepared.contents.guest, hypervisor),
+		}));
+		const [first, ...together] = judged.filter(({ verdict }) => verdict.verdict !== "blocked");
+		if (first !== undefined) possible.push({ ...first, layout, together });
+		else for (const { hypervisor, verdict } of judged) impossible.set(hypervisor, verdict);
 	}
-	return { possible, impossible };
+	return { possible, impossible: [...impossible.values()] };
 }
 
 /**
@@ -92,7 +102,10 @@ export function deliveries(prepared: Prepared, hypervisors: readonly Hypervisor[
  *
  * @param assumed what was to be added to the guest is taken to be there
  */
-function attachedBy({ hypervisor: { boot }, verdict }: Delivery, assumed = false): Appliance["attach"] {
+function attachedBy(
+	{ hypervisor: { boot }, verdict }: Pick<Delivery, "hypervisor" | "verdict">,
+	assumed = false,
+): Appliance["attach"] {
 	const attached = (role: "disk" | "network", offered: readonly string[]) => {
 		const devices = verdict.devices.filter((device) => device.role === role);
 		const chosen = devices.find((device) => device.chosen);
@@ -191,7 +204,7 @@ export async function expand(
 		try {
 			const output = await folder(delivery);
 			folders.push(output);
-			const appliance = applianceFor(prepared, delivery.hypervisor, attachedBy(delivery), now, disks);
+			const appliance = applianceOf(prepared, delivery, { now, disks });
 			await delivery.layout.write(noting(appliance, delivery, machines), output, { ...options, signal: either });
 		} catch (error) {
 			stop.abort();
@@ -212,6 +225,17 @@ export async function expand(
 	}
 }
 
+/** For all hypervisors that the package serves. */
+function applianceOf(
+	prepared: Prepared,
+	delivery: Delivery,
+	{ now, disks, assumed }: { readonly now: number; readonly disks?: readonly Disk[]; readonly assumed?: boolean },
+): Appliance {
+	const forOne = (each: Pick<Delivery, "hypervisor" | "verdict">) =>
+		applianceFor(prepared, each.hypervisor, attachedBy(each, assumed), now, disks);
+	return { ...forOne(delivery), together: delivery.together?.map(forOne) ?? [] };
+}
+
 const noting = (appliance: Appliance, delivery: Delivery, machines: Map<Delivery, Machine>): Appliance => ({
 	...appliance,
 	onAttached: (machine) => machines.set(delivery, machine),
@@ -226,7 +250,7 @@ export async function envisage(prepared: Prepared, all: readonly Delivery[]): Pr
 	// Nothing was added where another program would have to be started for it.
 	const assumed = prepared.changes.some(({ rule }) => rule === "initramfs");
 	for (const delivery of all) {
-		const appliance = applianceFor(prepared, delivery.hypervisor, attachedBy(delivery, assumed), 0);
+		const appliance = applianceOf(prepared, delivery, { now: 0, assumed });
 		try {
 			await delivery.layout.write(noting(appliance, delivery, machines), nowhere, { signal: AbortSignal.abort() });
 		} catch (error) {

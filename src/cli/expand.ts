@@ -21,7 +21,7 @@ that holds the one command to type there. All of them are written in one pass ov
 		.argument("[vm]", "disk image, OVA, or descriptor beside its disks")
 		.requiredOption(
 			"--for <hypervisors>",
-			'ids, families or groups such as "all", separated by commas; "list" explains them',
+			'ids, families, packages, or groups such as "all", separated by commas; "list" explains them',
 		)
 		.option("-o, --output <folder>", "where the packages' folders go")
 		.addOption(
@@ -63,11 +63,12 @@ async function run(name: string | undefined, given: ExpandOptions): Promise<void
 	if (output === undefined && !given.dryRun) {
 		throw new AnyvisorError("usage", "expand needs a folder to write to", { hint: "Add -o <folder>." });
 	}
-	const targets = ofGeneration(context.selectHypervisors(known, given.for), given.generation);
+	const wanted = preparing.selectPackages(known, given.for, (found) => ofGeneration(found, given.generation));
+	const targets = [...new Set(wanted.flatMap(({ hypervisors }) => hypervisors))];
 
 	interrupt.removeOutputsWhenInterrupted();
 	await using work = await preparing.prepareNamed(name, targets, given, await overridesOf(given));
-	const { possible, impossible } = packaging.deliveries(work.prepared, targets);
+	const { possible, impossible } = packaging.deliveries(work.prepared, wanted);
 	const [blocked] = impossible;
 	const severalAsked = given.for.split(",").some((word) => groupNames.includes(word.trim()));
 	if (blocked && (possible.length === 0 || !severalAsked)) {

@@ -3,13 +3,13 @@ import type { Hypervisor } from "../hypervisor/hypervisor.js";
 import { groupNames } from "../hypervisor/registry.js";
 import type { Machine } from "../machine/machine.js";
 import type { Overrides } from "../machine/override.js";
-import { type interfacesOn, type Prepared, prepare } from "../packaging.js";
+import { type interfacesOn, type Prepared, prepare, type Wanted } from "../packaging.js";
 import type { Rule } from "../prepare/change.js";
 import { ExternalEditing } from "../prepare/external-editing.js";
 import type { FilesystemJob } from "../source/guestfish.js";
-import { targetsFor } from "../target/registry.js";
+import { layoutNamed, layouts, layoutsFor, targetsFor } from "../target/registry.js";
 import { describeChanges } from "./changes.js";
-import { timeStamp } from "./context.js";
+import { selectHypervisors, timeStamp } from "./context.js";
 import { deviceTable, factLines, remark } from "./machine/text.js";
 import { type Progress, type ProgressMode, progress } from "./progress.js";
 import { type Paint, painter, table, wantsColour } from "./terminal.js";
@@ -112,6 +112,26 @@ async function editExternally(jobs: readonly FilesystemJob[]): Promise<void> {
 	const { editByGuestfish } = await import("../source/guestfish.js");
 	if (process.stderr.isTTY) process.stderr.write("Editing with libguestfs: a minute or two where there is no KVM …\n");
 	await editByGuestfish(jobs);
+}
+
+/** The packages that `--for` of expand names: those of hypervisors, as everywhere, and single ones by their own name. */
+export function selectPackages(
+	among: readonly Hypervisor[],
+	names: string,
+	chosen: (found: readonly Hypervisor[]) => readonly Hypervisor[],
+): readonly Wanted[] {
+	const words = [...new Set(names.split(",").map((word) => word.trim()))];
+	const named = words.includes("every") ? layouts.map(({ id }) => id) : words;
+	const own = named.flatMap((word) => layoutNamed(word) ?? []);
+	const rest = words.filter((word) => layoutNamed(word) === undefined).join(",");
+	const hypervisors = own.length > 0 && rest === "" ? [] : chosen(selectHypervisors(among, rest));
+	const known = (ids: readonly string[]) => among.filter(({ id }) => ids.includes(id));
+	return [
+		...hypervisors.flatMap((hypervisor) =>
+			layoutsFor(hypervisor.id).map((layout) => ({ hypervisors: [hypervisor], layout })),
+		),
+		...own.map((layout) => ({ hypervisors: known(layout.hypervisors), layout })),
+	];
 }
 
 /** `expand --for list` */

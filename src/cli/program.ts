@@ -19,8 +19,8 @@ async function program(words: readonly string[], version: string): Promise<Comma
 		.addHelpText(
 			"after",
 			`
-A <vm> is a disk image (raw, qcow2, VMDK, VHD, VHDX, VDI, Parallels), an OVA, XVA or Vagrant box, a descriptor beside its
-disks (OVF, VMX, VMCX, .vbox, libvirt XML, Proxmox VE .conf, xl), a folder with one of these, a URL of one, or - for standard
+A <vm> is a disk image (raw, qcow2, VMDK, VHD, VHDX, VDI, Parallels), an OVA, XVA, VMA or Vagrant box, a descriptor beside
+its disks (OVF, VMX, VMCX, .vbox, libvirt XML, Proxmox VE .conf, xl), a folder with one of these, a URL of one, or - for standard
 input. It is recognised by content and never written to.
 
   anyvisor inspect vm.qcow2                   where will it run, and what is missing?

@@ -1,6 +1,7 @@
 import { refused, unsupported } from "../bytes/errors.js";
 import type { ByteSink } from "../bytes/sink.js";
 import { type ByteSource, readBytes } from "../bytes/source.js";
+import { guid, viewOf } from "../bytes/struct.js";
 import type { Disk, WriteOptions } from "./disk.js";
 import { openRaw } from "./raw/read.js";
 import { resized } from "./resize.js";
@@ -51,6 +52,12 @@ export async function writeFaces(
 	await descriptor.write(0, text);
 	await descriptor.commit(text.length);
 	return { virtualSize: grown.size, size };
+}
+
+/** The UUID by which VirtualBox knows the VHD face of a file of that name: the footer's, in its own order of bytes. */
+export async function facesUuid(disk: Disk, file: string): Promise<string> {
+	const footer = await fixedFooter(grownForFaces(disk), file);
+	return guid.get(viewOf(footer), Footer.offsets.uniqueId, false);
 }
 
 function grownForFaces(disk: Disk): Disk {

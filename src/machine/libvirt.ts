@@ -353,4 +353,13 @@ function writeDrives(machine: Machine): Markup[] {
 
 const PREFIXES: Readonly<Record<string, string>> = { ide: "hd", fdc: "fd", virtio: "vd", xen: "xvd" };
 
-const imageFormat = (file: string | undefined) => (file?.toLowerCase().endsWith(".qcow2") === true ? "qcow2" : "raw");
+/** QEMU's drivers by the ending of a file's name; of the others it is raw. */
+const FORMATS: Readonly<Record<string, string>> = {
+	qcow2: "qcow2",
+	vhd: "vpc",
+	vhdx: "vhdx",
+	vmdk: "vmdk",
+	vdi: "vdi",
+};
+
+const imageFormat = (file: string | undefined) => FORMATS[file?.split(".").at(-1)?.toLowerCase() ?? ""] ?? "raw";

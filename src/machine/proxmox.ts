@@ -1,5 +1,6 @@
 import { damaged } from "../bytes/errors.js";
 import type { ControllerModel, DescriptorFile, Machine, MachineDisk, MachineFormat, MachineNic } from "./machine.js";
+import { PROXMOX_TAKES, writeProxmox } from "./proxmox-write.js";
 import { Controllers, checkedCpus, checkedMemory, enumerate, nameDisks, present } from "./shape.js";
 import { macAddress, statedNumber, unitBytes, uuidOf, wholeNumber } from "./units.js";
 
@@ -11,6 +12,8 @@ export const proxmox: MachineFormat = {
 	id: "proxmox",
 	matches: isConfiguration,
 	read: (file) => Promise.resolve().then(() => readConfiguration(file)),
+	write: (machine) => writeProxmox(machine),
+	takes: PROXMOX_TAKES,
 };
 
 const TELLING = /^(?:ostype|scsihw|smbios1|vmgenid|bootdisk|(?:net|scsi|ide|sata|virtio|efidisk)\d{1,2})$/;
@@ -87,6 +90,7 @@ function readConfiguration(file: DescriptorFile): Machine {
 	const description: string[] = [];
 	for (const line of current) {
 		const [, key, value] = LINE.exec(line) ?? [];
+		if (BACKED_UP.test(line)) continue;
 		if (line.startsWith("#")) description.push(unescaped(line.slice(1).trim()));
 		else if (key !== undefined && value !== undefined) settings.set(key, value);
 	}
@@ -113,6 +117,9 @@ function readConfiguration(file: DescriptorFile): Machine {
 	noteLost(settings, names, lost);
 	return { ...machine, controllers: controllers.list(), origin: "proxmox", lost };
 }
+
+/** What vzdump adds to the configuration in a backup. */
+const BACKED_UP = /^#(?:qmdump|vzdump)#/;
 
 function unescaped(line: string): string {
 	try {

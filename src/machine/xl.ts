@@ -107,7 +107,7 @@ function readDomain(file: DescriptorFile): Machine {
 	const number = (key: string) => statedNumber(word(key));
 	const hvm = word("type") === "hvm" || word("builder") === "hvm";
 	const mebibytes = number("memory");
-	const firmware = word("firmware");
+	const firmware = word("bios") ?? word("firmware");
 	const controllers = new Controllers();
 	const disks = nameDisks(list("disk").map((spec) => readDrive(spec, controllers, file.name, lost)));
 	noteLost(settings, hvm, lost);

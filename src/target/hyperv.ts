@@ -37,7 +37,8 @@ const MEBIBYTE = 2 ** 20;
 /** Hyper-V takes memory in steps of 2 MiB, at least 32 MiB. */
 const memoryOf = ({ memory }: Machine) => Math.max(32, Math.ceil(memory / (2 * MEBIBYTE)) * 2) * MEBIBYTE;
 
-function importScript({ hypervisor, attach }: Appliance, machine: Machine): string {
+/** What creates the machine from the disks beside it. */
+export function importScript({ hypervisor, attach }: Appliance, machine: Machine): string {
 	const generation = hypervisor.id === "hyperv-gen1" ? 1 : 2;
 	const disks = machine.disks.map(({ file = "", controller, unit }) => {
 		const place = machine.controllers.find(({ id }) => id === controller);

@@ -1,4 +1,4 @@
 export { fileBase } from "./file-name.js";
 export { writeOva } from "./ova.js";
-export { layouts, layoutsFor, type Target, targetsFor } from "./registry.js";
+export { layoutNamed, layouts, layoutsFor, type Target, targetsFor } from "./registry.js";
 export type { Appliance, DirectBoot, Layout, LayoutOptions, PlacedLayout } from "./target.js";

@@ -4,7 +4,7 @@ import { diskFiles, fileBase } from "./file-name.js";
 import { writeDisks, writeImportNote, writeText } from "./folder.js";
 import type { Layout } from "./target.js";
 
-/** qcow2 disks and a domain for libvirt; the disks alone are what Proxmox VE, oVirt and KubeVirt import. */
+/** qcow2 disks and a domain for libvirt; the disks alone are what oVirt and KubeVirt import. */
 export const libvirt: Layout = {
 	id: "libvirt",
 	hypervisors: ["kvm"],
@@ -28,7 +28,6 @@ export const libvirt: Layout = {
 				},
 				remarks: [
 					`The domain expects its disks in ${IMAGE_FOLDER}; change the paths in ${base}.xml to keep them elsewhere.`,
-					`On Proxmox VE: create a machine without a disk, then type qm disk import <vmid> ${diskFile(0)} <storage>.`,
 				],
 			},
 			machine.lost,

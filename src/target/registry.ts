@@ -15,8 +15,12 @@ import { nutanix } from "./nutanix.js";
 import { openstack } from "./openstack.js";
 import { ova } from "./ova.js";
 import { ovirt } from "./ovirt.js";
+import { proxmox } from "./proxmox/proxmox.js";
+import { vma } from "./proxmox/vma.js";
 import type { Layout, PlacedLayout } from "./target.js";
+import { universal } from "./universal/universal.js";
 import { utm } from "./utm.js";
+import { vbox } from "./vbox.js";
 import { vhd } from "./vhd.js";
 import { vmx } from "./vmx.js";
 import { xva } from "./xva/xva.js";
@@ -24,9 +28,12 @@ import { xva } from "./xva/xva.js";
 export const layouts: readonly Layout[] = [
 	ova,
 	vmx,
+	vbox,
 	xva,
 	hyperv,
 	libvirt,
+	proxmox,
+	vma,
 	vhd,
 	aws,
 	azure,
@@ -41,14 +48,15 @@ export const layouts: readonly Layout[] = [
 	cloudHypervisor,
 	utm,
 	firecracker,
+	universal,
 ];
 
 /** One package that can be asked for: a row of `--for list` and of docs/targets.md. */
 export interface Target {
-	/** {@link Hypervisor.id}, the word for `--for`. */
+	/** The word for `--for`: {@link Hypervisor.id}, or {@link Layout.id} of what is asked for by its own name. */
 	readonly id: string;
 	readonly title: string;
-	/** The word for it and its kind: {@link groupOf}. */
+	/** The word for it and its kind: {@link groupOf}; of what is asked for by its own name, `by name`. */
 	readonly group: string;
 	readonly layout: string;
 	readonly folder: string;
@@ -58,21 +66,36 @@ export interface Target {
 }
 
 /** Every package there is for these hypervisors. */
-export const targetsFor = (hypervisors: readonly Hypervisor[]): readonly Target[] =>
-	hypervisors.flatMap(({ id, title }) =>
-		layoutsFor(id).map(({ id: layout, folder, summary: holds, imported, judged }) => {
-			return { id, title, group: groupOf(id), layout, folder, holds, imported, judged };
-		}),
+export function targetsFor(hypervisors: readonly Hypervisor[]): readonly Target[] {
+	const row = ({ id: layout, folder, summary: holds, imported, judged }: PlacedLayout) => ({
+		...{ layout, folder, holds, imported, judged },
+	});
+	const suited = hypervisors.flatMap(({ id, title }) =>
+		layoutsFor(id).map((layout) => ({ id, title, group: groupOf(id), ...row(layout) })),
 	);
+	const ids = new Set(hypervisors.map(({ id }) => id));
+	const own = layouts.flatMap((layout) => {
+		const { id, onRequest, hypervisors } = layout;
+		if (onRequest === undefined || !hypervisors.some((served) => ids.has(served))) return [];
+		return { id, title: onRequest.title, group: "by name", ...row({ ...layout, folder: id }) };
+	});
+	return [...suited, ...own];
+}
 
 /**
  * The layouts for a hypervisor, each with the folder it is written into: named after the hypervisor, and after the layout
  * too where there are several. Empty where nothing is known to suit it.
  */
 export function layoutsFor(hypervisorId: string): readonly PlacedLayout[] {
-	const suited = layouts.filter(({ hypervisors }) => hypervisors.includes(hypervisorId));
+	const suited = layouts.filter(({ hypervisors, onRequest }) => !onRequest && hypervisors.includes(hypervisorId));
 	return suited.map((layout) => {
 		const folder = suited.length === 1 ? hypervisorId : `${hypervisorId}-${layout.id}`;
 		return Object.assign({ folder }, layout);
 	});
+}
+
+/** A package that is asked for by its own name, in a folder of that name. */
+export function layoutNamed(id: string): PlacedLayout | undefined {
+	const layout = layouts.find((layout) => layout.onRequest && layout.id === id);
+	return layout === undefined ? undefined : Object.assign({ folder: id }, layout);
 }

@@ -21,6 +21,8 @@ export interface Appliance {
 	readonly guest: { readonly system: string; readonly id: string; readonly version: string; readonly arch: string };
 	/** What a platform without firmware starts; rejected where the guest's kernel is not such. */
 	readonly kernel?: () => Promise<DirectBoot>;
+	/** The same machine for the other hypervisors that the package serves, where it is one for several. */
+	readonly together?: readonly Appliance[];
 	/** Recorded in descriptors; seconds since 1970. Fixed by callers that want reproducible packages. */
 	readonly now: number;
 }
@@ -45,10 +47,12 @@ export interface LayoutOptions {
 
 /** What lies in the folder that a user carries to a hypervisor. */
 export interface Layout {
-	/** `ova`, `vmx`, `xva`, `hyperv`, `libvirt`, `vhd` */
+	/** `ova`, `vmx`, `xva`, `hyperv`, `libvirt`, `vhd`, … */
 	readonly id: string;
 	/** {@link Hypervisor.id}s it serves. */
 	readonly hypervisors: readonly string[];
+	/** Written only where its own id is asked for, not for its hypervisors: they have a package without it. */
+	readonly onRequest?: { readonly title: string };
 	/** What lies in the folder, in a line. */
 	readonly summary: string;
 	/** The platform's own way to import it, in a line. */

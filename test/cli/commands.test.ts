@@ -239,11 +239,20 @@ describe.skipIf(missing(...guestTools))(`on the test guest ${because(...guestToo
 
 	it("without the rule that adds drivers, a package attaches what the guest can start from already", async () => {
 		const packages = path.join(folder, "as-it-is");
-		await ok("expand", guest, "--for", "vmware,kvm", "--skip", "initramfs", "-o", packages);
+		await ok("expand", guest, "--for", "vmware,kvm,vbox,universal", "--skip", "initramfs", "-o", packages);
 		const vmx = await run("sh", "-c", `cat ${packages}/vmware-vmx/*.vmx`);
 		expect(vmx).toMatch(/^ide0:0\.fileName/m);
 		expect(vmx).not.toContain("pvscsi");
 		expect(await run("sh", "-c", `cat ${packages}/kvm/*.xml`)).toMatch(/bus="ide"/);
+		expect(await run("sh", "-c", `cat ${packages}/vbox/*.vbox`)).toContain('type="PIIX4"');
+		expect((await run("ls", packages)).trim().split("\n")).toEqual([
+			"kvm",
+			"universal",
+			"vbox",
+			"vmware-ova",
+			"vmware-vmx",
+		]);
+		expect(await run("sh", "-c", `cat ${packages}/universal/*.cfg`)).toContain("format=vhd,vdev=xvda");
 	});
 
 	it("--progress json reports bytes, rate and time left until all is done", async () => {

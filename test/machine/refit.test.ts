@@ -24,6 +24,8 @@ describe.each(machineFormats.filter(({ takes }) => takes !== undefined))("for $i
 		await fc.assert(
 			fc.asyncProperty(machines(models, nics, busOf), async (machine) => {
 				const fitted = refitted(machine, format);
+				// Its values have no quotation: such names are refused.
+				fc.pre(format.id !== "proxmox" || !fitted.disks.some(({ file = "" }) => /[,=:"]|^\s|\s$/.test(file)));
 				const places = fitted.disks.map(({ controller, unit }) => `${controller}:${unit}`);
 				expect(new Set(places).size).toBe(places.length);
 				const name = (file: string | undefined) => file?.replace(/^.*\//, "");

@@ -6,7 +6,7 @@ import { openDisk } from "../../src/disk/registry.js";
 import { everyHypervisor } from "../../src/hypervisor/registry.js";
 import type { Machine } from "../../src/machine/machine.js";
 import { outputFolder } from "../../src/source/folder.js";
-import { layoutsFor } from "../../src/target/registry.js";
+import { layoutNamed, layoutsFor } from "../../src/target/registry.js";
 import type { Appliance, LayoutOptions, PlacedLayout } from "../../src/target/target.js";
 
 /** 2025-01-01, the time in every package of these tests. */
@@ -51,18 +51,13 @@ export async function rawDisk(file: string, size: number, seed = 1): Promise<Dis
 	return openDisk(bytesSource(bytes, file), { format: "raw" });
 }
 
-/** The package of a machine for a hypervisor, written below `root`; returns the folder it lies in. */
-export async function written(
-	root: string,
-	hypervisorId: string,
-	layoutId: string,
-	changes: Partial<Omit<Appliance, "hypervisor">> & { disks: readonly Disk[] },
-	options: LayoutOptions = {},
-): Promise<{ readonly folder: string; readonly layout: PlacedLayout }> {
+type Changes = Partial<Omit<Appliance, "hypervisor">> & { readonly disks: readonly Disk[] };
+
+/** The machine for a hypervisor, with the devices that it prefers. */
+export function applianceFor(hypervisorId: string, changes: Changes): Appliance {
 	const hypervisor = everyHypervisor.find(({ id }) => id === hypervisorId);
-	const layout = layoutsFor(hypervisorId).find(({ id }) => id === layoutId);
-	if (hypervisor === undefined || layout === undefined) throw new Error(`${hypervisorId} has no ${layoutId}`);
-	const appliance: Appliance = {
+	if (hypervisor === undefined) throw new Error(`there is no ${hypervisorId}`);
+	return {
 		machine,
 		attach: { disk: hypervisor.boot.disk[0] ?? "", network: hypervisor.boot.network[0] ?? "" },
 		hypervisor,
@@ -70,9 +65,21 @@ export async function written(
 		now: NOW,
 		...changes,
 	};
+}
+
+/** The package of a machine for a hypervisor, written below `root`; returns the folder it lies in. */
+export async function written(
+	root: string,
+	hypervisorId: string,
+	layoutId: string,
+	changes: Changes,
+	options: LayoutOptions = {},
+): Promise<{ readonly folder: string; readonly layout: PlacedLayout }> {
+	const layout = layoutNamed(layoutId) ?? layoutsFor(hypervisorId).find(({ id }) => id === layoutId);
+	if (layout === undefined) throw new Error(`${hypervisorId} has no ${layoutId}`);
 	const folder = path.join(root, `${layout.folder}-${Math.random().toString(36).slice(2)}`);
 	await using output = await outputFolder(folder);
-	await layout.write(appliance, output, options);
+	await layout.write(applianceFor(hypervisorId, changes), output, options);
 	await output.commit();
 	return { folder, layout };
 }

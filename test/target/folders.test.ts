@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { everyHypervisor } from "../../src/hypervisor/registry.js";
 import { readMachine } from "../../src/machine/registry.js";
 import { fileBase } from "../../src/target/file-name.js";
-import { layouts, layoutsFor } from "../../src/target/registry.js";
+import { layoutNamed, layouts, layoutsFor } from "../../src/target/registry.js";
 import { asLibvirtReads, vmwareStandIns } from "../machine/judges.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
 import { machine, rawDisk, written } from "./appliance.js";
@@ -129,6 +129,12 @@ describe("IMPORT.md", () => {
 	});
 });
 
+/** With those that are asked for by their own name. */
+const allFor = (hypervisor: string) => [
+	...layoutsFor(hypervisor),
+	...layouts.filter(({ onRequest, hypervisors }) => onRequest && hypervisors[0] === hypervisor),
+];
+
 describe("layouts", () => {
 	test("every hypervisor has one, each in a folder of its own", () => {
 		const folders = everyHypervisor.flatMap(({ id }) => {
@@ -139,6 +145,10 @@ describe("layouts", () => {
 		expect(new Set(folders).size).toBe(folders.length);
 		expect(layoutsFor("vmware").map(({ folder }) => folder)).toEqual(["vmware-ova", "vmware-vmx"]);
 		expect(layoutsFor("nobody")).toEqual([]);
+		const own = layouts.filter(({ onRequest }) => onRequest).map(({ id }) => id);
+		expect(own.map((id) => layoutNamed(id)?.folder)).toEqual(own);
+		expect(own.filter((id) => folders.includes(id) || everyHypervisor.some((other) => other.id === id))).toEqual([]);
+		expect(layoutNamed("ova")).toBeUndefined();
 	});
 
 	test("serve only hypervisors that there are, and attach every model that these prefer", async () => {
@@ -148,7 +158,7 @@ describe("layouts", () => {
 		const tiny = [await rawDisk(path.join(root, "tiny.img"), 1024)];
 		for (const { id, boot, firmware } of everyHypervisor) {
 			for (const disk of boot.disk) {
-				for (const { id: layout } of layoutsFor(id)) {
+				for (const { id: layout } of allFor(id)) {
 					const attach = { disk, network: boot.network[0] ?? "" };
 					const fits = { ...one, firmware: firmware[0] ?? "bios" };
 					await written(root, id, layout, { machine: fits, disks: tiny, attach });
@@ -160,7 +170,7 @@ describe("layouts", () => {
 	test("stop on request and leave nothing", async () => {
 		const before = await readdir(root);
 		for (const { id, firmware } of everyHypervisor) {
-			for (const { id: layout } of layoutsFor(id)) {
+			for (const { id: layout } of allFor(id)) {
 				const fits = { ...machine, firmware: firmware[0] ?? "bios" };
 				const writing = written(root, id, layout, { machine: fits, disks }, { signal: AbortSignal.abort() });
 				await expect(writing).rejects.toMatchObject({ kind: "interrupted" });
@@ -172,7 +182,7 @@ describe("layouts", () => {
 	test("report as much progress as there is on the disks, whatever they hold", async () => {
 		const total = disks.reduce((sum, { size }) => sum + size, 0);
 		for (const { id, firmware } of everyHypervisor) {
-			for (const { id: layout } of layoutsFor(id)) {
+			for (const { id: layout } of allFor(id)) {
 				let bytes = 0;
 				const fits = { ...machine, firmware: firmware[0] ?? "bios" };
 				await written(root, id, layout, { machine: fits, disks }, { onProgress: (more) => (bytes += more) });

@@ -3,7 +3,7 @@ import { onNode } from "../platform.js";
 export type HashAlgorithm = DigestAlgorithm | "xxh64" | "blake2b-256";
 
 /** The hashes of {@link digester}. */
-export type DigestAlgorithm = "sha1" | "sha256" | "sha512";
+export type DigestAlgorithm = "md5" | "sha1" | "sha256" | "sha512";
 
 /** A hash of bytes that arrive piece by piece. */
 export interface Hasher {
@@ -20,10 +20,12 @@ export async function hasher(algorithm: HashAlgorithm): Promise<Hasher> {
 	return onNode ? (await import("./node.js")).openSslHasher(algorithm) : portableHasher(algorithm);
 }
 
-/** SHA in WebAssembly; {@link hasher} is the one to call. */
-export async function portableHasher(algorithm: DigestAlgorithm): Promise<Hasher> {
-	const { createSHA1, createSHA256, createSHA512 } = await import("hash-wasm");
-	return { sha1: createSHA1, sha256: createSHA256, sha512: createSHA512 }[algorithm]();
+/** In WebAssembly; {@link hasher} is the one to call. */
+export const portableHasher: (algorithm: DigestAlgorithm) => Promise<Hasher> = portableHash;
+
+async function portableHash(algorithm: DigestAlgorithm) {
+	const { createMD5, createSHA1, createSHA256, createSHA512 } = await import("hash-wasm");
+	return { md5: createMD5, sha1: createSHA1, sha256: createSHA256, sha512: createSHA512 }[algorithm]();
 }
 
 /** A function that hashes small pieces one by one, many of them. */
@@ -35,8 +37,7 @@ export async function digester(algorithm: DigestAlgorithm): Promise<(...parts: r
 export async function portableDigester(
 	algorithm: DigestAlgorithm,
 ): Promise<(...parts: readonly Uint8Array[]) => Uint8Array> {
-	const { createSHA1, createSHA256, createSHA512 } = await import("hash-wasm");
-	const hash = await { sha1: createSHA1, sha256: createSHA256, sha512: createSHA512 }[algorithm]();
+	const hash = await portableHash(algorithm);
 	return (...parts) => {
 		hash.init();
 		for (const part of parts) hash.update(part);

@@ -23,6 +23,10 @@ import {
 	VERSION,
 } from "./layout.js";
 
+/** The UUID by which VirtualBox knows an image of `disk`, for a file of that name. */
+export const imageUuid = (disk: Disk, file: Pick<ByteSink, "name">): Promise<string> =>
+	contentUuid(disk, file, "vdi create");
+
 const MAP_AT = SECTOR;
 /** A stretch of the block map that says nothing: {@link BLOCK_FREE} in every entry. */
 const FREE = new Uint8Array(64 * 1024).fill(0xff);
@@ -94,7 +98,7 @@ async function buildHeader(
 		cbBlock: BLOCK,
 		cBlocks: blocks,
 		cBlocksAllocated: allocated,
-		uuidCreate: await contentUuid(disk, sink, "vdi create"),
+		uuidCreate: await imageUuid(disk, sink),
 		uuidModify: await contentUuid(disk, sink, "vdi modify"),
 	});
 	bytes.set(header, PreHeader.size);

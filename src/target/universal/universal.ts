@@ -1,0 +1,124 @@
+import { AnyvisorError, unsupported } from "../../bytes/errors.js";
+import type { OutputFolder } from "../../bytes/sink.js";
+import { facesUuid, writeFaces } from "../../disk/faces.js";
+import { writeDomain } from "../../machine/libvirt.js";
+import type { Machine } from "../../machine/machine.js";
+import { writeVbox } from "../../machine/vbox-write.js";
+import { writeVmx } from "../../machine/vmx.js";
+import { attached } from "../attach.js";
+import { fileBase } from "../file-name.js";
+import { writeImportNote, writeText } from "../folder.js";
+import { guestNames } from "../guest-names.js";
+import { importScript } from "../hyperv.js";
+import type { Appliance, Layout, LayoutOptions } from "../target.js";
+import { vboxUuid } from "../vbox.js";
+import { runScript } from "./run-script.js";
+import { xlConfig, xlDisk } from "./xl-config.js";
+
+/** One file for each disk, which every hypervisor attaches as it lies there, and a small description for each of them. */
+export const universal: Layout = {
+	id: "universal",
+	hypervisors: ["vmware", "virtualbox", "hyperv-gen1", "kvm", "xenserver"],
+	onRequest: { title: "All of these in one folder" },
+	summary: "one folder that VMware, VirtualBox, Hyper-V, QEMU, libvirt and Xen run as it is",
+	imported: "unpack and run: open the .vmx, register the .vbox, import.ps1, virsh define, run.sh, xl create",
+	judged:
+		"every face of the disk by qemu-img and against each other, the descriptions by the readers and schemas of their own packages",
+	async write(appliance, folder, options) {
+		const base = fileBase(appliance.machine.name);
+		const diskFile = (index: number) => (index === 0 ? `${base}.vhd` : `${base}-disk${index + 1}.vhd`);
+		await writeDisksWithFaces(appliance, folder, diskFile, options);
+		const ways: string[] = [];
+		const lost = new Set<string>();
+		for (const each of [appliance, ...(appliance.together ?? [])]) {
+			const describe = DESCRIPTIONS[each.hypervisor.id];
+			if (describe === undefined) continue;
+			try {
+				const machine = attached(each, { file: diskFile, uuid: true, ...NETWORKS[each.hypervisor.id] });
+				ways.push(await describe(each, machine, folder, base));
+				for (const line of machine.lost) lost.add(line);
+			} catch (error) {
+				if (!(error instanceof AnyvisorError && error.kind === "unsupported")) throw error;
+				lost.add(`It does not run on ${each.hypervisor.title}: ${error.message}.`);
+			}
+		}
+		if (ways.length === 0) throw unsupported(`no hypervisor takes ${base}: ${[...lost].join(" ")}`);
+		await writeImportNote(
+			{ ...appliance, hypervisor: { ...appliance.hypervisor, title: "every hypervisor below" } },
+			folder,
+			{
+				remarks: [
+					"There is nothing to import or convert: unpack the folder where the machine shall live, and start it.",
+					ways.map((way) => `- ${way}`).join("\n"),
+					"Run it in one place at a time. What one hypervisor writes into the disk is there for the next one.",
+				],
+			},
+			[...lost],
+		);
+	},
+};
+
+const NETWORKS: Readonly<Record<string, { readonly network: string }>> = {
+	vmware: { network: "VM Network" },
+	kvm: { network: "default" },
+};
+
+async function writeDisksWithFaces(
+	{ disks }: Appliance,
+	folder: OutputFolder,
+	diskFile: (index: number) => string,
+	options: LayoutOptions,
+): Promise<void> {
+	for (const [index, disk] of disks.entries()) {
+		await using sink = await folder.file(diskFile(index));
+		await using descriptor = await folder.file(vmdkOf(diskFile(index)));
+		// The zeros that fill a disk up to whole MiB are no progress.
+		let left = disk.size;
+		const onProgress = (bytes: number) => {
+			const part = Math.min(left, bytes);
+			left -= part;
+			if (part > 0) options.onProgress?.(part);
+		};
+		const { size } = await writeFaces(disk, sink, descriptor, { ...options, onProgress });
+		await sink.commit(size);
+	}
+}
+
+const vmdkOf = (file: string) => file.replace(/\.vhd$/, ".vmdk");
+
+/** By hypervisor: writes its description, and says how it is started. */
+const DESCRIPTIONS: Readonly<
+	Record<string, (appliance: Appliance, machine: Machine, folder: OutputFolder, base: string) => Promise<string>>
+> = {
+	async vmware({ guest }, machine, folder, base) {
+		const disks = machine.disks.map((disk) => Object.assign({}, disk, { file: vmdkOf(disk.file ?? "") }));
+		await writeText(folder, `${base}.vmx`, writeVmx({ ...machine, disks }, guestNames(guest).vmx));
+		return `VMware Workstation, Player, Fusion: open \`${base}.vmx\`, or \`vmrun start ${base}.vmx\`. Answer “I copied it”.`;
+	},
+	async virtualbox({ guest, disks, now }, machine, folder, base) {
+		const media = await Promise.all(
+			disks.map(async (disk, index) => ({
+				uuid: await facesUuid(disk, machine.disks[index]?.file ?? ""),
+				format: "VHD",
+			})),
+		);
+		const details = { uuid: await vboxUuid(disks, base), osType: guestNames(guest).vbox, media, now };
+		await writeText(folder, `${base}.vbox`, writeVbox(machine, details));
+		return `VirtualBox: open \`${base}.vbox\`, or \`VBoxManage registervm "$PWD/${base}.vbox"\`.`;
+	},
+	async "hyperv-gen1"(appliance, machine, folder) {
+		// Windows PowerShell 5.1 reads a file without a byte order mark in the host's own code page.
+		await writeText(folder, "import.ps1", `\ufeff${importScript(appliance, machine)}`);
+		return "Hyper-V: `powershell -ExecutionPolicy Bypass -File .\\import.ps1`. On NTFS the .vhd must be neither sparse nor compressed.";
+	},
+	async kvm(_, machine, folder, base) {
+		await writeText(folder, "run.sh", runScript(machine));
+		await writeText(folder, `${base}.xml`, writeDomain(machine));
+		return `QEMU: \`sh run.sh\`. libvirt: copy the .vhd to /var/lib/libvirt/images, and \`virsh define ${base}.xml\`.`;
+	},
+	async xenserver(_, machine, folder, base) {
+		await writeText(folder, `${base}.cfg`, xlConfig(machine));
+		const disks = machine.disks.map(({ file = "" }, index) => xlDisk(file, index, "$PWD/"));
+		return `Xen: \`xl create ${base}.cfg "disk=[${disks.join(",")}]"\`.`;
+	},
+};
