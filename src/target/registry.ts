@@ -8,9 +8,10 @@ import { universal } from "./universal/universal.js";
 import { vbox } from "./vbox.js";
 import { vhd } from "./vhd.js";
 import { vmx } from "./vmx.js";
+import { xl } from "./xl.js";
 import { xva } from "./xva/xva.js";
 
-export const layouts: readonly Layout[] = [ova, vmx, vbox, xva, hyperv, libvirt, proxmox, vma, vhd, universal];
+export const layouts: readonly Layout[] = [ova, vmx, vbox, xva, xl, hyperv, libvirt, proxmox, vma, vhd, universal];
 
 /**
  * The layouts for a hypervisor, each with the folder it is written into: named after the hypervisor, and after the layout

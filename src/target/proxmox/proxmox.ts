@@ -16,6 +16,8 @@ export const proxmox: Layout = {
 	hypervisors: ["kvm"],
 	onRequest: true,
 	summary: "qcow2 disks, a .conf, and the one qm command that imports them into Proxmox VE",
+	imported: "qm create with import-from",
+	judged: "qemu-img compares the disks; keys and options are ones of Proxmox VE's own test configurations",
 	async write(appliance, folder, options) {
 		const base = fileBase(appliance.machine.name);
 		const diskFile = (index: number) => (index === 0 ? `${base}.qcow2` : `${base}-disk${index + 1}.qcow2`);

@@ -14,6 +14,8 @@ export const vma: Layout = {
 	hypervisors: ["kvm"],
 	onRequest: true,
 	summary: "one .vma.zst file that Proxmox VE restores like a backup of its own",
+	imported: "qmrestore",
+	judged: "an independent reading of the VMA specification, which also reads a real VMA; not restored on Proxmox VE",
 	async write(appliance, folder, options) {
 		const { disks, now } = appliance;
 		const name = `vzdump-qemu-${FIRST_ID}-${timeOf(now)}.vma.zst`;
