@@ -23,6 +23,7 @@ import { utm } from "./utm.js";
 import { vbox } from "./vbox.js";
 import { vhd } from "./vhd.js";
 import { vmx } from "./vmx.js";
+import { xl } from "./xl.js";
 import { xva } from "./xva/xva.js";
 
 export const layouts: readonly Layout[] = [
@@ -30,6 +31,7 @@ export const layouts: readonly Layout[] = [
 	vmx,
 	vbox,
 	xva,
+	xl,
 	hyperv,
 	libvirt,
 	proxmox,

@@ -15,8 +15,9 @@ export const vbox: Layout = {
 	hypervisors: ["virtualbox"],
 	onRequest: { title: "VirtualBox, in place" },
 	summary: "a folder with .vbox and .vdi that VirtualBox registers and runs in place",
-	imported: "VBoxManage registervm",
-	judged: "disks by qemu-img, the .vbox by golden text and its reader",
+	imported: "VBoxManage registervm, or a double click",
+	judged:
+		"qemu-img compares the VDIs; settings by a golden text: the published schema is older than the version written",
 	async write(appliance, folder, options) {
 		const { disks, guest, now } = appliance;
 		const base = fileBase(appliance.machine.name);

@@ -105,9 +105,32 @@ describe.skipIf(missing("qemu-img"))(`a folder of VHDs ${because("qemu-img")}`, 
 	test.each(["nxtop", "neocleus"])("for %s holds dynamic disks, and says what is not verified", async (hypervisor) => {
 		const { folder } = await written(root, hypervisor, "vhd", { disks });
 		await compare(folder, "vpc", `${BASE}.vhd`, `${BASE}-disk2.vhd`);
+		const bytes = await readFile(path.join(folder, `${BASE}.cfg`));
+		expect(await readMachine({ name: "x.cfg", bytes })).toMatchObject({
+			origin: "xl",
+			cpus: 2,
+			memory: 2 ** 31,
+			disks: [{ file: `${BASE}.vhd` }, { file: `${BASE}-disk2.vhd` }],
+		});
 		const note = await readFile(path.join(folder, "IMPORT.md"), "utf8");
 		expect(note).toContain("The import itself was not");
 		for (const fact of everyHypervisor.find(({ id }) => id === hypervisor)?.notes ?? []) expect(note).toContain(fact);
+	});
+});
+
+describe.skipIf(missing("qemu-img"))(`a folder for xl ${because("qemu-img")}`, () => {
+	test("holds raw disks, and a domain that reads back", async () => {
+		const { folder } = await written(root, "xenserver", "xl", { disks, machine: uefi });
+		expect((await readdir(folder)).sort()).toEqual(["IMPORT.md", `${BASE}-disk2.img`, `${BASE}.cfg`, `${BASE}.img`]);
+		await compare(folder, "raw", `${BASE}.img`, `${BASE}-disk2.img`);
+		const bytes = await readFile(path.join(folder, `${BASE}.cfg`));
+		const read = await readMachine({ name: "x.cfg", bytes });
+		expect(read).toMatchObject({ name: BASE, cpus: 2, memory: 2 ** 31, firmware: "uefi", origin: "xl" });
+		expect(read.disks.map(({ file, unit }) => [file, unit])).toEqual([
+			[`${BASE}.img`, 0],
+			[`${BASE}-disk2.img`, 1],
+		]);
+		expect(read.nics).toMatchObject([{ mac: "00:15:5d:01:02:03", network: "xenbr0" }, { network: "xenbr0" }]);
 	});
 });
 
@@ -119,6 +142,7 @@ describe("IMPORT.md", () => {
 		["xenserver", "xva", `xe vm-import filename=${BASE}.xva`],
 		["hyperv-gen1", "hyperv", "powershell -ExecutionPolicy Bypass -File .\\import.ps1"],
 		["kvm", "libvirt", `virsh define ${BASE}.xml`],
+		["xenserver", "xl", `xl create ${BASE}.cfg "disk=['format=raw,vdev=xvda,access=rw,target=$PWD/${BASE}.img'`],
 	])("for %s as %s has the one command to type, and what was left behind", async (hypervisor, layout, command) => {
 		const { folder } = await written(root, hypervisor, layout, { disks });
 		const note = await readFile(path.join(folder, "IMPORT.md"), "utf8");

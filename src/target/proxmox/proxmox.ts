@@ -17,7 +17,7 @@ export const proxmox: Layout = {
 	onRequest: { title: "Proxmox VE" },
 	summary: "qcow2 disks, a .conf, and the one qm command that imports them into Proxmox VE",
 	imported: "qm create with import-from",
-	judged: "disks by qemu-img, the .conf by its reader and the arguments that Proxmox VE's own tests expect",
+	judged: "qemu-img compares the disks; keys and options are ones of Proxmox VE's own test configurations",
 	async write(appliance, folder, options) {
 		const base = fileBase(appliance.machine.name);
 		const diskFile = (index: number) => (index === 0 ? `${base}.qcow2` : `${base}-disk${index + 1}.qcow2`);

@@ -15,7 +15,7 @@ export const vma: Layout = {
 	onRequest: { title: "Proxmox VE, as a backup" },
 	summary: "one .vma.zst file that Proxmox VE restores like a backup of its own",
 	imported: "qmrestore",
-	judged: "by a reading of the published format of its own, in Python; restored by nobody",
+	judged: "an independent reading of the VMA specification, which also reads a real VMA; not restored on Proxmox VE",
 	async write(appliance, folder, options) {
 		const { disks, now } = appliance;
 		const name = `vzdump-qemu-${FIRST_ID}-${timeOf(now)}.vma.zst`;

@@ -12,8 +12,8 @@ import { guestNames } from "../guest-names.js";
 import { importScript } from "../hyperv.js";
 import type { Appliance, Layout, LayoutOptions } from "../target.js";
 import { vboxUuid } from "../vbox.js";
+import { xlCommand, xlConfig } from "../xl-config.js";
 import { runScript } from "./run-script.js";
-import { xlConfig, xlDisk } from "./xl-config.js";
 
 /** One file for each disk, which every hypervisor attaches as it lies there, and a small description for each of them. */
 export const universal: Layout = {
@@ -21,9 +21,8 @@ export const universal: Layout = {
 	hypervisors: ["vmware", "virtualbox", "hyperv-gen1", "kvm", "xenserver"],
 	onRequest: { title: "All of these in one folder" },
 	summary: "one folder that VMware, VirtualBox, Hyper-V, QEMU, libvirt and Xen run as it is",
-	imported: "unpack and run: open the .vmx, register the .vbox, import.ps1, virsh define, run.sh, xl create",
-	judged:
-		"every face of the disk by qemu-img and against each other, the descriptions by the readers and schemas of their own packages",
+	imported: "none: it is opened where it lies",
+	judged: "qemu-img compares every face; QEMU takes run.sh, libvirt the domain and the .vmx; the rest by golden texts",
 	async write(appliance, folder, options) {
 		const base = fileBase(appliance.machine.name);
 		const diskFile = (index: number) => (index === 0 ? `${base}.vhd` : `${base}-disk${index + 1}.vhd`);
@@ -117,8 +116,7 @@ const DESCRIPTIONS: Readonly<
 		return `QEMU: \`sh run.sh\`. libvirt: copy the .vhd to /var/lib/libvirt/images, and \`virsh define ${base}.xml\`.`;
 	},
 	async xenserver(_, machine, folder, base) {
-		await writeText(folder, `${base}.cfg`, xlConfig(machine));
-		const disks = machine.disks.map(({ file = "" }, index) => xlDisk(file, index, "$PWD/"));
-		return `Xen: \`xl create ${base}.cfg "disk=[${disks.join(",")}]"\`.`;
+		await writeText(folder, `${base}.cfg`, xlConfig(machine, "vhd"));
+		return `Xen: \`${xlCommand(machine, base, "vhd")}\`.`;
 	},
 };

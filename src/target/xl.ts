@@ -1,0 +1,34 @@
+import { attached } from "./attach.js";
+import { fileBase } from "./file-name.js";
+import { writeDisks, writeImportNote, writeText } from "./folder.js";
+import type { Layout } from "./target.js";
+import { xlCommand, xlConfig } from "./xl-config.js";
+
+/** Raw disks and a domain for Xen itself, where no XenServer is. */
+export const xl: Layout = {
+	id: "xl",
+	hypervisors: ["xenserver"],
+	onRequest: { title: "Xen, by xl" },
+	summary: "raw disks and a domain for xl create, on any Xen host",
+	imported: "xl create",
+	judged: "qemu-img compares the disks; not started on Xen",
+	async write(appliance, folder, options) {
+		const base = fileBase(appliance.machine.name);
+		const diskFile = (index: number) => (index === 0 ? `${base}.img` : `${base}-disk${index + 1}.img`);
+		const machine = attached(appliance, { file: diskFile, uuid: true });
+		await writeDisks(appliance, folder, { format: "raw" }, diskFile, options);
+		await writeText(folder, `${base}.cfg`, xlConfig(machine, "raw"));
+		await writeImportNote(
+			appliance,
+			folder,
+			{
+				command: { shell: "sh", line: xlCommand(machine, base, "raw") },
+				remarks: [
+					"The disks are sparse: copy them with cp --sparse=always, rsync -S or tar -S.",
+					"Network cards are on the bridge xenbr0; change it in the .cfg.",
+				],
+			},
+			machine.lost,
+		);
+	},
+};
