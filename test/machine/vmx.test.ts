@@ -120,6 +120,8 @@ describe("the registry", () => {
 		// What is in the folder and no format: the shape of a machine, and what the formats share.
 		const shared = [
 			"machine",
+			"new-identity",
+			"override",
 			"registry",
 			"shape",
 			"infer",
