@@ -228,10 +228,15 @@ async function openHref(href: string, open: Open): Promise<Part | undefined> {
 	} catch {
 		// It was no URI then.
 	}
-	for (const name of [href, plain]) {
+	const names = [href, plain].map((name) => {
 		if (/^[a-z][a-z0-9+.-]*:/i.test(name)) throw refused(`${name} is outside of the package`, { file: name });
+		return safeMemberName(name);
+	});
+	for (const name of new Set(names)) {
+		const part = await open(name);
+		if (part !== undefined) return part;
 	}
-	return (await open(safeMemberName(href))) ?? open(safeMemberName(plain));
+	return undefined;
 }
 
 async function manifestOf(

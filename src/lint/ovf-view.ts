@@ -18,6 +18,10 @@ export interface OvfView {
 	/** Those directly in the envelope, where importers of one machine look. */
 	readonly direct: readonly XmlElement[];
 	readonly items: readonly ItemView[];
+	/** What disks can hang on: the InstanceIDs of items of type 5, 6 and 20. */
+	readonly controllers: ReadonlySet<string>;
+	/** The same with those that OVF 0.9 calls InstanceId. */
+	readonly anyControllers: ReadonlySet<string>;
 	/** `Disk` by its diskId, `File` by its id; the first of each. */
 	readonly disks: ReadonlyMap<string, XmlElement>;
 	readonly files: ReadonlyMap<string, XmlElement>;
@@ -62,13 +66,17 @@ export function ovfView(file: string, root: XmlElement, tag: string): OvfView {
 		.find((entry) => attribute(entry, "key") === "firmware");
 	const value = attribute(firmware, "value") ?? "";
 	const virtualBox = systems.map((system) => attribute(descend(system, "Machine", "Hardware", "Firmware"), "type"));
+	const items = sections.flatMap((section) => section.children.filter(({ name }) => ITEM.test(name)).map(itemView));
+	const controllers = items.filter(({ type }) => CONTROLLERS.includes(type));
 	return {
 		file,
 		root,
 		prefixes: new Set(Array.from(tag.matchAll(/\sxmlns:([\w.-]+)\s*=/g), ([, prefix = ""]) => prefix)),
 		systems,
 		direct: root.children.filter((element) => kindOf(element) === "VirtualSystem"),
-		items: sections.flatMap((section) => section.children.filter(({ name }) => ITEM.test(name)).map(itemView)),
+		items,
+		controllers: new Set(controllers.flatMap(({ element }) => property(element, "InstanceID") ?? [])),
+		anyControllers: new Set(controllers.flatMap(({ instance }) => instance ?? [])),
 		disks: byId(
 			sectionsOf(root, "DiskSection").flatMap((section) => childrenOf(section, "Disk")),
 			"diskId",

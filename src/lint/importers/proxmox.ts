@@ -1,7 +1,7 @@
 import { unitBytes } from "../../machine/units.js";
 import { attribute, child } from "../../machine/xml-read.js";
 import { inOvf, quoted, when } from "../occurrences.js";
-import { CONTROLLERS, diskIdOf, itemsOf, property } from "../ovf-view.js";
+import { diskIdOf, itemsOf, property } from "../ovf-view.js";
 import type { Importer } from "../rule.js";
 import { envelopeOne, itemsOnly, missingFiles, oneSystem } from "./shared.js";
 
@@ -68,13 +68,7 @@ export const proxmox: Importer = {
 			repair: "parent",
 			find: ({ ovf }) =>
 				itemsOf(ovf, 17).flatMap(({ element, label, parent }) =>
-					ovf === undefined ||
-					ovf.items.some(
-						(item) =>
-							parent !== undefined &&
-							property(item.element, "InstanceID") === parent &&
-							CONTROLLERS.includes(item.type),
-					)
+					ovf === undefined || ovf.controllers.has(parent ?? "")
 						? []
 						: [inOvf(ovf, element, `${quoted(label)} has the parent ${quoted(parent ?? "")}`)],
 				),

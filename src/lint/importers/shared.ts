@@ -83,7 +83,6 @@ export const itemsOnly = (importer: string, source: string): Rule => ({
 		),
 });
 
-/** Disk entries without a file: empty disks, to be made on import. */
 export const missingFiles = (importer: string, grade: Grade, source: string): Rule => ({
 	id: `${importer}/missing-file`,
 	severity: "refuses",
@@ -91,13 +90,15 @@ export const missingFiles = (importer: string, grade: Grade, source: string): Ru
 	reason: "A file that the descriptor refers to has to be there.",
 	source,
 	fix: "Put the file into the package under the name that its File entry has.",
-	find: ({ ovf, disks }) =>
-		ovf === undefined
-			? []
-			: disks.flatMap(({ name, missing }) => {
-					const entry = [...ovf.files.values()].find((file) => attribute(file, "href") === name);
-					return missing && entry !== undefined ? [inOvf(ovf, entry, `${quoted(name)} is not in the package`)] : [];
-				}),
+	find({ ovf, disks }) {
+		const entries = new Map([...(ovf?.files.values() ?? [])].map((file) => [attribute(file, "href"), file]));
+		return disks.flatMap(({ name, missing }) => {
+			const entry = entries.get(name);
+			return ovf !== undefined && missing && entry !== undefined
+				? [inOvf(ovf, entry, `${quoted(name)} is not in the package`)]
+				: [];
+		});
+	},
 });
 
 /** The same rules under another importer's name: it runs the other one. */

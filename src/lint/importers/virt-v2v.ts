@@ -1,7 +1,7 @@
 import { unitBytes } from "../../machine/units.js";
 import { attribute } from "../../machine/xml-read.js";
 import { inOvf, quoted, when } from "../occurrences.js";
-import { CONTROLLERS, diskIdOf, itemsOf, property, vmxVersion } from "../ovf-view.js";
+import { diskIdOf, itemsOf, property, vmxVersion } from "../ovf-view.js";
 import type { Importer } from "../rule.js";
 import { envelopeOne, itemsOnly, missingFiles, oneSystem, wrongDigests } from "./shared.js";
 
@@ -129,13 +129,7 @@ export const virtV2v: Importer = {
 			repair: "parent",
 			find: ({ ovf }) =>
 				itemsOf(ovf, 17).flatMap(({ element, label, parent }) =>
-					ovf === undefined ||
-					ovf.items.some(
-						(item) =>
-							parent !== undefined &&
-							property(item.element, "InstanceID") === parent &&
-							CONTROLLERS.includes(item.type),
-					)
+					ovf === undefined || ovf.controllers.has(parent ?? "")
 						? []
 						: [inOvf(ovf, element, `${quoted(label)} has the parent ${quoted(parent ?? "")}`)],
 				),

@@ -1,7 +1,7 @@
 import { wholeNumber } from "../../machine/units.js";
 import { attribute } from "../../machine/xml-read.js";
 import { inOvf, quoted } from "../occurrences.js";
-import { CONTROLLERS, itemsOf, property, sectionsOf } from "../ovf-view.js";
+import { itemsOf, property, sectionsOf } from "../ovf-view.js";
 import type { Importer } from "../rule.js";
 import { missingFiles } from "./shared.js";
 
@@ -81,10 +81,7 @@ export const virtualbox: Importer = {
 			repair: "parent",
 			find: ({ ovf }) =>
 				itemsOf(ovf, 15, 17).flatMap(({ element, label, parent }) =>
-					ovf === undefined ||
-					ovf.items.some(
-						({ instance, type }) => instance !== undefined && instance === parent && CONTROLLERS.includes(type),
-					)
+					ovf === undefined || ovf.anyControllers.has(parent ?? "")
 						? []
 						: [inOvf(ovf, element, `${quoted(label)} has the parent ${quoted(parent ?? "")}`)],
 				),

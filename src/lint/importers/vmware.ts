@@ -1,6 +1,6 @@
 import { attribute } from "../../machine/xml-read.js";
 import { disksWhere, inOvf, quoted, when } from "../occurrences.js";
-import { CONTROLLERS, isEnvelope, itemsOf, OVF_1, sectionsOf, vmxVersion } from "../ovf-view.js";
+import { isEnvelope, itemsOf, OVF_1, sectionsOf, vmxVersion } from "../ovf-view.js";
 import type { Importer } from "../rule.js";
 import { memberOrder, missingFiles, wrongDigests } from "./shared.js";
 
@@ -228,10 +228,7 @@ export const vmware: Importer = {
 			repair: "parent",
 			find: ({ ovf }) =>
 				itemsOf(ovf, 17).flatMap(({ element, label, parent }) =>
-					ovf === undefined ||
-					ovf.items.some(
-						({ instance, type }) => instance !== undefined && instance === parent && CONTROLLERS.includes(type),
-					)
+					ovf === undefined || ovf.anyControllers.has(parent ?? "")
 						? []
 						: [inOvf(ovf, element, `${quoted(label)} hangs on no controller`)],
 				),
