@@ -258,7 +258,7 @@ async function openXva(source: ByteSource, files: ReadonlyMap<string, TarMember>
 	const xva = await xvaView(members, machine, await parseXml(descriptor), async (name) => {
 		const member = files.get(name);
 		if (member === undefined) return "";
-		return new TextDecoder().decode(await readUpTo(member.source, 0, 64)).trim();
+		return new TextDecoder().decode(await readUpTo(member.source, 0, 64));
 	});
 	const rest = Array.from(files, ([name, member]) => ({ name, source: member.source }));
 	return {

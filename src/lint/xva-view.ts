@@ -27,8 +27,8 @@ export interface XvaDisk {
 	/** Endings of the sums seen, and how many chunks have none. */
 	readonly sums: ReadonlySet<string>;
 	readonly unsummed: number;
-	/** An XXH64 of this disk as it is written. */
-	readonly sample: string | undefined;
+	/** The first sum, exactly as it is written. */
+	readonly sample: { readonly ending: string; readonly text: string } | undefined;
 }
 
 interface Draft {
@@ -38,7 +38,7 @@ interface Draft {
 	ascending: boolean;
 	sums: Set<string>;
 	unsummed: number;
-	sample: string | undefined;
+	sample: XvaDisk["sample"];
 }
 
 /** A chunk's name, and that of its sum. */
@@ -65,7 +65,7 @@ export async function xvaView(
 			if (draft === undefined || draft.last.number !== number) continue;
 			draft.sums.add(ending);
 			draft.unsummed--;
-			if (ending === "xxhash") draft.sample ??= await sample(name);
+			draft.sample ??= { ending, text: await sample(name) };
 		} else if (draft === undefined) {
 			drafts.set(reference, {
 				chunks: 1,

@@ -5,7 +5,9 @@ import type { Subject } from "../subject.js";
 import type { XvaDisk } from "../xva-view.js";
 
 const XAPI = "https://github.com/xapi-project/xen-api/blob/master/ocaml/xapi/stream_vdi.ml";
+const PLATFORM = "https://github.com/xapi-project/xen-api/blob/master/ocaml/tests/test_platformdata.ml";
 const MEBIBYTE = 2 ** 20;
+const FORMS: Readonly<Record<string, RegExp>> = { checksum: /^[0-9a-f]{40}$/, xxhash: /^[0-9A-F]{16}$/ };
 
 const disksOf = (
 	{ xva }: Subject,
@@ -36,9 +38,10 @@ export const xenserver: Importer = {
 		},
 		{
 			id: "xenserver/first-chunk",
-			severity: "refuses",
+			severity: "warns",
 			grade: "verified",
-			reason: "The first chunk of a disk is always there, even if it is all zeros.",
+			reason:
+				"Exports always have the first chunk of a disk, even of zeros. The host copes without; others rely on it.",
 			source: XAPI,
 			fix: "Export the VM again, or make the package anew: anyvisor expand --for xenserver.",
 			find: (subject) =>
@@ -48,7 +51,7 @@ export const xenserver: Importer = {
 			id: "xenserver/last-chunk",
 			severity: "refuses",
 			grade: "verified",
-			reason: "The last chunk of a disk is always there: it ends the disk.",
+			reason: "The last chunk of a disk is always there: without it the next disk's is taken for one of this disk.",
 			source: XAPI,
 			fix: "Export the VM again, or make the package anew: anyvisor expand --for xenserver.",
 			find: (subject) =>
@@ -122,15 +125,18 @@ export const xenserver: Importer = {
 				disksOf(subject, ({ unsummed }) => (unsummed > 0 ? `has ${unsummed} chunks without a checksum` : undefined)),
 		},
 		{
-			id: "xenserver/xxhash-case",
+			id: "xenserver/checksum-form",
 			severity: "refuses",
 			grade: "verified",
-			reason: "An XXH64 is compared as text of 16 digits with upper-case letters.",
+			reason:
+				"Sums are compared as text: 40 digits with small letters in .checksum, 16 with capital ones in .xxhash, and no end of line.",
 			source: XAPI,
-			fix: "Write the sums in upper case, or as SHA-1.",
+			fix: "Write the sums so, or make the package anew: anyvisor expand --for xenserver.",
 			find: (subject) =>
 				disksOf(subject, ({ sample }) =>
-					sample === undefined || /^[0-9A-F]{16}$/.test(sample) ? undefined : `has the sum ${quoted(sample)}`,
+					sample === undefined || FORMS[sample.ending]?.test(sample.text) === true
+						? undefined
+						: `has a .${sample.ending} of ${quoted(sample.text)}`,
 				),
 		},
 		{
@@ -143,15 +149,27 @@ export const xenserver: Importer = {
 			find: (subject) => disksOf(subject, ({ sums }) => (sums.has("xxhash") ? "has XXH64 sums" : undefined)),
 		},
 		{
-			id: "xenserver/uefi-device-model",
+			id: "xenserver/device-model",
 			severity: "refuses",
 			grade: "verified",
-			reason: "A machine with UEFI starts with the device model qemu-upstream-uefi only.",
-			source: "https://github.com/xapi-project/xen-api/blob/master/ocaml/xapi/vm_platform.ml",
+			reason: "UEFI is refused with the device model qemu-trad, and BIOS with qemu-upstream-uefi.",
+			source: PLATFORM,
+			fix: "Set platform.device-model to qemu-upstream-uefi for UEFI, and to qemu-upstream-compat for BIOS.",
+			find: ({ xva }) =>
+				xva?.deviceModel === (xva?.firmware === "uefi" ? "qemu-trad" : "qemu-upstream-uefi")
+					? [{ what: `with ${xva.firmware ?? "bios"} the device model is ${quoted(xva.deviceModel)}`, file: RECORDS }]
+					: [],
+		},
+		{
+			id: "xenserver/uefi-device-model",
+			severity: "warns",
+			grade: "documented",
+			reason: "Machines with UEFI that hosts export have the device model qemu-upstream-uefi.",
+			source: PLATFORM,
 			fix: "Set platform.device-model to qemu-upstream-uefi.",
 			find: ({ xva }) =>
-				xva?.firmware === "uefi" && xva.deviceModel !== "qemu-upstream-uefi"
-					? [{ what: `the firmware is uefi and the device model ${quoted(xva.deviceModel ?? "")}`, file: RECORDS }]
+				xva?.firmware === "uefi" && !/^qemu-(?:upstream-uefi|trad)$/.test(xva.deviceModel ?? "")
+					? [{ what: `with uefi the device model is ${quoted(xva.deviceModel ?? "")}`, file: RECORDS }]
 					: [],
 		},
 	],
