@@ -72,4 +72,17 @@ describe("what expand writes", () => {
 			expect(linted.verdicts.filter(({ verdict }) => verdict === "refuses" || verdict === "loses")).toEqual([]);
 		}
 	});
+
+	test("for VMware is refused by a host whose hardware is older, in either form", async () => {
+		for (const layout of ["ova", "vmx"]) {
+			const { folder } = await written(root, "vmware", layout, { disks });
+			const name = (await readdir(folder)).find((file) => file.endsWith(`.${layout}`)) ?? "";
+			await using linted = await lintNamed(path.join(folder, name), {
+				importers: importers.filter(({ id }) => id === "vmware"),
+				hardwareVersion: 9,
+			});
+			const rules = linted.verdicts.flatMap(({ findings }) => findings.map(({ rule }) => rule));
+			expect([layout, rules]).toEqual([layout, ["vmware/hardware-version"]]);
+		}
+	});
 });
