@@ -18,6 +18,7 @@ const layers = [
 	"driver",
 	"prepare",
 	"target",
+	"lint",
 	"certify",
 	"cli",
 ] as const;

@@ -1,14 +1,16 @@
 import type { FailureKind } from "../bytes/errors.js";
 
 /** Ends that are no failures of a command, and the one that is Anyvisor's own. */
-type Outcome = "ok" | "differ" | "check-errors" | "check-leaks" | "internal";
+type Outcome = "ok" | "differ" | "would-refuse" | "check-errors" | "check-leaks" | "internal";
 
 /** What the shell is told, by kind of failure; the table in docs/exit-codes.md is tested against this one. */
 export const exitCodes = {
 	/** It did what was asked. */
 	ok: 0,
-	/** `disk compare`: the disks differ. As cmp and qemu-img have it, which is why nothing else ends with 1. */
+	/** `disk compare`: the disks differ. As cmp and qemu-img have it. */
 	differ: 1,
+	/** `lint`: an importer would refuse the package. As linters have it. */
+	"would-refuse": 1,
 	usage: 2,
 	damaged: 3,
 	unsupported: 4,

@@ -27,11 +27,12 @@ input. It is recognised by content and never written to.
   anyvisor pack vm.qcow2 -o vm.ova            one package with all drivers inside
   anyvisor expand vm.ova --for all -o out/    native packages for every hypervisor
   anyvisor expand vm.ova --for kvm -o out/ --dry-run
+  anyvisor lint vm.ova                        what would importers refuse in it, and why?
   anyvisor fs cat vm.qcow2 /etc/fstab         the files inside, without starting it
   anyvisor machine show vm.vmx                what the descriptor says
   anyvisor convert vm.vmdk vm.qcow2           only the disk's format; anyvisor disk --help has more on disks
 
-Exit codes: 0 done, 1 disks differ, 2 usage, 3 damaged, 4 unsupported, 5 refused, 6 not found, 7 permission, 8 no space,
+Exit codes: 0 done, 1 disks differ or an importer would refuse, 2 usage, 3 damaged, 4 unsupported, 5 refused, 6 not found, 7 permission, 8 no space,
 9 i/o, 10 check found errors, 11 check found leaks, 130 interrupted.`,
 		);
 	const [called, ...rest] = words;
@@ -40,6 +41,7 @@ Exit codes: 0 done, 1 disks differ, 2 usage, 3 damaged, 4 unsupported, 5 refused
 		pack: async () => (await import("./pack.js")).packCommand(),
 		expand: async () => (await import("./expand.js")).expandCommand(),
 		convert: async () => (await import("./disk/convert.js")).convertCommand(),
+		lint: async () => (await import("./lint.js")).lintCommand(),
 		volumes: async () => (await import("./volumes.js")).volumesCommand(),
 		fs: async () => (await import("./fs/index.js")).fsCommand(rest),
 		machine: async () => (await import("./machine/index.js")).machineCommand(rest),

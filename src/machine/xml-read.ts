@@ -1,3 +1,4 @@
+import type { XmlElement as ParsedElement } from "libxml2-wasm";
 import { AnyvisorError, damaged, refused } from "../bytes/errors.js";
 import type { DescriptorFile } from "./machine.js";
 
@@ -11,6 +12,17 @@ export interface XmlElement {
 	readonly children: readonly XmlElement[];
 	/** The text directly inside the element, trimmed; that of its children is theirs. */
 	readonly text: string;
+	/** Where its start tag ends, for messages. */
+	readonly line: number;
+}
+
+/** A parsed document as long as its memory is held. */
+export interface ParsedDocument {
+	readonly root: XmlElement;
+	/** The parser's own node of an element of {@link root}. */
+	node(element: XmlElement): ParsedElement;
+	/** The document as it is now, in UTF-8. */
+	text(): string;
 }
 
 /** Bytes. The largest appliance descriptors in use, with translations and EULAs in them, have about 500 KB. */
@@ -48,7 +60,10 @@ export function decodeHead(bytes: Uint8Array): string {
  *
  * @throws `damaged` when it is not well-formed, `refused` when it is larger or more deeply nested than any descriptor.
  */
-export async function parseXml(file: DescriptorFile): Promise<XmlElement> {
+export const parseXml = (file: DescriptorFile): Promise<XmlElement> => withXml(file, ({ root }) => root);
+
+/** As {@link parseXml}, for who changes the document; `use` is called once. */
+export async function withXml<T>(file: DescriptorFile, use: (document: ParsedDocument) => T): Promise<T> {
 	if (file.bytes.length > MAX_DESCRIPTOR) {
 		throw refused(`${file.name} has ${file.bytes.length} bytes; descriptors beyond ${MAX_DESCRIPTOR} are not read`, {
 			file: file.name,
@@ -68,8 +83,7 @@ export async function parseXml(file: DescriptorFile): Promise<XmlElement> {
 		XmlLibError,
 		XmlText,
 	} = await import("libxml2-wasm");
-	type ParsedElement = InstanceType<typeof Element>;
-
+	const parsed = new Map<XmlElement, ParsedElement>();
 	let nodes = 0;
 	const detach = (element: ParsedElement): XmlElement => {
 		const children: XmlElement[] = [];
@@ -84,7 +98,16 @@ export async function parseXml(file: DescriptorFile): Promise<XmlElement> {
 			if (++nodes > MAX_NODES) throw tooMany(file.name);
 			attributes.set(attribute.name, attribute.value);
 		}
-		return { name: element.name, namespace: element.namespaceUri, attributes, children, text: text.trim() };
+		const detached = {
+			name: element.name,
+			namespace: element.namespaceUri,
+			attributes,
+			children,
+			text: text.trim(),
+			line: element.line,
+		};
+		parsed.set(detached, element);
+		return detached;
 	};
 
 	try {
@@ -97,7 +120,15 @@ export async function parseXml(file: DescriptorFile): Promise<XmlElement> {
 				hint: "Remove the <!DOCTYPE …> part if you trust the file.",
 			});
 		}
-		return detach(document.root);
+		return use({
+			root: detach(document.root),
+			node(element) {
+				const found = parsed.get(element);
+				if (found === undefined) throw new RangeError(`<${element.name}> is of another document`);
+				return found;
+			},
+			text: () => document.toString({ format: false }),
+		});
 	} catch (error) {
 		if (error instanceof AnyvisorError || !(error instanceof XmlLibError)) throw error;
 		throw damaged(`${file.name} is not well-formed XML: ${error.message.trim()}`, { file: file.name, cause: error });

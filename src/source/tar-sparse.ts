@@ -38,6 +38,9 @@ const OldGnuExtension = struct("GNU sparse extension", "big", {
 	padding: bytes(7),
 });
 
+/** Size that a member of type "S" has when its holes are put back, as its header says. */
+export const oldGnuRealSize = (header: Uint8Array): number => OldGnuHeader.parse(header).realsize;
+
 /**
  * The map of a member of type "S", and the bytes that it takes in blocks of its own after the header, which do not count
  * for the size that the header states.

@@ -51,10 +51,6 @@ export interface Layout {
 	readonly id: string;
 	/** {@link Hypervisor.id}s it serves. */
 	readonly hypervisors: readonly string[];
-	/** The platform's own way to import it, in a line. */
-	readonly imported?: string;
-	/** Who, other than Anyvisor, judged what is written, and what nobody did; in a line. */
-	readonly judged?: string;
 	/** Written only where its own id is asked for, not for its hypervisors: they have a package without it. */
 	readonly onRequest?: { readonly title: string };
 	/** What lies in the folder, in a line. */
