@@ -69,17 +69,18 @@ export interface Target {
 
 /** Every package there is for these hypervisors. */
 export function targetsFor(hypervisors: readonly Hypervisor[]): readonly Target[] {
-	const row = ({ id: layout, folder, summary: holds, imported, judged }: PlacedLayout) => ({
-		...{ layout, folder, holds, imported, judged },
-	});
+	const row = (id: string, title: string, group: string, placed: PlacedLayout): Target => {
+		const { id: layout, folder, summary: holds, imported, judged } = placed;
+		return { id, title, group, layout, folder, holds, imported, judged };
+	};
 	const suited = hypervisors.flatMap(({ id, title }) =>
-		layoutsFor(id).map((layout) => ({ id, title, group: groupOf(id), ...row(layout) })),
+		layoutsFor(id).map((layout) => row(id, title, groupOf(id), layout)),
 	);
 	const ids = new Set(hypervisors.map(({ id }) => id));
 	const own = layouts.flatMap((layout) => {
 		const { id, onRequest, hypervisors } = layout;
 		if (onRequest === undefined || !hypervisors.some((served) => ids.has(served))) return [];
-		return { id, title: onRequest.title, group: "by name", ...row({ ...layout, folder: id }) };
+		return row(id, onRequest.title, "by name", Object.assign({ folder: id }, layout));
 	});
 	return [...suited, ...own];
 }
