@@ -9,7 +9,7 @@ interface ConvertOptions extends VmOptions {
 }
 
 /** Machine formats that are written. */
-const written = ["ovf", "vmx", "libvirt"];
+const written = ["ovf", "vmx", "libvirt", "proxmox"];
 
 export function convertCommand(): Command {
 	const command = new Command("convert")
