@@ -78,15 +78,17 @@ it("keys are derived the same everywhere", async () => {
 		const expected = pbkdf2Sync(secret, kdf.salt, 100, 70, hash);
 		expect(Buffer.compare(await deriveKey(secret, kdf, 70, ""), expected)).toBe(0);
 		expect(Buffer.compare(await portableKey(secret, kdf, 70), expected)).toBe(0);
-		const parts = [noise(3, 1), noise(90, 2)];
-		const digest = createHash(hash).update(Buffer.concat(parts)).digest();
-		for (const make of [digester, portableDigester])
-			expect(Buffer.compare((await make(hash))(...parts), digest)).toBe(0);
 	}
 	for (const type of ["argon2i", "argon2id"] as const) {
 		const kdf = { type, time: 3, memory: 64, lanes: 3, salt: noise(32, 2) };
 		expect(Buffer.compare(await deriveKey(secret, kdf, 64, ""), await portableKey(secret, kdf, 64))).toBe(0);
 	}
+});
+
+it.each(["md5", "sha1", "sha256", "sha512"] as const)("%s of pieces is the same everywhere", async (hash) => {
+	const parts = [noise(3, 1), noise(90, 2)];
+	const digest = createHash(hash).update(Buffer.concat(parts)).digest();
+	for (const make of [digester, portableDigester]) expect(Buffer.compare((await make(hash))(...parts), digest)).toBe(0);
 });
 
 it("Argon2id is RFC 9106's, but for the secret and the data that nobody gives", async () => {

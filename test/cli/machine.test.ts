@@ -54,6 +54,13 @@ nic1   virtio-net             a2:c0:43:77:08:a0, vmbr0
 		expect((await readdir(folder)).toSorted()).toEqual(["100.conf", "web.xml"]);
 	});
 
+	it("convert writes a configuration for Proxmox VE", async () => {
+		const { code, stdout } = await anyvisor(["machine", "convert", at("100.conf"), "--to", "proxmox"]);
+		expect(code).toBe(0);
+		expect(stdout).toMatch(/^scsi0: local:100\//m);
+		expect(stdout).toMatch(/^scsihw: virtio-scsi-pci$/m);
+	});
+
 	it("convert replaces devices that the other description does not have, and says so", async () => {
 		const { code, stdout, stderr } = await anyvisor(["machine", "convert", at("100.conf"), "--to", "vmx"]);
 		expect(code).toBe(0);

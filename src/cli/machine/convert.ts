@@ -10,7 +10,7 @@ interface ConvertOptions extends VmOptions, OverrideOptions {
 }
 
 /** Machine formats that are written, and whose kind of MACs a new identity has there. */
-const platforms: Readonly<Record<string, string>> = { ovf: "vmware", vmx: "vmware", libvirt: "kvm" };
+const platforms: Readonly<Record<string, string>> = { ovf: "vmware", vmx: "vmware", libvirt: "kvm", proxmox: "kvm" };
 const written = Object.keys(platforms);
 
 export function convertCommand(): Command {
