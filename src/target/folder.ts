@@ -62,7 +62,7 @@ export async function writeDisks(
 	if (write === undefined) throw unsupported(`disks of format ${format} cannot be written`);
 	for (const [index, disk] of disks.entries()) {
 		await writeFile(folder, nameOf(index), async (sink) => {
-			const whole = resized(disk, sizeIn(kind, disk.size));
+			const whole = sizeIn(kind, disk.size) === disk.size ? disk : resized(disk, sizeIn(kind, disk.size));
 			const watching = { ...options, onProgress: progressOf(disk.size, options) };
 			const { size } = await write(whole, sink, variant === undefined ? watching : { ...watching, variant });
 			return size;
