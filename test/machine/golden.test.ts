@@ -1,0 +1,54 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { AnyvisorError } from "../../src/bytes/errors.js";
+import type { Machine } from "../../src/machine/machine.js";
+import { refitted } from "../../src/machine/refit.js";
+import { machineFormatOf, machineFormats, readMachine } from "../../src/machine/registry.js";
+import { machineSchema } from "../../src/machine/schema.js";
+
+const FOLDER = "test/golden/machine";
+const names = readdirSync(FOLDER).flatMap((file) => (file.endsWith(".in") ? [file.slice(0, -3)] : []));
+
+/** As `machine convert --to` has it, with what it tells on standard error, for every format that is written. */
+function converted(machine: Machine): string {
+	return machineFormats
+		.filter(({ write }) => write !== undefined)
+		.map((format) => {
+			const fitting = refitted(machine, format);
+			const told = fitting.lost.map((sentence) => `! ${sentence}\n`).join("");
+			return `=== ${format.id}\n${told}${written(() => format.write?.(fitting) ?? "")}`;
+		})
+		.join("\n");
+}
+
+function written(write: () => string): string {
+	try {
+		return write();
+	} catch (error) {
+		if (error instanceof AnyvisorError) return `${error.kind}: ${error.message}\n`;
+		throw error;
+	}
+}
+
+/** Written by hand; what becomes of them is compared by eye when it changes: npm run golden writes it anew. */
+describe.each(names)("the descriptor %s", (name) => {
+	const file = { name, bytes: Uint8Array.from(readFileSync(`${FOLDER}/${name}.in`)) };
+
+	test("is recognised as what it is, and is the machine that it was", async () => {
+		expect(name).toContain(machineFormatOf(file)?.id);
+		const machine = await readMachine(file);
+		expect(machineSchema.parse(machine)).toEqual(machine);
+		const text = `${JSON.stringify(machine, undefined, "\t")}\n`;
+		await expect(text).toMatchFileSnapshot(`../golden/machine/${name}.machine.json`);
+	});
+
+	test("becomes the other descriptors that it became", async () => {
+		const text = converted(await readMachine(file));
+		await expect(text).toMatchFileSnapshot(`../golden/machine/${name}.out`);
+	});
+});
+
+test("there is one of every format that is text", () => {
+	const ids = machineFormats.map(({ id }) => id).filter((id) => id !== "vmcx");
+	expect(ids.filter((id) => !names.some((name) => name.startsWith(id)))).toEqual([]);
+});
