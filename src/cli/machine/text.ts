@@ -5,10 +5,10 @@ import { humanBytes, painter, printable, table, wantsColour } from "../terminal.
 /** A machine for a person: what it is, what hangs where, and what the descriptor says besides. */
 export function machineText(machine: Machine): string {
 	const paint = painter(wantsColour(process.stdout));
-	const { name, description, uuid, arch, firmware, secureBoot, cpus, memory, products = [], eulas = [] } = machine;
+	const { name, description, uuid, arch, firmware, secureBoot, tpm, cpus, memory, products = [], eulas = [] } = machine;
 	const firmwareText = `${firmware === "uefi" ? "UEFI" : "BIOS"}${secureBoot ? " with Secure Boot" : ""}`;
 	const facts = [
-		`${cpus} ${cpus === 1 ? "CPU" : "CPUs"} (${arch}), ${humanBytes(memory)} of memory, ${firmwareText}`,
+		`${cpus} ${cpus === 1 ? "CPU" : "CPUs"} (${arch}), ${humanBytes(memory)} of memory, ${firmwareText}${tpm === undefined ? "" : `, TPM ${tpm}`}`,
 		...(uuid === undefined ? [] : [`UUID ${uuid}`]),
 		...(description === undefined ? [] : [description]),
 		...products.map(productLine),
