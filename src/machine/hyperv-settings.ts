@@ -46,7 +46,7 @@ const FLOPPY = "8f0d2762-0b00-4e04-af4f-19010527cb93";
 /** Firmware, with the SMBIOS. */
 const FIRMWARE = "ac6b8dc1-3257-4a70-b1b2-a9c9215659ad";
 /** By their names: what has no place in a machine. */
-const OTHERS = /TPM|Fib(?:re|er) Channel|PCI Express|GPU|Persistent Memory/i;
+const OTHERS = /Fib(?:re|er) Channel|PCI Express|GPU|Persistent Memory/i;
 const EMULATED_ETHERNET = /Ethernet/;
 
 const KINDS: Readonly<Record<string, MachineDisk["kind"]>> = { VHD: "disk", ISO: "cdrom", VFD: "floppy" };
@@ -99,6 +99,7 @@ export function machineOfSettings(
 		arch: "x86_64",
 		firmware: uefi ? "uefi" : "bios",
 		secureBoot: uefi && firmware?.isTrue("secure_boot_enabled") === true,
+		...(devices.some(({ name }) => /TPM/i.test(name)) ? { tpm: "2.0" as const } : {}),
 		cpus: checkedCpus(configuration.number("settings", "processors", "count"), file.name, lost),
 		memory: checkedMemory(megabytes === undefined ? undefined : megabytes * 2 ** 20, file.name, lost),
 		controllers: controllers.list(),

@@ -11,6 +11,7 @@ export const libvirt: MachineFormat = {
 	matches: ({ bytes }) => rootTag(bytes)?.name === "domain",
 	read: readDomain,
 	write: writeDomain,
+	says: ["tpm"],
 	takes: {
 		controllers: ["virtio-blk", "virtio-scsi", "ahci", "ide", "pvscsi", "lsilogic", "lsisas1068", "buslogic"],
 		nics: ["virtio-net", "e1000", "e1000e", "rtl8139", "pcnet32", "vmxnet3"],
@@ -44,7 +45,7 @@ const NICS: Readonly<Record<string, string>> = { "virtio-net": "virtio", "xen-vi
 
 /** Devices that every hypervisor brings by itself, in one form or another. */
 const EVERYWHERE = new Set(
-	"emulator disk controller interface console serial channel input video graphics memballoon rng audio panic".split(
+	"emulator disk controller interface tpm console serial channel input video graphics memballoon rng audio panic".split(
 		" ",
 	),
 );
@@ -81,6 +82,7 @@ async function readDomain(file: DescriptorFile): Promise<Machine> {
 		}),
 		arch: attribute(child(os, "type"), "arch") ?? "x86_64",
 		...readFirmware(os),
+		...readTpm(child(devices, "tpm"), lost),
 		cpus: checkedCpus(
 			statedNumber(attribute(child(domain, "vcpu"), "current") ?? textOf(child(domain, "vcpu"))) ?? 1,
 			file.name,
@@ -93,6 +95,16 @@ async function readDomain(file: DescriptorFile): Promise<Machine> {
 		origin: "libvirt",
 		lost,
 	};
+}
+
+/** https://libvirt.org/formatdomain.html#tpm-device: an emulated one is of version 2.0 if nothing is said. */
+function readTpm(tpm: XmlElement | undefined, lost: string[]): Pick<Machine, "tpm"> {
+	if (tpm === undefined) return {};
+	const backend = child(tpm, "backend");
+	const type = attribute(backend, "type");
+	if (type === "emulator") return { tpm: attribute(backend, "version") === "1.2" ? "1.2" : "2.0" };
+	lost.push(`The TPM of its host (${type ?? "of no type"}) is not carried over.`);
+	return {};
 }
 
 function readMemory(domain: XmlElement, file: string): number | undefined {
@@ -234,6 +246,8 @@ export function writeDomain(machine: Machine): string {
 	const x86 = machine.arch === "x86_64" || machine.arch === "i686";
 	// Q35 has no IDE controller.
 	const pc = x86 && machine.controllers.some(({ model }) => model === "ide");
+	// CRB is x86 with version 2.0 only.
+	const tpmModel = x86 && machine.tpm === "2.0" ? "tpm-crb" : "tpm-tis";
 	return xmlDocument(
 		element(
 			"domain",
@@ -285,6 +299,8 @@ export function writeDomain(machine: Machine): string {
 				element("input", { type: "tablet", bus: "usb" }),
 				element("graphics", { type: "vnc", autoport: "yes" }),
 				element("video", {}, element("model", { type: x86 ? "vga" : "virtio" })),
+				machine.tpm &&
+					element("tpm", { model: tpmModel }, element("backend", { type: "emulator", version: machine.tpm })),
 				element("memballoon", { model: "virtio" }),
 				element("rng", { model: "virtio" }, element("backend", { model: "random" }, "/dev/urandom")),
 			),

@@ -86,6 +86,8 @@ export interface Machine {
 	readonly arch: string;
 	readonly firmware: Firmware;
 	readonly secureBoot: boolean;
+	/** Version of the virtual TPM, where there is one. What it holds never leaves its host. */
+	readonly tpm?: "1.2" | "2.0";
 	readonly cpus: number;
 	/** Bytes. */
 	readonly memory: number;
@@ -111,7 +113,7 @@ export interface DescriptorFile {
 }
 
 /** Parts of a machine that only some formats can say. */
-export type Extra = "product";
+export type Extra = "product" | "tpm";
 
 export interface ReadOptions {
 	/** Which machine of a descriptor of several, by its id. Only OVF has such. */

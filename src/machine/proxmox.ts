@@ -78,7 +78,6 @@ const DEVICES: Readonly<Record<string, string>> = {
 	usb: "USB device",
 	serial: "serial port",
 	parallel: "parallel port",
-	tpmstate: "virtual TPM",
 	virtiofs: "shared folder",
 	ivshmem: "shared memory",
 	unused: "disk that is not attached",
@@ -109,6 +108,7 @@ function readConfiguration(file: DescriptorFile): Machine {
 		arch: settings.get("arch") ?? "x86_64",
 		firmware: settings.get("bios") === "ovmf" ? ("uefi" as const) : ("bios" as const),
 		secureBoot: settings.get("bios") === "ovmf" && efi.get("pre-enrolled-keys") === "1",
+		...tpmOf(settings.get("tpmstate0")),
 		cpus: checkedCpus(number("vcpus") ?? (number("sockets") ?? 1) * (number("cores") ?? 1), file.name, lost),
 		memory: checkedMemory((mebibytes ?? Number.NaN) * 2 ** 20, file.name, lost),
 		disks: nameDisks(readDrives(settings, controllers, file.name, lost)),
@@ -120,6 +120,12 @@ function readConfiguration(file: DescriptorFile): Machine {
 
 /** What vzdump adds to the configuration in a backup. */
 const BACKED_UP = /^#(?:qmdump|vzdump)#/;
+
+/** https://pve.proxmox.com/pve-docs/qm.1.html: without a version it is 1.2. */
+function tpmOf(state: string | undefined): Pick<Machine, "tpm"> {
+	if (state === undefined) return {};
+	return { tpm: parts(state).get("version") === "v2.0" ? "2.0" : "1.2" };
+}
 
 function unescaped(line: string): string {
 	try {

@@ -39,13 +39,15 @@ export function refitted(machine: Machine, { id, takes, says }: MachineFormat): 
 }
 
 /** What is said of the machine and has no place where only `says` has one: a sentence each. */
-export function unsaid({ products = [], eulas = [] }: Machine, says: readonly Extra[] = []): string[] {
-	if (says.includes("product")) return [];
+export function unsaid({ products = [], eulas = [], tpm }: Machine, says: readonly Extra[] = []): string[] {
+	const hardware = tpm === undefined || says.includes("tpm") ? [] : [`The virtual TPM ${tpm} is not carried over.`];
+	if (says.includes("product")) return hardware;
 	const lost = products.map(({ product, properties }) => {
 		const whose = product === undefined ? "" : ` of ${product}`;
 		const keys = properties.map(({ key }) => key);
 		const and = keys.length === 0 ? "" : `, with the properties ${enumerate(keys)}`;
 		return `The product information${whose} is not carried over${and}.`;
 	});
+	lost.unshift(...hardware);
 	return eulas.length === 0 ? lost : [...lost, "The licence agreement is not carried over."];
 }

@@ -37,6 +37,7 @@ export const machineSchema = z.strictObject({
 	arch: z.string(),
 	firmware: z.enum(["bios", "uefi"]),
 	secureBoot: z.boolean(),
+	tpm: z.enum(["1.2", "2.0"]).optional(),
 	cpus: z.int().positive(),
 	memory: bytes,
 	controllers: z.array(z.strictObject({ id: z.string(), model: z.string(), index: z.int() })),

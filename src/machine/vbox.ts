@@ -45,6 +45,9 @@ const NETWORKS = ["BridgedInterface", "HostOnlyInterface", "HostOnlyNetwork", "I
 /** No chain of snapshots is as long; beyond, it is an attack on the stack. */
 const MAX_CHAIN = 1000;
 
+/** Those that VirtualBox emulates itself. */
+const TPMS: Readonly<Record<string, Machine["tpm"]>> = { v1_2: "1.2", v2_0: "2.0" };
+
 async function readSettings(file: DescriptorFile): Promise<Machine> {
 	const root = await parseXml(file);
 	if (child(root, "MachineEncrypted") !== undefined) {
@@ -77,6 +80,7 @@ async function readSettings(file: DescriptorFile): Promise<Machine> {
 		arch: /arm64/i.test(attribute(machine, "OSType") ?? "") ? "aarch64" : "x86_64",
 		firmware: /^EFI/i.test(firmwareOf(hardware) ?? "") ? "uefi" : "bios",
 		secureBoot: attribute(descend(hardware, "BIOS", "NVRAM", "SecureBoot"), "enabled") === "true",
+		...present({ tpm: TPMS[attribute(child(hardware, "TrustedPlatformModule"), "type") ?? ""] }),
 		cpus: checkedCpus(wholeNumber(attribute(child(hardware, "CPU"), "count")) ?? 1, file.name, lost),
 		memory: checkedMemory(megabytes === undefined ? undefined : megabytes * 2 ** 20, file.name, lost),
 		controllers: controllers.list(),
@@ -175,7 +179,7 @@ function noteLost(machine: XmlElement, hardware: XmlElement | undefined, lost: s
 	);
 	if (folders.length > 0) lost.push(`These shared folders are not carried over: ${enumerate(folders)}.`);
 	const tpm = attribute(child(hardware, "TrustedPlatformModule"), "type");
-	if (tpm !== undefined && tpm !== "None") lost.push("The virtual TPM is not carried over.");
+	if (tpm !== undefined && tpm !== "None" && TPMS[tpm] === undefined) lost.push(`The TPM ${tpm} is not carried over.`);
 	const forwarded = childrenOf(descend(hardware, "Network"), "Adapter").flatMap((adapter) =>
 		childrenOf(child(adapter, "NAT"), "Forwarding").map((rule) => attribute(rule, "name") ?? "unnamed"),
 	);

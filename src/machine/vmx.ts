@@ -12,6 +12,7 @@ export const vmx: MachineFormat = {
 		),
 	read: (file) => Promise.resolve().then(() => readVmx(file)),
 	write: (machine) => writeVmx(machine),
+	says: ["tpm"],
 	takes: {
 		controllers: ["pvscsi", "lsilogic", "lsisas1068", "buslogic", "ahci", "nvme", "ide"],
 		nics: ["e1000", "e1000e", "vmxnet3", "pcnet32"],
@@ -38,7 +39,7 @@ const HOUSEKEEPING = new Set(
 		"bios checkpoint chipset cleanshutdown config displayname encoding extendedconfigfile floppy guestos hpet ide " +
 		"memsize migrate monitor nvme numvcpus pcibridge powertype replay sata scsi softpoweroff svga sched tools " +
 		"toolscripts toolsinstallmanager firmware annotation ethernet uefi uuid vc virtualhw vmci vm vmotion hostcpuid " +
-		"guestcpuid usercpuid evcompid mks msg gui proxyapps unity cpuid numa"
+		"guestcpuid usercpuid evcompid mks msg gui proxyapps unity cpuid numa managedvm vtpm"
 	).split(" "),
 );
 
@@ -51,10 +52,14 @@ const DEVICES: Readonly<Record<string, string>> = {
 	serial: "serial port",
 	parallel: "parallel port",
 	pcipassthru: "passed-through PCI device",
-	vtpm: "virtual TPM",
 	nvdimm: "NVDIMM",
 	sharedfolder: "shared folder",
 };
+
+/** Has Workstation and Fusion add a TPM, and encrypt what it needs encrypted. */
+const AUTO_TPM = "managedVM.autoAddVTPM";
+/** Virtual hardware that has a TPM. */
+const TPM_VERSION = 14;
 
 function readVmx(file: DescriptorFile): Machine {
 	const settings = parseVmx(file);
@@ -111,6 +116,8 @@ function readVmx(file: DescriptorFile): Machine {
 		arch: /^arm/i.test(get("guestOS") ?? "") ? "aarch64" : "x86_64",
 		firmware: get("firmware")?.toLowerCase() === "efi" ? "uefi" : "bios",
 		secureBoot: isTrue("uefi.secureBoot.enabled"),
+		// Every TPM of VMware's is of version 2.0.
+		...(isTrue("vtpm.present") || get(AUTO_TPM)?.toLowerCase() === "software" ? { tpm: "2.0" as const } : {}),
 		// One CPU is VMware's default, and files of single-CPU machines leave it out.
 		cpus: checkedCpus(statedNumber(get("numvcpus")) ?? 1, file.name, lost),
 		memory: checkedMemory(mebibytes === undefined ? undefined : mebibytes * 2 ** 20, file.name, lost),
@@ -202,7 +209,7 @@ export function writeVmx(machine: Machine, guestOS = "other-64"): string {
 	const settings: [string, string | number][] = [
 		[".encoding", "UTF-8"],
 		["config.version", 8],
-		["virtualHW.version", hardwareVersion(machine)],
+		["virtualHW.version", Math.max(hardwareVersion(machine), machine.tpm === undefined ? 0 : TPM_VERSION)],
 		["displayName", machine.name],
 		["guestOS", machine.arch === "aarch64" ? "arm-other-64" : guestOS],
 		["numvcpus", machine.cpus],
@@ -219,6 +226,7 @@ export function writeVmx(machine: Machine, guestOS = "other-64"): string {
 	if (machine.firmware === "uefi") settings.push(["firmware", "efi"]);
 	if (machine.description !== undefined) settings.push(["annotation", machine.description]);
 	if (machine.secureBoot) settings.push(["uefi.secureBoot.enabled", "TRUE"]);
+	if (machine.tpm !== undefined) settings.push([AUTO_TPM, "software"]);
 	if (machine.uuid !== undefined) settings.push(["uuid.bios", vmwareUuid(machine.uuid)], ["uuid.action", "keep"]);
 
 	for (const { model, index } of machine.controllers) {

@@ -89,6 +89,16 @@ describe("an OVA", () => {
 		expect((await (await readOva(list, "web.ova")).manifest())?.entries).toHaveLength(3);
 	});
 
+	test("tells which of its files no digest protects, chunks too", async () => {
+		const chunked = text.replace('ovf:href="web-disk1.vmdk"', 'ovf:href="web%20disk.vmdk" ovf:chunkSize="3"');
+		const chunks = ["fir", "st"].map((part, index) => member(`web disk.vmdk.00000000${index}`, part));
+		const listed = `SHA256(web disk.vmdk.000000000)= ${digest("fir")}`;
+		const list = [member("web.ovf", chunked), member("web.mf", listed), ...chunks, member("web-disk2.vmdk", "second")];
+		const manifest = await (await readOva(list, "web.ova")).manifest();
+		expect(manifest?.unlisted).toEqual(["web.ovf", "web disk.vmdk.000000001", "web-disk2.vmdk"]);
+		await manifest?.verify();
+	});
+
 	test("without a manifest is read", async () => {
 		const { manifest } = await readOva(
 			members.filter(({ name }) => name !== "web.mf"),

@@ -60,7 +60,6 @@ describe("a .vmx file", () => {
 		);
 		expect(machine.lost).toEqual([
 			"The sound card sound is not carried over.",
-			"The virtual TPM vtpm is not carried over.",
 			"These settings are not carried over: foo.",
 		]);
 	});
@@ -129,6 +128,7 @@ describe("the registry", () => {
 			"xml-read",
 			"xml-write",
 			"refit",
+			"vagrant",
 			"hyperv-settings",
 			"schema",
 			"index",

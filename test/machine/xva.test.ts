@@ -67,7 +67,8 @@ const MACHINE = {
 	],
 	nics: [{ model: "xen-vif", mac: "aa:bb:cc:00:00:01", network: "DMZ" }, { model: "xen-vif" }],
 	origin: "xva",
-	lost: ["The VM has 1 snapshots, which are not carried over.", "These devices are not carried over: VTPMs."],
+	tpm: "2.0",
+	lost: ["The VM has 1 snapshots, which are not carried over."],
 };
 
 test("the records of a machine", async () => {

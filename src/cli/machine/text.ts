@@ -27,11 +27,11 @@ function productLine({ product, vendor, version, fullVersion, properties }: Prod
 export const remark = (sentence: string, paint: Paint) => `${paint("yellow", "!")} ${printable(sentence)}\n`;
 
 /** What it is made of, a line each. */
-export function factLines({ uuid, arch, firmware, secureBoot, cpus, memory }: Machine): readonly string[] {
+export function factLines({ uuid, arch, firmware, secureBoot, tpm, cpus, memory }: Machine): readonly string[] {
 	const firmwareText = `${firmware === "uefi" ? "UEFI" : "BIOS"}${secureBoot ? " with Secure Boot" : ""}`;
 	const cpuText = `${cpus} ${cpus === 1 ? "CPU" : "CPUs"} (${printable(arch)})`;
 	return [
-		`${cpuText}, ${humanBytes(memory)} of memory, ${firmwareText}\n`,
+		`${cpuText}, ${humanBytes(memory)} of memory, ${firmwareText}${tpm === undefined ? "" : `, TPM ${tpm}`}\n`,
 		...(uuid === undefined ? [] : [`UUID ${uuid}\n`]),
 	];
 }

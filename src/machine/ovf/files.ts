@@ -104,7 +104,7 @@ async function openChunks(
 	return concatenation(chunks, (chunks[0]?.name ?? href).replace(/\.0{9}$/, ""));
 }
 
-export const chunkName = (href: string, index: number) => `${href}.${String(index).padStart(9, "0")}`;
+const chunkName = (href: string, index: number) => `${href}.${String(index).padStart(9, "0")}`;
 
 /** References are URIs: `%20` may stand for a space, or for itself where the packager did not know. */
 export async function openReference(href: string, descriptor: string, open: Open): Promise<ByteSource> {
@@ -125,7 +125,7 @@ export async function openReference(href: string, descriptor: string, open: Open
 
 export const isNotFound = (error: unknown) => error instanceof AnyvisorError && error.kind === "not-found";
 
-function decoded(href: string): string {
+export function decoded(href: string): string {
 	try {
 		return decodeURIComponent(href);
 	} catch {

@@ -3,7 +3,7 @@ import { damaged, refused, unsupported } from "../../bytes/errors.js";
 import { type ByteSource, bytesSource, readBytes } from "../../bytes/source.js";
 import type { DescriptorFile } from "../machine.js";
 import { MAX_DESCRIPTOR } from "../xml-read.js";
-import { isNotFound, type Open, openReference } from "./files.js";
+import { decoded, isNotFound, type Open, openReference } from "./files.js";
 
 /** The digests of a package's files. DSP0243 1.1, 5.1 */
 export interface Manifest extends DescriptorFile {
@@ -74,13 +74,13 @@ export async function readManifest(files: PackageFiles, made: readonly string[])
 	}
 	const entries = parseManifest(manifest);
 	const own = descriptor.name.replace(/^.*\//, "");
-	const listed = new Set(entries.map(({ name }) => name));
+	const listed = new Set(entries.map(({ name }) => decoded(name)));
 	const openListed = (name: string) =>
 		name === own ? Promise.resolve(bytesSource(descriptor.bytes, name)) : openReference(name, manifest.name, open);
 	return {
 		...manifest,
 		entries,
-		unlisted: [own, ...made].filter((name) => !listed.has(name) && !listed.has(unescaped(name))),
+		unlisted: [own, ...made].filter((name) => !listed.has(decoded(name))),
 		certificate,
 		async size() {
 			let bytes = 0;
@@ -102,8 +102,6 @@ export async function readManifest(files: PackageFiles, made: readonly string[])
 		},
 	};
 }
-
-const unescaped = (href: string) => href.replaceAll("%20", " ");
 
 async function digestOf(
 	source: ByteSource,

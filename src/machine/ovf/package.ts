@@ -1,7 +1,7 @@
 import { damaged, notFound, refused } from "../../bytes/errors.js";
 import type { ByteSource } from "../../bytes/source.js";
 import type { DescriptorFile, Machine, ReadOptions } from "../machine.js";
-import { chunkName, type Decompress, type Open, openContent } from "./files.js";
+import { type Decompress, type Open, openContent } from "./files.js";
 import { type Manifest, type PackageFiles, readManifest, readSmall } from "./manifest.js";
 import { readOvfPackage } from "./read.js";
 
@@ -97,11 +97,16 @@ async function assemble(files: PackageFiles, { decompress, system }: PackageOpti
 	const { machine, references } = await readOvfPackage(descriptor, { system });
 	const disks: { id: string; source: ByteSource }[] = [];
 	const made: string[] = [];
+	// All of its chunks, too.
+	const noting: Open = async (name) => {
+		const source = await open(name);
+		made.push(name);
+		return source;
+	};
 	for (const { id, kind, file } of machine.disks) {
 		const reference = file === undefined ? undefined : references.get(file);
 		if (kind !== "disk" || reference === undefined) continue;
-		disks.push({ id, source: await openContent(reference, descriptor.name, open, decompress) });
-		made.push(reference.chunkSize === undefined ? reference.href : chunkName(reference.href, 0));
+		disks.push({ id, source: await openContent(reference, descriptor.name, noting, decompress) });
 	}
 	return { machine, disks, manifest: () => readManifest(files, made) };
 }

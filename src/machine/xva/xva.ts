@@ -92,7 +92,7 @@ async function readRecords(file: DescriptorFile): Promise<Machine> {
 	if (!hvm) {
 		lost.push("The guest runs paravirtualized: it may have no boot loader, which every other hypervisor needs.");
 	}
-	const devices = ["VTPMs", "VGPUs", "attached_PCIs"].filter((name) => vm.list(name).length > 0);
+	const devices = ["VGPUs", "attached_PCIs"].filter((name) => vm.list(name).length > 0);
 	if (devices.length > 0) lost.push(`These devices are not carried over: ${enumerate(devices)}.`);
 	const drives = mine("VBD").map((record) => readDrive(record, disks, controllers));
 	return {
@@ -101,6 +101,7 @@ async function readRecords(file: DescriptorFile): Promise<Machine> {
 		arch: "x86_64",
 		firmware: boot.text("firmware") === "uefi" ? "uefi" : "bios",
 		secureBoot: boot.text("firmware") === "uefi" && isTrue(platform.text("secureboot")),
+		...(vm.list("VTPMs").length > 0 ? { tpm: "2.0" as const } : {}),
 		cpus: checkedCpus(statedNumber(vm.text("VCPUs_at_startup") ?? vm.text("VCPUs_max")), file.name, lost),
 		memory: checkedMemory(statedNumber(vm.text("memory_static_max")), file.name, lost),
 		controllers: controllers.list(),
