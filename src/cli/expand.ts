@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import type { Machine } from "../machine/machine.js";
 import type { Delivery } from "../packaging.js";
+import type { ArchiveKind } from "../source/archived-folder.js";
 import { withOptions, withPreparingOptions } from "./options.js";
 import { generation, type OverrideOptions, ofGeneration, overrideOptions, overridesOf } from "./overrides.js";
 import type { PreparingOptions } from "./preparing.js";
@@ -9,6 +10,7 @@ interface ExpandOptions extends PreparingOptions, OverrideOptions {
 	readonly output?: string;
 	readonly generation?: string;
 	readonly checksum?: "sha1" | "xxhash";
+	readonly archive?: ArchiveKind;
 }
 
 export function expandCommand(): Command {
@@ -24,6 +26,12 @@ that holds the one command to type there. All of them are written in one pass ov
 			'ids, families, packages, or groups such as "all", separated by commas; "list" explains them',
 		)
 		.option("-o, --output <folder>", "where the packages' folders go")
+		.addOption(
+			new Option(
+				"--archive <kind>",
+				"make an archive of each folder: tar.zst keeps holes, a zip is unpacked to full size",
+			).choices(["zip", "tar.zst"] satisfies ArchiveKind[]),
+		)
 		.addOption(
 			new Option("--checksum <algorithm>", "of an XVA's blocks: xxhash, or sha1 for hosts before 8.1").choices([
 				"xxhash",
@@ -90,19 +98,25 @@ async function run(name: string | undefined, given: ExpandOptions): Promise<void
 	}
 
 	await mkdir(output, { recursive: true });
-	const place = ({ layout }: Delivery) => path.join(output, layout.folder);
+	const { archive } = given;
+	const folderOf = ({ layout }: Delivery) => path.join(output, layout.folder);
+	const place = (delivery: Delivery) => `${folderOf(delivery)}${archive === undefined ? "" : `.${archive}`}`;
+	const overwrite = given.force === true;
+	const outputOf = async (folder: string) =>
+		archive === undefined
+			? source.outputFolder(folder, { overwrite })
+			: (await import("../source/archived-folder.js")).archivedFolder(folder, archive, {
+					overwrite,
+					now: work.now,
+					level: given.level,
+				});
 	work.progress.start(`expanding for ${targets.length} targets`, possible.length * work.bytes);
-	const machines = await packaging.expand(
-		work.prepared,
-		possible,
-		(delivery) => source.outputFolder(place(delivery), { overwrite: given.force === true }),
-		{
-			now: work.now,
-			level: given.level,
-			checksum: given.checksum,
-			onProgress: (bytes) => work.progress.advance(bytes),
-		},
-	);
+	const machines = await packaging.expand(work.prepared, possible, (delivery) => outputOf(folderOf(delivery)), {
+		now: work.now,
+		level: given.level,
+		checksum: given.checksum,
+		onProgress: (bytes) => work.progress.advance(bytes),
+	});
 	work.progress.finish();
 	work.tellResult(told(machines, place), impossible);
 }

@@ -15,13 +15,18 @@ import { checkPlain, type OutputOptions } from "./sink.js";
  * @throws `refused` where the folder holds anything, `permission`, `not-found` (its parent), `no-space`, `io`
  */
 export async function outputFolder(target: string, { overwrite = false }: OutputOptions = {}): Promise<OutputFolder> {
+	if (!overwrite) await guarded("writing", target, () => refuseFilled(target));
+	return new PartialFolder(await partialFolder(target), target, overwrite);
+}
+
+/** An empty folder beside `target`, which {@link removePartialOutputs} knows; what killed runs left there is removed. */
+export async function partialFolder(target: string): Promise<string> {
 	const folder = partialPath(target);
 	await guarded("writing", target, async () => {
-		if (!overwrite) await refuseFilled(target);
 		await removeAbandoned(target);
 		await startPartial(folder, target, () => mkdir(folder));
 	});
-	return new PartialFolder(folder, target, overwrite);
+	return folder;
 }
 
 async function refuseFilled(target: string): Promise<void> {
@@ -34,35 +39,42 @@ async function refuseFilled(target: string): Promise<void> {
 	}
 }
 
-class PartialFolder implements OutputFolder {
+/** Grows beside its target under another name. */
+export class PartialFolder implements OutputFolder {
 	readonly name: string;
-	readonly #folder: string;
-	readonly #overwrite: boolean;
+	/** Where the files are until the commit. */
+	protected readonly folder: string;
+	protected readonly overwrite: boolean;
 	#done = false;
 
 	constructor(folder: string, name: string, overwrite: boolean) {
 		this.name = name;
-		this.#folder = folder;
-		this.#overwrite = overwrite;
+		this.folder = folder;
+		this.overwrite = overwrite;
 	}
 
 	async file(name: string): Promise<ByteSink> {
 		const parts = name.split("/");
 		for (const part of parts) checkPlain(part);
-		const [inside, target] = [path.join(this.#folder, ...parts), path.join(this.name, ...parts)];
+		const [inside, target] = [path.join(this.folder, ...parts), path.join(this.name, ...parts)];
 		if (parts.length > 1) await guarded("writing", target, () => mkdir(path.dirname(inside), { recursive: true }));
 		return PartialFile.create(inside, target);
 	}
 
 	async commit(): Promise<void> {
-		await guarded("writing", this.name, async () => {
+		await this.place();
+		forgetPartial(this.folder);
+		this.#done = true;
+	}
+
+	/** Puts what was written where it is wanted, so that nothing is left of the folder. */
+	protected place(): Promise<void> {
+		return guarded("writing", this.name, async () => {
 			await this.#syncFolders();
-			if (this.#overwrite && (await exists(this.name))) await this.#moveFiles();
+			if (this.overwrite && (await exists(this.name))) await this.#moveFiles();
 			else await this.#moveFolder();
 			await syncFolder(path.dirname(this.name));
 		});
-		forgetPartial(this.#folder);
-		this.#done = true;
 	}
 
 	async #moveFolder(): Promise<void> {
@@ -70,32 +82,32 @@ class PartialFolder implements OutputFolder {
 			await refuseFilled(this.name);
 			await rmdir(this.name);
 		}
-		await rename(this.#folder, this.name);
+		await rename(this.folder, this.name);
 	}
 
 	async #syncFolders(below = ""): Promise<void> {
-		for (const entry of await readdir(path.join(this.#folder, below), { withFileTypes: true })) {
+		for (const entry of await readdir(path.join(this.folder, below), { withFileTypes: true })) {
 			if (entry.isDirectory()) await this.#syncFolders(path.join(below, entry.name));
 		}
-		await syncFolder(path.join(this.#folder, below));
+		await syncFolder(path.join(this.folder, below));
 	}
 
 	async #moveFiles(below = ""): Promise<void> {
-		for (const entry of await readdir(path.join(this.#folder, below), { withFileTypes: true })) {
+		for (const entry of await readdir(path.join(this.folder, below), { withFileTypes: true })) {
 			const inside = path.join(below, entry.name);
 			if (entry.isDirectory()) {
 				await mkdir(path.join(this.name, inside), { recursive: true });
 				await this.#moveFiles(inside);
-			} else await rename(path.join(this.#folder, inside), path.join(this.name, inside));
+			} else await rename(path.join(this.folder, inside), path.join(this.name, inside));
 		}
-		await rmdir(path.join(this.#folder, below));
+		await rmdir(path.join(this.folder, below));
 		await syncFolder(path.join(this.name, below));
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
 		if (this.#done) return;
 		this.#done = true;
-		await rm(this.#folder, { recursive: true, force: true });
-		forgetPartial(this.#folder);
+		await rm(this.folder, { recursive: true, force: true });
+		forgetPartial(this.folder);
 	}
 }

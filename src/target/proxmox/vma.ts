@@ -1,12 +1,11 @@
 import { hasher } from "../../bytes/checksum/index.js";
-import { codec } from "../../bytes/codec/index.js";
-import type { ByteSink } from "../../bytes/sink.js";
+import { writeZstdFrames } from "../../bytes/codec/zstd-frames.js";
 import { BRIDGE, FIRST_ID, proxmoxSettings, type Setting, writeProxmox } from "../../machine/proxmox-write.js";
 import { attached } from "../attach.js";
 import { writeFile, writeImportNote } from "../folder.js";
-import type { Layout, LayoutOptions } from "../target.js";
+import type { Layout } from "../target.js";
 import { ostype, STORAGE_NOTE } from "./proxmox.js";
-import { type Backup, vmaPieces } from "./vma-write.js";
+import { vmaPieces } from "./vma-write.js";
 
 /** A backup as Proxmox VE makes them itself: one file with machine and disks, which it restores on any storage. */
 export const vma: Layout = {
@@ -27,7 +26,9 @@ export const vma: Layout = {
 		const configuration = `${writeProxmox(machine, details)}${map.join("")}`;
 		const devices = disks.map((disk, index) => ({ name: `drive-${drives[index]?.[0] ?? index}`, disk }));
 		const uuid = await uuidOf(configuration, now);
-		await writeFile(folder, name, (sink) => compressed({ configuration, devices, uuid, now }, sink, options));
+		await writeFile(folder, name, (sink) =>
+			writeZstdFrames(vmaPieces({ configuration, devices, uuid, now }, options), sink, options.level),
+		);
 		const secureBoot = ["Secure Boot, which is off: Proxmox VE keeps its keys on a disk that it makes itself."];
 		await writeImportNote(
 			appliance,
@@ -59,35 +60,4 @@ async function uuidOf(configuration: string, now: number): Promise<Uint8Array> {
 	hash.update(new TextEncoder().encode(`vma ${now} ${configuration}`));
 	const digits = hash.digest();
 	return Uint8Array.from({ length: 16 }, (_, i) => Number.parseInt(digits.slice(2 * i, 2 * i + 2), 16));
-}
-
-/** Bytes compressed at once: an extent full of data, or many that list nothing but zeros. */
-const FRAME = 4 << 20;
-/** Frames one behind the other, which any reader of zstd takes for one file. */
-async function compressed(backup: Backup, sink: ByteSink, options: LayoutOptions): Promise<number> {
-	const zstd = codec("zstd");
-	let position = 0;
-	let pending: Uint8Array[] = [];
-	let length = 0;
-	const flush = async () => {
-		if (length === 0) return;
-		const whole = new Uint8Array(length);
-		let at = 0;
-		for (const piece of pending) {
-			whole.set(piece, at);
-			at += piece.length;
-		}
-		const frame = await zstd.encode(whole, options.level);
-		await sink.write(position, frame);
-		position += frame.length;
-		pending = [];
-		length = 0;
-	};
-	for await (const piece of vmaPieces(backup, options)) {
-		pending.push(piece);
-		length += piece.length;
-		if (length >= FRAME) await flush();
-	}
-	await flush();
-	return position;
 }
