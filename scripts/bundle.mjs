@@ -87,6 +87,9 @@ const groups = [
 			"bytes/cache",
 		),
 	},
+	// Archives need these, and no guest.
+	{ name: "codec", test: modules("bytes/codec/index") },
+	{ name: "shape", test: modules("machine/shape") },
 	// How every command on guests begins, and what several file systems share.
 	{
 		name: "pipeline",

@@ -168,7 +168,7 @@ export async function editEverything(editor: Editor, model: Model): Promise<void
 		await editor.writeFile(name, Buffer.from(value.repeat(2000)), made);
 		model.set(name, node("file", { ...made, contents: Buffer.from(value.repeat(2000)) }));
 	}
-	await editor.setExtendedAttribute("/new/under", "user.gone", new Uint8Array(200));
+	await editor.setExtendedAttribute("/new/under", "user.gone", new Uint8Array(200).fill(0x67));
 	await move("/new/over", "/new/under");
 	await editor.makeLink("/new/veil", "over", made);
 	model.set("/new/veil", node("link", { ...made, target: "over" }));

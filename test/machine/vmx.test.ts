@@ -130,6 +130,10 @@ describe("the registry", () => {
 			"refit",
 			"vagrant",
 			"hyperv-settings",
+			"proxmox-write",
+			"vbox-write",
+			"vma",
+			"xml-edit",
 			"schema",
 			"index",
 		];
@@ -140,14 +144,14 @@ describe("the registry", () => {
 	test("recognises by content, never by name, and only one format claims a file", () => {
 		const readOnly: Readonly<Record<string, string>> = {
 			vbox: '<VirtualBox xmlns="http://www.virtualbox.org/"><Machine/></VirtualBox>',
-			proxmox: "name: x\nostype: l26\nscsi0: local:x\n",
 			xva: '<?xml version="1.0"?><value><struct><member><name>export_vsn</name></member></struct></value>',
 			vmcx: "\x14 (\x01".padEnd(64, "\0"),
 			"hyperv-xml": "<configuration><_1_><VDEVVersion type='integer'>256</VDEVVersion></_1_></configuration>",
 			xl: "name = 'x'\ndisk = [ '/x,raw,xvda' ]\n",
 		};
 		for (const format of machineFormats) {
-			const model = format.id === "libvirt" ? ("virtio-scsi" as const) : ("lsilogic" as const);
+			const lsi = format.takes?.controllers.includes("lsilogic") ?? true;
+			const model = lsi ? ("lsilogic" as const) : ("virtio-scsi" as const);
 			const machine = { ...sample, controllers: [{ id: "sata0", model, index: 0 }] };
 			const file = { name: "x.bin", bytes: encode(format.write?.(machine) ?? readOnly[format.id] ?? "") };
 			expect(machineFormats.filter((other) => other.matches(file))).toEqual([format]);

@@ -140,15 +140,6 @@ export const xenserver: Importer = {
 				),
 		},
 		{
-			id: "xenserver/xxhash-age",
-			severity: "warns",
-			grade: "unverified",
-			reason: "Hosts older than XXH64 in exports likely need SHA-1.",
-			source: XAPI,
-			fix: "For old hosts make the package with SHA-1: anyvisor expand --for xenserver.",
-			find: (subject) => disksOf(subject, ({ sums }) => (sums.has("xxhash") ? "has XXH64 sums" : undefined)),
-		},
-		{
 			id: "xenserver/device-model",
 			severity: "refuses",
 			grade: "verified",
