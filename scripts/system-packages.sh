@@ -28,7 +28,7 @@ if [ "${1:-}" != --demo ]; then
 		erofs-utils f2fs-tools jfsutils nilfs-tools reiserfsprogs squashfs-tools udftools
 		systemd-boot-efi binutils shim-unsigned sbsigntool openssl
 		# judges of what is read and written
-		qemu-utils shellcheck 7zip libvhdi-utils python3-libvhdi python3-yaml libxml2-utils libvirt-daemon libvirt-clients
+		qemu-utils shellcheck 7zip libvhdi-utils python3-libvhdi python3-yaml libxml2-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
 		xz-utils lz4 lzop bzip2 libvmdk-utils file strace udev netplan.io selinux-utils
 		# edits file systems that nothing here can edit
 		libguestfs-tools

@@ -10,7 +10,7 @@ export const libvirt: Layout = {
 	hypervisors: ["kvm"],
 	summary: "qcow2 disks and a libvirt domain for virsh define",
 	imported: "virsh define",
-	judged: "disks by qemu-img, the domain by libvirt's schema; booted by QEMU",
+	judged: "disks by qemu-img, the domain by libvirt, which validates and starts it; booted by QEMU",
 	async write(appliance, folder, options) {
 		const base = fileBase(appliance.machine.name);
 		const diskFile = diskFiles(base, "qcow2");
