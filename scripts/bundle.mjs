@@ -88,7 +88,7 @@ const groups = [
 		),
 	},
 	// Archives need these, and no guest.
-	{ name: "codec", test: modules("bytes/codec/index") },
+	{ name: "codec", test: modules("bytes/codec/index", "bytes/concat") },
 	{ name: "shape", test: modules("machine/shape") },
 	// How every command on guests begins, and what several file systems share.
 	{

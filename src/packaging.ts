@@ -1,3 +1,4 @@
+import { concat } from "./bytes/concat.js";
 import { AnyvisorError, refused, unsupported } from "./bytes/errors.js";
 import type { ByteSink, OutputFolder } from "./bytes/sink.js";
 import { readBytes } from "./bytes/source.js";
@@ -84,11 +85,16 @@ export interface Wanted extends Pick<Delivery, "layout"> {
 export function deliveries(prepared: Prepared, wanted: readonly Wanted[]) {
 	const possible: Delivery[] = [];
 	const impossible = new Map<Hypervisor, Verdict>();
+	const verdicts = new Map<Hypervisor, Verdict>();
+	for (const hypervisor of wanted.flatMap(({ hypervisors }) => hypervisors)) {
+		if (verdicts.has(hypervisor)) continue;
+		verdicts.set(hypervisor, judgeMachine(prepared.vm, prepared.contents.guest, hypervisor));
+	}
 	for (const { hypervisors, layout } of wanted) {
-		const judged = hypervisors.map((hypervisor) => ({
-			hypervisor,
-			verdict: judgeMachine(prepared.vm, prepared.contents.guest, hypervisor),
-		}));
+		const judged = hypervisors.flatMap((hypervisor) => {
+			const verdict = verdicts.get(hypervisor);
+			return verdict === undefined ? [] : { hypervisor, verdict };
+		});
 		const [first, ...together] = judged.filter(({ verdict }) => verdict.verdict !== "blocked");
 		if (first !== undefined) possible.push({ ...first, layout, together });
 		else for (const { hypervisor, verdict } of judged) impossible.set(hypervisor, verdict);
@@ -170,16 +176,6 @@ async function directBoot({ guest, tree }: Contents): Promise<DirectBoot> {
 		parts.push(await readBytes(source, 0, source.size));
 	}
 	return { kernel, initramfs: concat(parts), cmdline };
-}
-
-function concat(parts: readonly Uint8Array[]): Uint8Array {
-	const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-	let at = 0;
-	for (const part of parts) {
-		whole.set(part, at);
-		at += part.length;
-	}
-	return whole;
 }
 
 /**

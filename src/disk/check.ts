@@ -1,9 +1,10 @@
 import { AnyvisorError } from "../bytes/errors.js";
+import { inOrder } from "../bytes/in-order.js";
 import { type ByteSource, checkRange } from "../bytes/source.js";
 import { TakenRanges } from "./check-overlaps.js";
 import type { Disk, Extent, Finding, Neighbours, Stored } from "./disk.js";
 import { diskFormat, type OpenDiskOptions, openDisk, recognise } from "./registry.js";
-import { ChunkReader, checkSignal, inOrder, Reporter, type Watching } from "./sparse.js";
+import { ChunkReader, checkSignal, Reporter, type Watching } from "./sparse.js";
 
 export interface CheckOptions extends OpenDiskOptions, Watching {
 	readonly neighbours: Neighbours;

@@ -1,6 +1,7 @@
+import { inOrder } from "../bytes/in-order.js";
 import type { Disk } from "./disk.js";
 import { firstDifference } from "./first-difference.js";
-import { ChunkReader, checkSignal, inOrder, Reporter, type Watching } from "./sparse.js";
+import { ChunkReader, checkSignal, Reporter, type Watching } from "./sparse.js";
 import { isZero } from "./zero.js";
 
 export interface CompareOptions extends Watching {

@@ -1,7 +1,8 @@
+import { inOrder } from "../bytes/in-order.js";
 import type { ByteSink } from "../bytes/sink.js";
 import { part } from "./backing.js";
 import type { Disk, Extent, Stored, WriteOptions } from "./disk.js";
-import { alignedStretches, type Chunk, ChunkReader, checkSignal, inOrder, joined, Reporter } from "./sparse.js";
+import { alignedStretches, type Chunk, ChunkReader, checkSignal, joined, Reporter } from "./sparse.js";
 import { WriteQueue } from "./write-behind.js";
 import { isZero } from "./zero.js";
 

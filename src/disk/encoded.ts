@@ -1,8 +1,9 @@
 import { type Bulk, bulkCodec, FAILED } from "../bytes/codec/bulk.js";
 import { codec } from "../bytes/codec/index.js";
+import { inOrder } from "../bytes/in-order.js";
 import { Buffers } from "./buffers.js";
 import type { Disk } from "./disk.js";
-import { type Block, CHUNK, type Chunk, ChunkReader, checkSignal, inOrder, Reporter, type Watching } from "./sparse.js";
+import { type Block, CHUNK, type Chunk, ChunkReader, checkSignal, Reporter, type Watching } from "./sparse.js";
 import { isZero } from "./zero.js";
 
 /** A unit of a disk that is not zero. Both arrays are only valid until the next unit is asked for. */

@@ -1,4 +1,5 @@
 import { AnyvisorError } from "../bytes/errors.js";
+import { inOrder } from "../bytes/in-order.js";
 import { Buffers } from "./buffers.js";
 import type { Disk, Extent, WriteOptions } from "./disk.js";
 import { joinedBy } from "./joiner.js";
@@ -141,34 +142,6 @@ export async function* alignedStretches(
 		for (; end - start >= step; start += step) yield { at: start, length: step };
 	}
 	if (end > start) yield { at: start, length: end - start };
-}
-
-/**
- * Maps `items` with up to `concurrency` calls of `work` under way, and yields the results in the items' order. Stops
- * taking items at the first failure; waits for what is under way before it ends, so that nothing runs on afterwards.
- */
-export async function* inOrder<T, R>(
-	items: AsyncIterable<T> | Iterable<T>,
-	concurrency: number,
-	work: (item: T) => Promise<R>,
-): AsyncGenerator<R, void, undefined> {
-	const underWay: Promise<R>[] = [];
-	async function* next() {
-		const first = underWay.shift();
-		if (first !== undefined) yield await first;
-	}
-	try {
-		for await (const item of items) {
-			const result = work(item);
-			// A later result may fail while an earlier one is still awaited; its own turn reports it.
-			result.catch(() => {});
-			underWay.push(result);
-			if (underWay.length >= concurrency) yield* next();
-		}
-		while (underWay.length > 0) yield* next();
-	} finally {
-		await Promise.allSettled(underWay);
-	}
 }
 
 /**

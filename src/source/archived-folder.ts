@@ -11,8 +11,7 @@ import { TAR_BLOCK, tarHeader } from "./tar-header.js";
 import { type DataRun, MOST_RUNS, oldGnuSparseHeader } from "./tar-sparse.js";
 
 /** `tar.zst` keeps holes; a `zip` is what every desktop unpacks, to full size. */
-export const archiveKinds = ["zip", "tar.zst"] as const;
-export type ArchiveKind = (typeof archiveKinds)[number];
+export type ArchiveKind = "zip" | "tar.zst";
 
 export interface ArchiveOptions extends OutputOptions {
 	/** 0 to 9 on zlib's scale. */

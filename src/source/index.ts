@@ -1,6 +1,6 @@
 export { type Contained, type ContainedOptions, openContained } from "./archive.js";
 export type { Likeness } from "./archive-member.js";
-export { type ArchiveKind, archivedFolder, archiveKinds } from "./archived-folder.js";
+export { type ArchiveKind, archivedFolder } from "./archived-folder.js";
 export type { OpenNeighbour } from "./confine.js";
 export { type LocalFile, openFile } from "./file.js";
 export { outputFolder } from "./folder.js";

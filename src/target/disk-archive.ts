@@ -1,9 +1,10 @@
 import { crc32 } from "../bytes/checksum/index.js";
 import { DEFLATE_END, deflatePart } from "../bytes/codec/deflate-part.js";
 import { gzipHeader, gzipTrailer } from "../bytes/codec/gzip.js";
+import { inOrder } from "../bytes/in-order.js";
 import type { ByteSink } from "../bytes/sink.js";
 import type { Disk } from "../disk/disk.js";
-import { alignedStretches, checkSignal, inOrder } from "../disk/sparse.js";
+import { alignedStretches, checkSignal } from "../disk/sparse.js";
 import { TAR_BLOCK } from "../source/tar-header.js";
 import { type DataRun, oldGnuSparseHeader } from "../source/tar-sparse.js";
 import type { LayoutOptions } from "./target.js";

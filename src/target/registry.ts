@@ -80,7 +80,7 @@ export function targetsFor(hypervisors: readonly Hypervisor[]): readonly Target[
 	const own = layouts.flatMap((layout) => {
 		const { id, onRequest, hypervisors } = layout;
 		if (onRequest === undefined || !hypervisors.some((served) => ids.has(served))) return [];
-		return row(id, onRequest.title, "by name", Object.assign({ folder: id }, layout));
+		return row(id, onRequest.title, "by name", byName(layout));
 	});
 	return [...suited, ...own];
 }
@@ -100,5 +100,7 @@ export function layoutsFor(hypervisorId: string): readonly PlacedLayout[] {
 /** A package that is asked for by its own name, in a folder of that name. */
 export function layoutNamed(id: string): PlacedLayout | undefined {
 	const layout = layouts.find((layout) => layout.onRequest && layout.id === id);
-	return layout === undefined ? undefined : Object.assign({ folder: id }, layout);
+	return layout && byName(layout);
 }
+
+const byName = (layout: Layout): PlacedLayout => Object.assign({ folder: layout.id }, layout);

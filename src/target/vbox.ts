@@ -4,7 +4,7 @@ import type { Disk } from "../disk/disk.js";
 import { imageUuid } from "../disk/vdi/write.js";
 import { writeVbox } from "../machine/vbox-write.js";
 import { attached } from "./attach.js";
-import { fileBase } from "./file-name.js";
+import { diskFiles, fileBase } from "./file-name.js";
 import { writeDisks, writeImportNote, writeText } from "./folder.js";
 import { guestNames } from "./guest-names.js";
 import type { Layout } from "./target.js";
@@ -21,7 +21,7 @@ export const vbox: Layout = {
 	async write(appliance, folder, options) {
 		const { disks, guest, now } = appliance;
 		const base = fileBase(appliance.machine.name);
-		const diskFile = (index: number) => (index === 0 ? `${base}.vdi` : `${base}-disk${index + 1}.vdi`);
+		const diskFile = diskFiles(base, "vdi");
 		const machine = attached(appliance, { file: diskFile, uuid: true });
 		await writeDisks(appliance, folder, { format: "vdi", variant: "dynamic" }, diskFile, options);
 		const media = await Promise.all(

@@ -1,5 +1,5 @@
 import { attached } from "./attach.js";
-import { fileBase } from "./file-name.js";
+import { diskFiles, fileBase } from "./file-name.js";
 import { writeDisks, writeImportNote, writeText } from "./folder.js";
 import type { Layout } from "./target.js";
 import { xlConfig } from "./xl-config.js";
@@ -13,7 +13,7 @@ export const vhd: Layout = {
 	judged: "disks by qemu-img; the import by nobody",
 	async write(appliance, folder, options) {
 		const base = fileBase(appliance.machine.name);
-		const diskFile = (index: number) => (index === 0 ? `${base}.vhd` : `${base}-disk${index + 1}.vhd`);
+		const diskFile = diskFiles(base, "vhd");
 		const machine = attached(appliance, { file: diskFile });
 		await writeDisks(appliance, folder, { format: "vhd", variant: "dynamic" }, diskFile, options);
 		const macs = machine.nics.flatMap(({ mac }) => mac ?? []);

@@ -1,5 +1,5 @@
 import { attached } from "./attach.js";
-import { fileBase } from "./file-name.js";
+import { diskFiles, fileBase } from "./file-name.js";
 import { writeDisks, writeImportNote, writeText } from "./folder.js";
 import type { Layout } from "./target.js";
 import { xlCommand, xlConfig } from "./xl-config.js";
@@ -14,7 +14,7 @@ export const xl: Layout = {
 	judged: "qemu-img compares the disks; not started on Xen",
 	async write(appliance, folder, options) {
 		const base = fileBase(appliance.machine.name);
-		const diskFile = (index: number) => (index === 0 ? `${base}.img` : `${base}-disk${index + 1}.img`);
+		const diskFile = diskFiles(base, "img");
 		const machine = attached(appliance, { file: diskFile, uuid: true });
 		await writeDisks(appliance, folder, { format: "raw" }, diskFile, options);
 		await writeText(folder, `${base}.cfg`, xlConfig(machine, "raw"));

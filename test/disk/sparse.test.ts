@@ -1,7 +1,8 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { inOrder } from "../../src/bytes/in-order.js";
 import type { Disk, Extent } from "../../src/disk/disk.js";
-import { dataBlocks, inOrder, joined } from "../../src/disk/sparse.js";
+import { dataBlocks, joined } from "../../src/disk/sparse.js";
 import { isZero } from "../../src/disk/zero.js";
 
 /** A disk in memory whose extents are those given. */

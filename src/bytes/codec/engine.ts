@@ -1,3 +1,4 @@
+import { concat } from "../concat.js";
 import { type AnyvisorError, damaged } from "../errors.js";
 import type { ByteSource } from "../source.js";
 import type { Codec, CodecId, Decoded, DecodeOptions, StreamOptions } from "./codec.js";
@@ -92,7 +93,7 @@ export async function collect(
 	let length = 0;
 	for (;;) {
 		const step = await stream.next();
-		if (step.done === true) return { bytes: concat(pieces, length), consumed: step.value - place.offset };
+		if (step.done === true) return { bytes: concat(pieces), consumed: step.value - place.offset };
 		length += step.value.length;
 		if (length > options.limit) {
 			await stream.return(0);
@@ -111,18 +112,6 @@ const inFile = (input: Uint8Array, { file, offset }: Place): ByteSource => ({
 		return Promise.resolve();
 	},
 });
-
-function concat(pieces: readonly Uint8Array[], length: number): Uint8Array {
-	const [first] = pieces;
-	if (first !== undefined && pieces.length === 1) return first;
-	const all = new Uint8Array(length);
-	let at = 0;
-	for (const piece of pieces) {
-		all.set(piece, at);
-		at += piece.length;
-	}
-	return all;
-}
 
 /** Buffers for one piece after the other: each a new one, or with `reuse` the same two in turn. */
 export function pieceBuffers(length: number, { reuse = false }: StreamOptions = {}): () => Uint8Array {

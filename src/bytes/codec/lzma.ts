@@ -1,6 +1,12 @@
 import { onNode } from "../platform.js";
+import { flags64, struct, u8, u32 } from "../struct.js";
 import { decoderOf } from "./engine.js";
-import { LzmaHeader, lzmaEngine, UNKNOWN_SIZE } from "./portable/lzma.js";
+
+/** https://github.com/tukaani-project/xz/blob/master/doc/lzma-file-format.txt */
+export const LzmaHeader = struct("lzma header", "little", { properties: u8, dictionarySize: u32, size: flags64 });
+
+/** The content then ends with a mark. */
+export const UNKNOWN_SIZE = 0xffff_ffff_ffff_ffffn;
 
 /** Whole powers of two and those with half as much again: what encoders use, and what liblzma asks for too. */
 const isDictionarySize = (size: number) => {
@@ -19,5 +25,7 @@ function matches(head: Uint8Array): boolean {
 export const lzma = decoderOf(
 	"lzma",
 	matches,
-	async () => (onNode ? await (await import("./node/xz.js")).liblzmaEngine("lzma") : undefined) ?? lzmaEngine,
+	async () =>
+		(onNode ? await (await import("./node/xz.js")).liblzmaEngine("lzma") : undefined) ??
+		(await import("./portable/lzma.js")).lzmaEngine,
 );

@@ -1,3 +1,5 @@
+import { concat } from "../concat.js";
+import { inOrder } from "../in-order.js";
 import type { ByteSink } from "../sink.js";
 import { codec } from "./index.js";
 
@@ -20,21 +22,9 @@ export async function writeZstdFrames(
 ): Promise<number> {
 	const zstd = codec("zstd");
 	let position = 0;
-	const compressing: Promise<Uint8Array>[] = [];
-	const writeOldest = async () => {
-		const frame = await compressing.shift();
-		if (frame === undefined) return;
+	for await (const frame of inOrder(inFrames(pieces), FRAMES_IN_FLIGHT, (whole) => zstd.encode(whole, level))) {
 		await sink.write(position, frame);
 		position += frame.length;
-	};
-	try {
-		for await (const whole of inFrames(pieces)) {
-			compressing.push(zstd.encode(whole, level));
-			if (compressing.length === FRAMES_IN_FLIGHT) await writeOldest();
-		}
-		while (compressing.length > 0) await writeOldest();
-	} finally {
-		await Promise.allSettled(compressing);
 	}
 	return position;
 }
@@ -46,19 +36,9 @@ async function* inFrames(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
 		pending.push(piece);
 		length += piece.length;
 		if (length < FRAME) continue;
-		yield joined(pending, length);
+		yield concat(pending);
 		pending = [];
 		length = 0;
 	}
-	if (length > 0) yield joined(pending, length);
-}
-
-function joined(pieces: readonly Uint8Array[], length: number): Uint8Array {
-	const whole = new Uint8Array(length);
-	let at = 0;
-	for (const piece of pieces) {
-		whole.set(piece, at);
-		at += piece.length;
-	}
-	return whole;
+	if (length > 0) yield concat(pending);
 }

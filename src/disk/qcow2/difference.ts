@@ -1,7 +1,8 @@
+import { inOrder } from "../../bytes/in-order.js";
 import { readBelow } from "../backing.js";
 import type { Disk, Extent } from "../disk.js";
 import { firstDifference } from "../first-difference.js";
-import { alignedStretches, inOrder } from "../sparse.js";
+import { alignedStretches } from "../sparse.js";
 import { isZero } from "../zero.js";
 
 /** Clusters `[first, end)`. */

@@ -1,7 +1,7 @@
 import { AnyvisorError } from "../../bytes/errors.js";
+import { inOrder } from "../../bytes/in-order.js";
 import { type ByteSource, readUpTo } from "../../bytes/source.js";
 import type { Finding, Neighbours } from "../disk.js";
-import { inOrder } from "../sparse.js";
 import type { ExtentLine } from "./descriptor.js";
 import type { GrainTables } from "./grain-tables.js";
 import { hostedTables } from "./hosted-extent.js";

@@ -1,3 +1,4 @@
+import { concat } from "../../bytes/concat.js";
 import { refused, unsupported } from "../../bytes/errors.js";
 import { type ByteSource, bytesSource, checkRange, readBytes } from "../../bytes/source.js";
 import { validPart } from "../mapped.js";
@@ -71,23 +72,11 @@ async function readUnit(volume: NtfsVolume, stream: Stream, index: number): Prom
 		stored.push(await readBytes(volume.source, at, count * clusterSize));
 		clusters += count;
 	}
-	const packed = joined(stored);
+	const packed = concat(stored);
 	if (clusters === stream.unit) return packed;
 	const bytes = new Uint8Array(stream.unit * clusterSize);
 	if (!decodeLznt1(packed, bytes)) {
 		throw corrupt(volume.name, stream.at, `the compressed data of unit ${index} of a file are broken`);
-	}
-	return bytes;
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-	const [only] = parts;
-	if (parts.length === 1 && only !== undefined) return only;
-	const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-	let at = 0;
-	for (const part of parts) {
-		bytes.set(part, at);
-		at += part.length;
 	}
 	return bytes;
 }

@@ -1,3 +1,4 @@
+import { concat } from "../../bytes/concat.js";
 import { type ByteSource, readUpTo } from "../../bytes/source.js";
 
 /** Bytes that are read once, from front to back. */
@@ -82,7 +83,7 @@ export function streamReader(stream: AsyncIterator<Uint8Array, unknown>): Forwar
 				// Its chunk may be used again meanwhile.
 				parts.push(part.slice());
 			} while (missing > 0 && (await advance()));
-			return concatenate(parts);
+			return concat(parts);
 		},
 		async skip(length) {
 			let missing = length;
@@ -101,14 +102,4 @@ export function streamReader(stream: AsyncIterator<Uint8Array, unknown>): Forwar
 			return undefined;
 		},
 	};
-}
-
-function concatenate(parts: readonly Uint8Array[]): Uint8Array {
-	const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-	let at = 0;
-	for (const part of parts) {
-		whole.set(part, at);
-		at += part.length;
-	}
-	return whole;
 }

@@ -1,9 +1,8 @@
-import { unitBytes } from "../../machine/units.js";
 import { attribute, child } from "../../machine/xml-read.js";
 import { inOvf, quoted, when } from "../occurrences.js";
 import { diskIdOf, itemsOf, property } from "../ovf-view.js";
 import type { Importer } from "../rule.js";
-import { envelopeOne, itemsOnly, missingFiles, oneSystem } from "./shared.js";
+import { envelopeOne, itemsOnly, memoryInMebibytes, missingFiles, oneSystem } from "./shared.js";
 
 const IMPORTER = "https://github.com/proxmox/pve-storage/blob/master/src/PVE/GuestImport/OVF.pm";
 
@@ -91,22 +90,7 @@ export const proxmox: Importer = {
 						: [inOvf(ovf, file, `a disk's file is called ${quoted(href)}`)];
 				}),
 		},
-		{
-			id: "proxmox/memory-units",
-			severity: "loses",
-			grade: "verified",
-			reason: "The amount of memory is taken for MiB, whatever its units are.",
-			source: IMPORTER,
-			fix: "Give memory in byte * 2^20.",
-			repair: "memory-units",
-			find: ({ ovf }) =>
-				itemsOf(ovf, 4).flatMap(({ element }) => {
-					const units = property(element, "AllocationUnits");
-					return ovf === undefined || units === undefined || unitBytes(units) === 2 ** 20
-						? []
-						: [inOvf(ovf, element, `memory is given in ${quoted(units)}`)];
-				}),
-		},
+		memoryInMebibytes("proxmox", IMPORTER),
 		{
 			id: "proxmox/firmware",
 			severity: "loses",

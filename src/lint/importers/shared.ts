@@ -1,6 +1,7 @@
+import { unitBytes } from "../../machine/units.js";
 import { attribute } from "../../machine/xml-read.js";
 import { inOvf, quoted, when } from "../occurrences.js";
-import { OVF_1 } from "../ovf-view.js";
+import { itemsOf, OVF_1, property } from "../ovf-view.js";
 import type { Grade, Importer, Rule } from "../rule.js";
 
 const SPECIFICATION = "https://www.dmtf.org/sites/default/files/standards/documents/DSP0243_1.1.1.pdf";
@@ -108,3 +109,21 @@ export const runs = (id: string, { rules }: Importer, why: string): readonly Rul
 		id: rule.id.replace(/^[^/]+/, id),
 		reason: `${why} ${rule.reason}`,
 	}));
+
+/** Taken for MiB, whatever is said of its units. */
+export const memoryInMebibytes = (importer: string, source: string): Rule => ({
+	id: `${importer}/memory-units`,
+	severity: "loses",
+	grade: "verified",
+	reason: "The amount of memory is taken for MiB, whatever its units are.",
+	source,
+	fix: "Give memory in byte * 2^20.",
+	repair: "memory-units",
+	find: ({ ovf }) =>
+		itemsOf(ovf, 4).flatMap(({ element }) => {
+			const units = property(element, "AllocationUnits");
+			return ovf === undefined || units === undefined || unitBytes(units) === 2 ** 20
+				? []
+				: [inOvf(ovf, element, `memory is given in ${quoted(units)}`)];
+		}),
+});

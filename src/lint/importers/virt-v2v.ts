@@ -1,9 +1,8 @@
-import { unitBytes } from "../../machine/units.js";
 import { attribute } from "../../machine/xml-read.js";
 import { inOvf, quoted, when } from "../occurrences.js";
-import { diskIdOf, itemsOf, property, vmxVersion } from "../ovf-view.js";
+import { diskIdOf, itemsOf, vmxVersion } from "../ovf-view.js";
 import type { Importer } from "../rule.js";
-import { envelopeOne, itemsOnly, missingFiles, oneSystem, wrongDigests } from "./shared.js";
+import { envelopeOne, itemsOnly, memoryInMebibytes, missingFiles, oneSystem, wrongDigests } from "./shared.js";
 
 const OVF = "https://github.com/libguestfs/virt-v2v/blob/master/input/OVF.ml";
 const OVA = "https://github.com/libguestfs/virt-v2v/blob/master/input/OVA.ml";
@@ -91,22 +90,7 @@ export const virtV2v: Importer = {
 						: [inOvf(ovf, file, `a file is compressed with ${quoted(compression)}`)];
 				}),
 		},
-		{
-			id: "virt-v2v/memory-units",
-			severity: "loses",
-			grade: "verified",
-			reason: "The amount of memory is taken for MiB, whatever its units are.",
-			source: OVF,
-			fix: "Give memory in byte * 2^20.",
-			repair: "memory-units",
-			find: ({ ovf }) =>
-				itemsOf(ovf, 4).flatMap(({ element }) => {
-					const units = property(element, "AllocationUnits");
-					return ovf === undefined || units === undefined || unitBytes(units) === 2 ** 20
-						? []
-						: [inOvf(ovf, element, `memory is given in ${quoted(units)}`)];
-				}),
-		},
+		memoryInMebibytes("virt-v2v", OVF),
 		{
 			id: "virt-v2v/firmware",
 			severity: "refuses",

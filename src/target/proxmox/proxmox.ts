@@ -1,6 +1,6 @@
 import { BRIDGE, FIRST_ID, proxmoxSettings, type Setting, writeProxmox } from "../../machine/proxmox-write.js";
 import { attached } from "../attach.js";
-import { fileBase } from "../file-name.js";
+import { diskFiles, fileBase } from "../file-name.js";
 import { writeDisks, writeImportNote, writeText } from "../folder.js";
 import type { Appliance, Layout } from "../target.js";
 
@@ -20,7 +20,7 @@ export const proxmox: Layout = {
 	judged: "qemu-img compares the disks; keys and options are ones of Proxmox VE's own test configurations",
 	async write(appliance, folder, options) {
 		const base = fileBase(appliance.machine.name);
-		const diskFile = (index: number) => (index === 0 ? `${base}.qcow2` : `${base}-disk${index + 1}.qcow2`);
+		const diskFile = diskFiles(base, "qcow2");
 		const machine = attached(appliance, { file: diskFile, network: BRIDGE, uuid: true });
 		await writeDisks(appliance, folder, { format: "qcow2" }, diskFile, options);
 		await writeText(folder, `${base}.conf`, writeProxmox(machine, { ostype: ostype(appliance) }));

@@ -6,7 +6,7 @@ import type { Machine } from "../../machine/machine.js";
 import { writeVbox } from "../../machine/vbox-write.js";
 import { writeVmx } from "../../machine/vmx.js";
 import { attached } from "../attach.js";
-import { fileBase } from "../file-name.js";
+import { diskFiles, fileBase } from "../file-name.js";
 import { writeImportNote, writeText } from "../folder.js";
 import { guestNames } from "../guest-names.js";
 import { importScript } from "../hyperv.js";
@@ -25,7 +25,7 @@ export const universal: Layout = {
 	judged: "qemu-img compares every face; QEMU takes run.sh, libvirt the domain and the .vmx; the rest by golden texts",
 	async write(appliance, folder, options) {
 		const base = fileBase(appliance.machine.name);
-		const diskFile = (index: number) => (index === 0 ? `${base}.vhd` : `${base}-disk${index + 1}.vhd`);
+		const diskFile = diskFiles(base, "vhd");
 		await writeDisksWithFaces(appliance, folder, diskFile, options);
 		const ways: string[] = [];
 		const lost = new Set<string>();

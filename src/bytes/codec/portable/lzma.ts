@@ -1,14 +1,8 @@
 import { refused } from "../../errors.js";
 import { type ByteSource, readUpTo } from "../../source.js";
-import { flags64, struct, u8, u32 } from "../../struct.js";
 import { broken, type Engine, type Place, truncated } from "../engine.js";
+import { LzmaHeader, UNKNOWN_SIZE } from "../lzma.js";
 import { LzmaDecoder } from "./lzma-decoder.js";
-
-/** https://github.com/tukaani-project/xz/blob/master/doc/lzma-file-format.txt */
-export const LzmaHeader = struct("lzma header", "little", { properties: u8, dictionarySize: u32, size: flags64 });
-
-/** The content then ends with a mark. */
-export const UNKNOWN_SIZE = 0xffff_ffff_ffff_ffffn;
 
 /** "xz -9" uses 64 MiB. */
 const LARGEST_DICTIONARY = 128 << 20;

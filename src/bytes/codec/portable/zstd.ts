@@ -1,6 +1,7 @@
 import { compress, init } from "@bokuweb/zstd-wasm";
 import { Decompress } from "fzstd";
 import { createXXHash64 } from "hash-wasm";
+import { concat } from "../../concat.js";
 import { unsupported } from "../../errors.js";
 import { type ByteSource, readUpTo } from "../../source.js";
 import { broken, type EncodingEngine, once, type Place, truncated } from "../engine.js";
@@ -37,7 +38,7 @@ export const zstdEngine: EncodingEngine = {
 			// For fzstd the checksum is part of the last block, but unchecked.
 			const checksum = await readPart(source, next, last && header.checksummed ? CHECKSUM : 0, place);
 			next += checksum.length;
-			feed(frame, joined(block.bytes, checksum), last, place);
+			feed(frame, concat([block.bytes, checksum]), last, place);
 			for (const piece of output.splice(0)) {
 				sum.update(piece);
 				yield piece;
@@ -62,13 +63,6 @@ const isSum = (checksum: Uint8Array, digest: string) =>
 			.map((byte) => byte.toString(16).padStart(2, "0"))
 			.join(""),
 	);
-
-function joined(head: Uint8Array, tail: Uint8Array): Uint8Array {
-	const all = new Uint8Array(head.length + tail.length);
-	all.set(head);
-	all.set(tail, head.length);
-	return all;
-}
 
 function feed(frame: Decompress, bytes: Uint8Array, last: boolean, place: Place): void {
 	try {
