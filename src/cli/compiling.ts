@@ -1,18 +1,25 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+	closeSync,
+	fstatSync,
+	mkdirSync,
+	openSync,
+	readSync,
+	renameSync,
+	rmSync,
+	statSync,
+	writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { homedir } from "node:os";
 import path from "node:path";
 import type V8 from "node:v8";
 import { Script } from "node:vm";
-import { crc32 } from "node:zlib";
 
-const require = createRequire(import.meta.url);
+const load = createRequire(import.meta.url);
 const bundle = import.meta.dirname;
 /** What Node gives to each CommonJS module: https://nodejs.org/docs/latest-v20.x/api/modules.html#the-module-wrapper */
 const BEGIN = Buffer.from("(function (exports, require, module, __filename, __dirname) { ");
 const END = Buffer.from("\n})");
-/** Bytes of a CRC-32, before what it is of. */
-const SUM = 4;
 
 /**
  * Says how V8 compiles the bundle.
@@ -24,7 +31,7 @@ export function prepareCompiler(command: string | undefined, version: string): v
 	const late = command === "inspect";
 	// Most of what it runs, it runs for some milliseconds: to optimise that costs more than it gives. What runs for long
 	// still is, somewhat later. In V8's units, 15 times the usual.
-	if (late) (require("node:v8") as typeof V8).setFlagsFromString("--interrupt-budget=2000000");
+	if (late) (load("node:v8") as typeof V8).setFlagsFromString("--interrupt-budget=2000000");
 	if (process.env["NODE_DISABLE_COMPILE_CACHE"] || process.env["NODE_COMPILE_CACHE"]) return;
 	const caches = process.env["XDG_CACHE_HOME"] || homeCaches();
 	// V8 takes back only what it made with the same flags.
@@ -47,20 +54,21 @@ function homeCaches(): string | undefined {
  */
 function keepCompiledCode(folder: string, version: string): void {
 	const kept = new Map<string, () => Buffer>();
-	const usual = require.extensions[".js"];
-	require.extensions[".js"] = (module, file) => {
+	const usual = load.extensions[".js"];
+	load.extensions[".js"] = (module, file) => {
 		if (path.dirname(file) !== bundle || !file.endsWith(".js")) return usual?.(module, file);
 		const { size, mtimeMs } = statSync(file);
 		const name = path.join(folder, `${path.basename(file)}.${process.arch}`);
 		const key = `${version} ${size} ${mtimeMs} ${process.version}`;
+		const code = wrapped(file);
 		const cachedData = codeIn(name, key);
-		const script = new Script(wrapped(file), {
+		const script = new Script(code, {
 			filename: file,
 			...(cachedData && { cachedData }),
 		});
 		if (script.cachedDataRejected ?? true) kept.set(name, () => sealed(key, script.createCachedData()));
 		const run = script.runInThisContext() as (...args: unknown[]) => void;
-		run.call(module.exports, module.exports, createRequire(file), module, file, bundle);
+		run.call(module.exports, module.exports, (name: string) => module.require(name), module, file, bundle);
 	};
 	// By then the functions that ran have been compiled as well.
 	process.on("exit", () => {
@@ -68,29 +76,53 @@ function keepCompiledCode(folder: string, version: string): void {
 	});
 }
 
-/** Made into a string once, as a whole: garbage that had to be collected would cost milliseconds. The bundle is ASCII. */
-const wrapped = (file: string) => Buffer.concat([BEGIN, readFileSync(file), END]).toString("latin1");
+/** One after the other read into it: memory that is touched for the first time costs more than reading. */
+let room = Buffer.allocUnsafeSlow(1 << 19);
+
+/** Until the next one is read. */
+function read(file: string, before = 0, after = 0): Buffer {
+	const fd = openSync(file, "r");
+	try {
+		const length = before + fstatSync(fd).size + after;
+		if (room.length < length) room = Buffer.allocUnsafeSlow(length);
+		let end = before;
+		for (let got = 1; got > 0 && end < length - after; end += got)
+			got = readSync(fd, room, end, length - after - end, null);
+		return room.subarray(0, end + after);
+	} finally {
+		closeSync(fd);
+	}
+}
+
+/** The bundle is ASCII. */
+function wrapped(file: string): string {
+	const code = read(file, BEGIN.length, END.length);
+	BEGIN.copy(code);
+	END.copy(code, code.length - END.length);
+	return code.toString("latin1");
+}
 
 /** V8 runs whatever it is given: it has to be whole, and nobody else's. */
 function codeIn(file: string, key: string): Buffer | undefined {
 	try {
 		const { uid, mode } = statSync(file);
 		if (process.geteuid && (uid !== process.geteuid() || (mode & 0o022) !== 0)) return undefined;
-		const bytes = readFileSync(file);
-		const content = bytes.subarray(SUM);
-		const begin = Buffer.byteLength(key);
-		if (content.toString("latin1", 0, begin) !== key || crc32(content) !== bytes.readUInt32LE()) return undefined;
-		return content.subarray(begin);
+		const bytes = read(file);
+		const middle = bytes.length >> 1;
+		const content = bytes.subarray(0, middle);
+		const end = middle - Buffer.byteLength(key);
+		if (content.toString("latin1", end) !== key || !content.equals(bytes.subarray(middle))) return undefined;
+		return content.subarray(0, end);
 	} catch {
 		return undefined;
 	}
 }
 
+/** Twice: to compare takes a hundredth of the time in which Node loads a checksum. */
 function sealed(key: string, code: Buffer): Buffer {
-	const content = Buffer.concat([Buffer.from(key), code]);
-	const sum = Buffer.alloc(SUM);
-	sum.writeUInt32LE(crc32(content));
-	return Buffer.concat([sum, content]);
+	// First, because V8 copies what does not begin at a whole word.
+	const content = [code, Buffer.from(key)];
+	return Buffer.concat([...content, ...content]);
 }
 
 function keep(folder: string, kept: ReadonlyMap<string, () => Buffer>): void {

@@ -1,5 +1,6 @@
 import { Argument, Command, type Option } from "commander";
 import { everyVariant } from "./disk/formats.js";
+import { stdout } from "./stdout.js";
 
 const shells = ["bash", "zsh", "fish"] as const;
 
@@ -20,7 +21,7 @@ export function completionCommand(root: () => Promise<Command>): Command {
 		)
 		.addArgument(new Argument("<shell>").choices(shells))
 		.action(async (shell: (typeof shells)[number]) => {
-			process.stdout.write(scripts[shell](commandsOf(await root())));
+			stdout.write(scripts[shell](commandsOf(await root())));
 		});
 }
 

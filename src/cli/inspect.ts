@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { options, vmOptions, withOptions } from "./options.js";
+import { stdout } from "./stdout.js";
 import type { VmOptions } from "./vm.js";
 
 interface InspectOptions extends VmOptions {
@@ -34,5 +35,5 @@ async function run(name: string, given: InspectOptions): Promise<void> {
 	const hypervisors = selectHypervisors(await loadHypervisors(given.models), given.for);
 	await using vm = await openNamed(name, given);
 	const document = await inspect(vm, hypervisors);
-	process.stdout.write(given.json ? `${JSON.stringify(document, undefined, 2)}\n` : matrix(document));
+	stdout.write(given.json ? `${JSON.stringify(document, undefined, 2)}\n` : matrix(document));
 }

@@ -1,5 +1,7 @@
 import type { Verdict } from "../lint/index.js";
 import type { LintDocument } from "../lint/schema.js";
+import { stdout } from "./stdout.js";
+import type { Terminal } from "./terminal.js";
 import { type Paint, painter, printable, type Style, wantsColour, wrap } from "./terminal.js";
 
 type Told = LintDocument["verdicts"][number];
@@ -22,9 +24,9 @@ export const plain = (verdicts: readonly Verdict[]): LintDocument["verdicts"] =>
 		})),
 	}));
 
-export function lintText(document: LintDocument, stream: NodeJS.WriteStream = process.stdout): string {
+export function lintText(document: LintDocument, stream: Terminal = stdout): string {
 	const paint = painter(wantsColour(stream));
-	const width = stream.isTTY ? stream.columns : 120;
+	const width = stream.columns ?? 120;
 	const { fixed, unread } = document;
 	const head = `${paint("bold", printable(document.name))} (${document.kind})\n`;
 	const notes = unread.map(

@@ -2,6 +2,7 @@ import { Command, InvalidArgumentError } from "commander";
 import type { LintDocument } from "../lint/schema.js";
 import { options, withOptions } from "./options.js";
 import type { ProgressMode } from "./progress.js";
+import { stdout } from "./stdout.js";
 
 interface LintOptions {
 	readonly for?: string;
@@ -91,6 +92,6 @@ async function run(name: string, given: LintOptions): Promise<void> {
 		verdicts: text.plain(linted.verdicts),
 		...(fixed && { fixed }),
 	};
-	process.stdout.write(given.json ? `${JSON.stringify(document, undefined, 2)}\n` : text.lintText(document));
+	stdout.write(given.json ? `${JSON.stringify(document, undefined, 2)}\n` : text.lintText(document));
 	if (verdicts.some(({ verdict }) => verdict === "refuses")) process.exitCode = codes.exitCodes["would-refuse"];
 }

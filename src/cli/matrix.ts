@@ -1,4 +1,6 @@
 import type { Inspection } from "../inspection-schema.js";
+import { stdout } from "./stdout.js";
+import type { Terminal } from "./terminal.js";
 import {
 	type Cell,
 	humanBytes,
@@ -20,9 +22,9 @@ const stateMark: Record<Device["state"], string> = { builtin: "●", initramfs: 
 const legend = "● driver there when the kernel looks for its root   ○ on the root disk only   – absent";
 
 /** The readiness matrix and what it is about, as a terminal shows it. */
-export function matrix(document: Inspection, stream: NodeJS.WriteStream = process.stdout): string {
+export function matrix(document: Inspection, stream: Terminal = stdout): string {
 	const paint = painter(wantsColour(stream));
-	const width = stream.isTTY ? stream.columns : 120;
+	const width = stream.columns ?? 120;
 	return `${summary(document, paint)}\n${readiness(document.verdicts, paint, width)}${network(document, paint, width)}`;
 }
 

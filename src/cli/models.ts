@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { options, withOptions } from "./options.js";
+import { stdout } from "./stdout.js";
 
 interface ModelsOptions {
 	readonly models: readonly string[];
@@ -36,7 +37,7 @@ async function load(given: ModelsOptions) {
 		import("./terminal.js"),
 		import("../hypervisor/index.js"),
 	]);
-	const paint = terminal.painter(terminal.wantsColour(process.stdout));
+	const paint = terminal.painter(terminal.wantsColour(stdout));
 	return { ...context, ...terminal, ...hypervisor, paint, all: await context.loadHypervisors(given.models) };
 }
 
@@ -44,21 +45,21 @@ async function list(given: ModelsOptions): Promise<void> {
 	const { all, table, paint } = await load(given);
 	if (given.json) {
 		const rows = all.map(({ id, title, vendor, family, firmware }) => ({ id, title, vendor, family, firmware }));
-		process.stdout.write(`${JSON.stringify(rows, undefined, 2)}\n`);
+		stdout.write(`${JSON.stringify(rows, undefined, 2)}\n`);
 		return;
 	}
 	const head = ["id", "title", "firmware", "boot disks, as preferred", "networks, as preferred"];
 	const rows = all.map(({ id, title, firmware, boot }) =>
 		[id, title, firmware.join(", "), boot.disk.join(", "), boot.network.join(", ")].map((text) => ({ text })),
 	);
-	process.stdout.write(table([head.map((text) => ({ text, style: "bold" as const })), ...rows], paint, 160));
+	stdout.write(table([head.map((text) => ({ text, style: "bold" as const })), ...rows], paint, 160));
 }
 
 async function show(name: string, given: ModelsOptions): Promise<void> {
 	const { all, table, paint, selectHypervisors, exportModels } = await load(given);
 	const chosen = selectHypervisors(all, name);
 	if (given.json) {
-		process.stdout.write(exportModels(chosen));
+		stdout.write(exportModels(chosen));
 		return;
 	}
 	for (const { id, title, vendor, devices, notes } of chosen) {
@@ -70,10 +71,10 @@ async function show(name: string, given: ModelsOptions): Promise<void> {
 			verified ? { text: "yes", style: "green" as const } : { text: "no", style: "yellow" as const },
 			{ text: source, style: "dim" as const },
 		]);
-		process.stdout.write(`${paint("bold", title)} (${id}), ${vendor}\n`);
-		process.stdout.write(table([head.map((text) => ({ text, style: "bold" as const })), ...rows], paint, 160));
-		for (const note of notes) process.stdout.write(`- ${note}\n`);
-		process.stdout.write("\n");
+		stdout.write(`${paint("bold", title)} (${id}), ${vendor}\n`);
+		stdout.write(table([head.map((text) => ({ text, style: "bold" as const })), ...rows], paint, 160));
+		for (const note of notes) stdout.write(`- ${note}\n`);
+		stdout.write("\n");
 	}
 }
 
@@ -85,5 +86,5 @@ function describeAddress(address: { readonly bus: string } & Record<string, unkn
 
 async function exportJson(name: string, given: ModelsOptions): Promise<void> {
 	const { all, selectHypervisors, exportModels } = await load(given);
-	process.stdout.write(exportModels(selectHypervisors(all, name)));
+	stdout.write(exportModels(selectHypervisors(all, name)));
 }

@@ -12,6 +12,7 @@ import { describeChanges } from "./changes.js";
 import { selectHypervisors, timeStamp } from "./context.js";
 import { deviceTable, factLines, remark } from "./machine/text.js";
 import { type Progress, type ProgressMode, progress } from "./progress.js";
+import { stdout } from "./stdout.js";
 import { type Paint, painter, table, wantsColour } from "./terminal.js";
 import { openNamed, type VmOptions } from "./vm.js";
 
@@ -65,9 +66,9 @@ export async function prepareNamed(
 		const editing = new ExternalEditing(given.dryRun ? () => Promise.resolve() : editExternally);
 		const rules = { skip: new Set(given.skip), also: new Set(given.with) };
 		const prepared = await prepare(vm, targets, { ...rules, now, editing });
-		const paint = painter(wantsColour(process.stdout));
+		const paint = painter(wantsColour(stdout));
 		const print = (document: unknown, text: () => string) =>
-			process.stdout.write(given.json ? `${JSON.stringify(document, undefined, 2)}\n` : text());
+			stdout.write(given.json ? `${JSON.stringify(document, undefined, 2)}\n` : text());
 		return {
 			prepared,
 			progress: progress(given.progress),
@@ -138,10 +139,10 @@ export function selectPackages(
 export function listTargets(hypervisors: readonly Hypervisor[], json: true | undefined): void {
 	const all = targetsFor(hypervisors);
 	if (json) {
-		process.stdout.write(`${JSON.stringify(all, undefined, 2)}\n`);
+		stdout.write(`${JSON.stringify(all, undefined, 2)}\n`);
 		return;
 	}
-	const paint = painter(wantsColour(process.stdout));
+	const paint = painter(wantsColour(stdout));
 	const paragraphs = all.map(({ id, title, group, folder, holds, imported, judged }) => {
 		const rows = [
 			["group", group],
@@ -152,7 +153,5 @@ export function listTargets(hypervisors: readonly Hypervisor[], json: true | und
 		].map(([name = "", text = ""]) => [{ text: `  ${name}`, style: "dim" as const }, { text }]);
 		return `${paint("bold", id)}: ${title}\n${table(rows, paint, 140)}`;
 	});
-	process.stdout.write(
-		`${paragraphs.join("\n")}\n--for takes ids, families (hyperv) and groups: ${groupNames.join(", ")}.\n`,
-	);
+	stdout.write(`${paragraphs.join("\n")}\n--for takes ids, families (hyperv) and groups: ${groupNames.join(", ")}.\n`);
 }

@@ -1,7 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { addCommands, type CommandTable } from "./commands.js";
-import { exitCodes } from "./exit-codes.js";
 import { report } from "./failure.js";
+import { stdout } from "./stdout.js";
 
 /**
  * The command line, not yet run: with the command that `words` call, or with all of them; see {@link addCommands}. What a
@@ -54,7 +54,7 @@ Exit codes: 0 done, 1 disks differ or an importer would refuse, 2 usage, 3 damag
 		command
 			.description(unbroken(command.description()))
 			.exitOverride()
-			.configureOutput({ outputError: () => {} });
+			.configureOutput({ writeOut: (text) => stdout.write(text), outputError: () => {} });
 	}
 	return root;
 }
@@ -68,11 +68,6 @@ function everyCommand(command: Command): Command[] {
 
 /** Runs the command line and leaves the exit code to the process. */
 export async function runProgram(words: readonly string[], version: string): Promise<void> {
-	process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-		// The reader of a pipe has gone away: nobody is left to tell.
-		if (error.code === "EPIPE") process.exit(exitCodes.ok);
-		throw error;
-	});
 	process.on("uncaughtException", (error) => process.exit(report(error)));
 	try {
 		await (await program(words, version)).parseAsync(words, { from: "user" });

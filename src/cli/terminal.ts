@@ -2,11 +2,17 @@ import { styleText } from "node:util";
 
 export type Style = Parameters<typeof styleText>[0];
 
+/** What text is fitted to: a stream of Node's, or {@link stdout}. */
+export interface Terminal {
+	readonly isTTY?: boolean;
+	readonly columns?: number | undefined;
+}
+
 /** https://no-color.org and https://force-color.org, then whether anybody is looking. */
-export function wantsColour(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv = process.env): boolean {
+export function wantsColour(stream: Terminal, env: NodeJS.ProcessEnv = process.env): boolean {
 	if (env["NO_COLOR"]) return false;
 	if (env["FORCE_COLOR"]) return env["FORCE_COLOR"] !== "0";
-	return stream.isTTY && env["TERM"] !== "dumb";
+	return stream.isTTY === true && env["TERM"] !== "dumb";
 }
 
 /** Styles text for a stream, or leaves it plain. */

@@ -1,5 +1,6 @@
 import type { Inspection } from "../inspection-schema.js";
 import type { FoundVolume } from "../pipeline.js";
+import { stdout } from "./stdout.js";
 import { humanBytes, painter, printable, table, wantsColour } from "./terminal.js";
 
 /** As Linux names them, disks as if they had one kind of controller: `/dev/sda1`, `/dev/vg/root`; a disk is `/dev/sda`. */
@@ -17,7 +18,7 @@ function letters(index: number): string {
 export type VolumeLine = Inspection["volumes"][number] & { readonly device: string };
 
 export function volumesText(volumes: readonly VolumeLine[]): string {
-	const paint = painter(wantsColour(process.stdout));
+	const paint = painter(wantsColour(stdout));
 	if (volumes.length === 0) return "The disks are not divided into volumes.\n";
 	const head = ["device", "size", "type", "holds", "mounted at", "label", "UUID"];
 	const rows = volumes.map(({ device, size, scheme, type, filesystem, mount, label, uuid, problem }) => {
@@ -30,7 +31,7 @@ export function volumesText(volumes: readonly VolumeLine[]): string {
 		problem === null ? [] : [`${device}: ${printable(problem)}\n`],
 	);
 	return (
-		table([head.map((text) => ({ text, style: "bold" as const })), ...rows], paint, process.stdout.columns || 200) +
+		table([head.map((text) => ({ text, style: "bold" as const })), ...rows], paint, stdout.columns ?? 200) +
 		problems.join("")
 	);
 }

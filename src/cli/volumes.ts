@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { options, vmOptions, withOptions } from "./options.js";
+import { stdout } from "./stdout.js";
 import type { VmOptions } from "./vm.js";
 
 interface VolumesOptions extends VmOptions {
@@ -28,7 +29,7 @@ async function run(name: string, given: VolumesOptions): Promise<void> {
 	const { volumes, failure } = await lookAtFiles(vm);
 	const devices = deviceNames(volumes);
 	const documents = volumes.map((found, i) => Object.assign(volumeDocument(found), { device: devices[i] ?? "" }));
-	process.stdout.write(given.json ? `${JSON.stringify(documents, undefined, 2)}\n` : volumesText(documents));
+	stdout.write(given.json ? `${JSON.stringify(documents, undefined, 2)}\n` : volumesText(documents));
 	// What is mounted where cannot be told then; the rest can.
 	if (failure !== undefined) process.stderr.write(`anyvisor: ${failure.message}\n`);
 }

@@ -1,6 +1,7 @@
 import { machineOfSettings, Settings } from "./hyperv-settings.js";
 import type { DescriptorFile, Machine, MachineFormat } from "./machine.js";
-import { childrenOf, decodeHead, parseXml, rootTag, type XmlElement } from "./xml-read.js";
+import { decodeHead, rootTag } from "./xml-head.js";
+import { childrenOf, parseXml, type XmlElement } from "./xml-read.js";
 
 /** The configuration of a virtual machine of Hyper-V up to Windows Server 2012 R2. */
 export const hypervXml: MachineFormat = {

@@ -2,7 +2,8 @@ import { damaged, unsupported } from "../bytes/errors.js";
 import type { Controller, ControllerModel, DescriptorFile, Machine, MachineDisk, MachineFormat } from "./machine.js";
 import { busOf, Controllers, checkedCpus, checkedMemory, enumerate, nameDisks, present } from "./shape.js";
 import { libvirtUnit, macAddress, statedNumber, uuidOf, wholeNumber } from "./units.js";
-import { attribute, child, childrenOf, descend, parseXml, rootTag, textOf, type XmlElement } from "./xml-read.js";
+import { rootTag } from "./xml-head.js";
+import { attribute, child, childrenOf, descend, parseXml, textOf, type XmlElement } from "./xml-read.js";
 import { element, type Markup, xmlDocument } from "./xml-write.js";
 
 /** libvirt's domain XML. https://libvirt.org/formatdomain.html */

@@ -2,7 +2,8 @@ import { damaged, refused } from "../bytes/errors.js";
 import type { Controller, ControllerModel, DescriptorFile, Machine, MachineDisk, MachineFormat } from "./machine.js";
 import { Controllers, checkedCpus, checkedMemory, enumerate, nameDisks, present } from "./shape.js";
 import { macAddress, uuidOf, wholeNumber } from "./units.js";
-import { attribute, child, childrenOf, descend, parseXml, rootTag, textOf, type XmlElement } from "./xml-read.js";
+import { rootTag } from "./xml-head.js";
+import { attribute, child, childrenOf, descend, parseXml, textOf, type XmlElement } from "./xml-read.js";
 
 /**
  * VirtualBox's machine settings.

@@ -1,5 +1,4 @@
 import { hrtime } from "node:process";
-import { setImmediate as turn } from "node:timers/promises";
 
 /** Whoever else waits for this thread (a signal, a progress bar, a worker's answer) is let in this often, in ms. */
 const TURN_EVERY = 10;
@@ -17,6 +16,9 @@ function now(): number {
 }
 
 let turned = 0;
+
+/** Node's own promise of it brings along what cancels it. */
+const turn = () => new Promise((resolve) => void setImmediate(resolve));
 
 /**
  * Calls of the operating system on one file, made on this thread as long as they are brief. Between the page cache and

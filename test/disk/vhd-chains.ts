@@ -4,7 +4,9 @@ import { viewOf } from "../../src/bytes/struct.js";
 import type { Neighbours } from "../../src/disk/disk.js";
 import { confinedNeighbours } from "../../src/disk/neighbours.js";
 import * as vhd from "../../src/disk/vhd/layout.js";
+import { FOOTER_COOKIE } from "../../src/disk/vhd/mark.js";
 import * as vhdx from "../../src/disk/vhdx/layout.js";
+import { FILE_SIGNATURE } from "../../src/disk/vhdx/mark.js";
 
 /** What a differencing disk holds itself, and whose child it is. */
 export interface Layer {
@@ -61,7 +63,7 @@ export function buildVhdChild(layer: Layer): Uint8Array {
 		end += bytes.length;
 	}
 	const footer = vhd.Footer.build({
-		cookie: vhd.FOOTER_COOKIE,
+		cookie: FOOTER_COOKIE,
 		features: vhd.FEATURES_RESERVED,
 		fileFormatVersion: vhd.VERSION,
 		dataOffset: 512n,
@@ -165,7 +167,7 @@ export function buildVhdxChild(layer: VhdxLayer): Uint8Array {
 	}
 
 	const image = new Uint8Array(end);
-	image.set(vhdx.FileTypeIdentifier.build({ signature: vhdx.FILE_SIGNATURE, creator: "a test" }));
+	image.set(vhdx.FileTypeIdentifier.build({ signature: FILE_SIGNATURE, creator: "a test" }));
 	for (const [i, at] of vhdx.HEADER_OFFSETS.entries()) {
 		const header = vhdx.Header.build({
 			signature: vhdx.HEADER_SIGNATURE,

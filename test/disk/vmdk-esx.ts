@@ -1,15 +1,14 @@
 import {
 	COWD_ENTRIES_PER_TABLE,
-	COWD_MAGIC,
 	CowdHeader,
 	SECTOR,
-	SESPARSE_MAGIC,
 	SESPARSE_TABLE_SECTORS,
 	SESPARSE_VERSION,
 	SESPARSE_VOLATILE_MAGIC,
 	SeSparseHeader,
 	SeSparseVolatileHeader,
 } from "../../src/disk/vmdk/layout.js";
+import { COWD_MAGIC, SESPARSE_MAGIC } from "../../src/disk/vmdk/mark.js";
 
 /** What a grain holds: its content, zeros that hide the parent's, or nothing. */
 export type Grain = Uint8Array | "zero" | "unmapped" | undefined;

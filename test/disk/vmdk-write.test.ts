@@ -7,7 +7,7 @@ import type { ByteSink } from "../../src/bytes/sink.js";
 import { bytesSource } from "../../src/bytes/source.js";
 import type { Disk } from "../../src/disk/disk.js";
 import { flatDescriptor } from "../../src/disk/vmdk/descriptor-text.js";
-import { VARIANTS } from "../../src/disk/vmdk/layout.js";
+import { VARIANTS } from "../../src/disk/vmdk/mark.js";
 import { writeVmdk } from "../../src/disk/vmdk/write.js";
 import { contentId, type VmdkWriteOptions } from "../../src/disk/vmdk/write-options.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";

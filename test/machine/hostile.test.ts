@@ -1,7 +1,8 @@
 import { diag } from "libxml2-wasm";
 import { describe, expect, test } from "vitest";
 import { readMachine } from "../../src/machine/registry.js";
-import { parseXml, rootTag } from "../../src/machine/xml-read.js";
+import { rootTag } from "../../src/machine/xml-head.js";
+import { parseXml } from "../../src/machine/xml-read.js";
 import { encode, outcome } from "./samples.js";
 
 const NAMESPACE = "http://schemas.dmtf.org/ovf/envelope/1";

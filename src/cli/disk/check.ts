@@ -3,6 +3,7 @@ import type { CheckSummary } from "../../disk/check.js";
 import type { Finding } from "../../disk/disk.js";
 import { options, withOptions } from "../options.js";
 import type { ProgressMode } from "../progress.js";
+import { stdout } from "../stdout.js";
 import { humanBytes, type Paint, painter, wantsColour } from "../terminal.js";
 
 interface CheckOptions {
@@ -41,7 +42,7 @@ async function run(name: string, given: CheckOptions): Promise<void> {
 		import("../exit-codes.js"),
 	]);
 	await using origin = await openNamedImage(name, given);
-	const paint = painter(wantsColour(process.stdout));
+	const paint = painter(wantsColour(stdout));
 	const findings: Finding[] = [];
 	const bar = progress(given.progress);
 	const summary = await checkImage(origin.source, {
@@ -50,7 +51,7 @@ async function run(name: string, given: CheckOptions): Promise<void> {
 		read: given.read === true,
 		onFinding(finding) {
 			if (findings.length < MOST_LISTED) findings.push(finding);
-			if (!given.json) process.stdout.write(findingText(finding, paint));
+			if (!given.json) stdout.write(findingText(finding, paint));
 		},
 		onReading: (size) => bar.start("reading", size),
 		onProgress: (bytes) => bar.advance(bytes),
@@ -60,8 +61,8 @@ async function run(name: string, given: CheckOptions): Promise<void> {
 	if (given.json) {
 		const { findings: counts, ...facts } = summary;
 		const document = { file: origin.source.name, ...facts, counts, findings };
-		process.stdout.write(`${JSON.stringify(document, undefined, 2)}\n`);
-	} else process.stdout.write(summaryText(summary, given.read === true, paint));
+		stdout.write(`${JSON.stringify(document, undefined, 2)}\n`);
+	} else stdout.write(summaryText(summary, given.read === true, paint));
 	if (error > 0) process.exitCode = exitCodes["check-errors"];
 	else if (leak > 0) process.exitCode = exitCodes["check-leaks"];
 }

@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import { options, withOptions } from "../options.js";
 import type { ProgressMode } from "../progress.js";
+import { stdout } from "../stdout.js";
 import { exactBytes, painter, wantsColour } from "../terminal.js";
 
 interface CompareOptions {
@@ -51,9 +52,9 @@ async function run(first: string, second: string, given: CompareOptions): Promis
 
 	if (given.json) {
 		const result = { identical, sameSize, firstDifference: firstDifference ?? null, sizes, compared };
-		process.stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
+		stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
 	} else {
-		const paint = painter(wantsColour(process.stdout));
+		const paint = painter(wantsColour(stdout));
 		const difference = `first at byte ${firstDifference} (0x${firstDifference?.toString(16)})`;
 		const verdict = identical
 			? `${paint("green", "Identical.")}${sameSize ? "" : " What only the larger one has is zero."}`
@@ -61,7 +62,7 @@ async function run(first: string, second: string, given: CompareOptions): Promis
 				? paint("red", "Different in size.")
 				: `${paint("red", "Different")}, ${difference}.`;
 		const note = sameSize ? "" : ` Sizes: ${sizes.map(exactBytes).join(" and ")}.`;
-		process.stdout.write(`${verdict}${note}\n`);
+		stdout.write(`${verdict}${note}\n`);
 	}
 	if (!identical) process.exitCode = exitCodes.differ;
 }

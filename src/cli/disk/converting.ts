@@ -9,6 +9,7 @@ import { type NamedDisk, openNamedDisk } from "../../open-disk.js";
 import { integrityCheck } from "../integrity.js";
 import { removeOutputsWhenInterrupted } from "../interrupt.js";
 import { progress } from "../progress.js";
+import { stdout } from "../stdout.js";
 import { exactBytes, humanBytes, humanSeconds, type Paint, painter, table, wantsColour } from "../terminal.js";
 import type { ConvertOptions } from "./convert.js";
 import { formatFacts, type Tuning, writtenFormats } from "./formats.js";
@@ -26,7 +27,7 @@ export async function convert(input: string, output: string, given: ConvertOptio
 	const told = { input, from: disk.format, output, to: format.id, variant, virtualSize: disk.size };
 	if (given.dryRun) {
 		const plan = { ...told, data: await dataOf(disk) };
-		process.stdout.write(given.json ? json(plan) : planText(plan, painter(wantsColour(process.stdout))));
+		stdout.write(given.json ? json(plan) : planText(plan, painter(wantsColour(stdout))));
 		return;
 	}
 	await using sink = await openOutput(output, {
@@ -53,7 +54,7 @@ export async function convert(input: string, output: string, given: ConvertOptio
 	);
 	const result = { ...told, size: files.reduce((sum, file) => sum + file.size, 0), files, shared, seconds };
 	// Standard output may be the disk.
-	if (given.json) (output === "-" ? process.stderr : process.stdout).write(json(result));
+	if (given.json) (output === "-" ? process.stderr : stdout).write(json(result));
 	else if (given.progress !== "json") process.stderr.write(resultText(result, painter(wantsColour(process.stderr))));
 }
 

@@ -1,11 +1,13 @@
 import type { DiskDetails, Snapshot } from "../../disk/disk.js";
+import { stdout } from "../stdout.js";
+import type { Terminal } from "../terminal.js";
 import { type Cell, exactBytes, humanBytes, type Paint, painter, table, wantsColour } from "../terminal.js";
 import type { DiskInfo, ReferredFile } from "./info.js";
 
 /** What an image is, as a terminal shows it. */
-export function infoText(info: DiskInfo, stream: NodeJS.WriteStream = process.stdout): string {
+export function infoText(info: DiskInfo, stream: Terminal = stdout): string {
 	const paint = painter(wantsColour(stream));
-	const width = stream.isTTY ? stream.columns : 120;
+	const width = stream.columns ?? 120;
 	const facts: (readonly [string, string])[] = [
 		["format", info.variant === null ? info.format : `${info.format}, ${info.variant}`],
 		[

@@ -2,6 +2,7 @@ import { statSync } from "node:fs";
 import { Command } from "commander";
 import type { DiskDetails, Snapshot } from "../../disk/disk.js";
 import { options, withOptions } from "../options.js";
+import { stdout } from "../stdout.js";
 import type { Asked } from "./chain.js";
 
 interface InfoOptions {
@@ -73,7 +74,7 @@ async function run(name: string, given: InfoOptions): Promise<void> {
 			files: await Promise.all(asked.map(referred)),
 			snapshots: disk?.snapshots ?? [],
 		};
-		process.stdout.write(given.json ? `${JSON.stringify(info, undefined, 2)}\n` : infoText(info));
+		stdout.write(given.json ? `${JSON.stringify(info, undefined, 2)}\n` : infoText(info));
 	} finally {
 		await disk?.[Symbol.asyncDispose]?.();
 	}

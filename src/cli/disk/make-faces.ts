@@ -10,6 +10,7 @@ import { setEnd } from "../../source/in-place.js";
 import { fileSink } from "../../source/sink.js";
 import { removeOutputsWhenInterrupted } from "../interrupt.js";
 import { progress } from "../progress.js";
+import { stdout } from "../stdout.js";
 import { exactBytes, type Paint, painter, table, wantsColour, wrap } from "../terminal.js";
 import { attachings, WHOLE_FILE_NOTE } from "./attaching.js";
 import type { FacesOptions } from "./faces.js";
@@ -176,19 +177,19 @@ function tell(outcome: Outcome, { json }: FacesOptions): void {
 			? []
 			: attachings(outcome.link ?? outcome.file, outcome.descriptor ?? "", outcome.virtualSize);
 	if (json) {
-		process.stdout.write(`${JSON.stringify({ ...outcome, attach: ways }, undefined, 2)}\n`);
+		stdout.write(`${JSON.stringify({ ...outcome, attach: ways }, undefined, 2)}\n`);
 		return;
 	}
-	const paint = painter(wantsColour(process.stdout));
+	const paint = painter(wantsColour(stdout));
 	const rows = rowsOf(outcome).map(([label, text]) => [{ text: label, style: "dim" as const }, { text }]);
-	process.stdout.write(`${headline(outcome, paint)}\n${table(rows, paint, WIDTH)}`);
+	stdout.write(`${headline(outcome, paint)}\n${table(rows, paint, WIDTH)}`);
 	if (ways.length === 0) return;
 	const lines = ways.map(({ hypervisor, how, sees }) => [
 		{ text: hypervisor, style: "bold" as const },
 		{ text: sees === "file" ? `${how}  (takes the whole file)` : how },
 	]);
-	process.stdout.write(`\nIt is attached as it lies there, in one place at a time:\n\n${table(lines, paint, WIDTH)}`);
-	process.stdout.write(`\n${wrap(WHOLE_FILE_NOTE, 100).join("\n")}\n`);
+	stdout.write(`\nIt is attached as it lies there, in one place at a time:\n\n${table(lines, paint, WIDTH)}`);
+	stdout.write(`\n${wrap(WHOLE_FILE_NOTE, 100).join("\n")}\n`);
 }
 
 /** Commands stay whole, to be copied. */

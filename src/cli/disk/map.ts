@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import type { MapEntry } from "../../disk/map.js";
 import { options, withOptions } from "../options.js";
+import { stdout } from "../stdout.js";
 import { humanBytes, type Paint, painter, wantsColour } from "../terminal.js";
 
 interface MapOptions {
@@ -32,7 +33,7 @@ async function run(name: string, given: MapOptions): Promise<void> {
 	await using named = await openNamedDisk(name, given);
 	const entries = mapDisk(named.disk);
 	const paint = painter(wantsColour(process.stdout));
-	await writeAll(process.stdout, given.json ? jsonLines(entries) : textLines(entries, named.disk.size, paint));
+	await writeAll(stdout.stream, given.json ? jsonLines(entries) : textLines(entries, named.disk.size, paint));
 }
 
 /** A JSON array with an entry a line. */

@@ -4,6 +4,7 @@ import { AnyvisorError, refused } from "../../bytes/errors.js";
 import type { ByteSink } from "../../bytes/sink.js";
 import { type FileOutput, fileSink } from "../../source/sink.js";
 import { streamSink } from "../../source/stream-sink.js";
+import { stdout } from "../stdout.js";
 import { streamedVariants } from "./formats.js";
 
 interface OutputOptions {
@@ -53,7 +54,7 @@ function standardOutput(format: string): Output {
 			hint: `Write to a file, or choose one of ${streamedVariants.join(", ")}.`,
 		});
 	}
-	if (process.stdout.isTTY) {
+	if (stdout.isTTY) {
 		throw new AnyvisorError("usage", "a disk would be written to the terminal", {
 			hint: "Redirect standard output to a file or a pipe.",
 		});

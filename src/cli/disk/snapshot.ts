@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { options, withOptions } from "../options.js";
+import { stdout } from "../stdout.js";
 import { painter, wantsColour } from "../terminal.js";
 
 interface ListOptions {
@@ -49,9 +50,9 @@ async function list(name: string, given: ListOptions): Promise<void> {
 				hint: "A snapshot in a file of its own is a disk image like any other: name that file.",
 			});
 		}
-		if (given.json) process.stdout.write(`${JSON.stringify(snapshots, undefined, 2)}\n`);
-		else if (snapshots.length === 0) process.stdout.write(`${source.name} has no snapshots inside.\n`);
-		else process.stdout.write(text.snapshotsText(snapshots, painter(wantsColour(process.stdout))));
+		if (given.json) stdout.write(`${JSON.stringify(snapshots, undefined, 2)}\n`);
+		else if (snapshots.length === 0) stdout.write(`${source.name} has no snapshots inside.\n`);
+		else stdout.write(text.snapshotsText(snapshots, painter(wantsColour(stdout))));
 	} finally {
 		await disk[Symbol.asyncDispose]?.();
 	}

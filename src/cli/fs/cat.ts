@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { Command } from "commander";
 import { vmOptions, withOptions } from "../options.js";
+import { stdout } from "../stdout.js";
 import { volumeOption } from "./entry.js";
 import type { ViewOptions } from "./view.js";
 
@@ -20,6 +21,6 @@ async function run(name: string, path: string, given: ViewOptions): Promise<void
 	await using view = await openView(name, given);
 	const file = await view.tree.open(path);
 	for (let at = 0; at < file.size; at += PIECE) {
-		if (!process.stdout.write(await readUpTo(file, at, PIECE))) await once(process.stdout, "drain");
+		if (!stdout.stream.write(await readUpTo(file, at, PIECE))) await once(stdout.stream, "drain");
 	}
 }

@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { options, vmOptions, withOptions } from "../options.js";
+import { stdout } from "../stdout.js";
 import { volumeOption } from "./entry.js";
 import type { ViewOptions } from "./view.js";
 
@@ -43,7 +44,7 @@ async function run(name: string, words: readonly string[], given: CopyOptions): 
 	const results = [];
 	for (const path of paths.toReversed()) results.push(await copyOut(view.tree, path, into, given));
 	if (given.json) {
-		process.stdout.write(`${JSON.stringify(results, undefined, 2)}\n`);
+		stdout.write(`${JSON.stringify(results, undefined, 2)}\n`);
 		return;
 	}
 	const paint = terminal.painter(terminal.wantsColour(process.stderr));

@@ -2,6 +2,7 @@ import { Command } from "commander";
 import type { FileStat } from "../../filesystem/filesystem.js";
 import type { GuestTree } from "../../filesystem/tree.js";
 import { options, vmOptions, withOptions } from "../options.js";
+import { stdout } from "../stdout.js";
 import { fileDocument, modeText, volumeOption } from "./entry.js";
 import type { ViewOptions } from "./view.js";
 
@@ -27,18 +28,18 @@ async function run(name: string, path: string, given: ListOptions): Promise<void
 	await using view = await openView(name, given);
 	if (given.json) {
 		const documents = (await entries(view.tree, path)).map(({ at, stat }) => fileDocument(at, stat));
-		process.stdout.write(`${JSON.stringify(documents, undefined, 2)}\n`);
+		stdout.write(`${JSON.stringify(documents, undefined, 2)}\n`);
 	} else if (given.long) {
 		for (const { name, at, stat } of await entries(view.tree, path)) {
 			const { uid, gid, size, mtime } = fileDocument(at, stat);
 			const when = mtime.slice(0, 16).replace("T", " ");
 			const shown = stat.target === undefined ? name : `${name} -> ${stat.target}`;
 			const numbers = `${String(uid).padStart(5)} ${String(gid).padStart(5)} ${String(size).padStart(11)}`;
-			process.stdout.write(`${modeText(stat)} ${numbers} ${when} ${printable(shown)}\n`);
+			stdout.write(`${modeText(stat)} ${numbers} ${when} ${printable(shown)}\n`);
 		}
 	} else {
 		// Names alone need no look at the files.
-		for (const each of await names(view.tree, path)) process.stdout.write(`${printable(each)}\n`);
+		for (const each of await names(view.tree, path)) stdout.write(`${printable(each)}\n`);
 	}
 }
 

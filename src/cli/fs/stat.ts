@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { options, vmOptions, withOptions } from "../options.js";
+import { stdout } from "../stdout.js";
 import { fileDocument, modeText, volumeOption } from "./entry.js";
 import type { ViewOptions } from "./view.js";
 
@@ -42,7 +43,7 @@ async function run(name: string, path: string, given: StatOptions): Promise<void
 		const attributes = await view.tree.extendedAttributes(path);
 		const encoded = [...attributes].map(([key, value]) => [key, Buffer.from(value).toString("base64")]);
 		const whole = { ...document, attributes: Object.fromEntries(encoded) as Record<string, string> };
-		process.stdout.write(`${JSON.stringify(whole, undefined, 2)}\n`);
+		stdout.write(`${JSON.stringify(whole, undefined, 2)}\n`);
 		return;
 	}
 	const { target, resolved, filesystem, mount, uid, gid, size, mtime } = document;
@@ -61,5 +62,5 @@ async function run(name: string, path: string, given: StatOptions): Promise<void
 		{ text: label, style: "dim" as const },
 		{ text: printable(text) },
 	]);
-	process.stdout.write(table(cells, painter(wantsColour(process.stdout)), 200));
+	stdout.write(table(cells, painter(wantsColour(stdout)), 200));
 }

@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import { options, vmOptions, withOptions } from "../options.js";
 import { type OverrideOptions, overrideOptions, overridesOf } from "../overrides.js";
+import { stdout } from "../stdout.js";
 import type { VmOptions } from "../vm.js";
 
 interface ConvertOptions extends VmOptions, OverrideOptions {
@@ -43,7 +44,7 @@ async function run(name: string, given: ConvertOptions): Promise<void> {
 	const text = format.write(machine);
 	for (const sentence of machine.lost) process.stderr.write(`anyvisor: ${printable(sentence)}\n`);
 	if (given.output === undefined) {
-		process.stdout.write(text);
+		stdout.write(text);
 		return;
 	}
 	const { fileSink } = await import("../../source/sink.js");

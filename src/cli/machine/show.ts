@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { options, vmOptions, withOptions } from "../options.js";
+import { stdout } from "../stdout.js";
 import type { VmOptions } from "../vm.js";
 
 interface ShowOptions extends VmOptions {
@@ -16,5 +17,5 @@ export function showCommand(): Command {
 async function run(name: string, given: ShowOptions): Promise<void> {
 	const [{ readMachineOf }, { machineText }] = await Promise.all([import("./read.js"), import("./text.js")]);
 	const machine = await readMachineOf(name, given);
-	process.stdout.write(given.json ? `${JSON.stringify(machine, undefined, 2)}\n` : machineText(machine));
+	stdout.write(given.json ? `${JSON.stringify(machine, undefined, 2)}\n` : machineText(machine));
 }

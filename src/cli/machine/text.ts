@@ -1,10 +1,11 @@
 import type { Machine, Product } from "../../machine/machine.js";
 import { enumerate } from "../../machine/shape.js";
+import { stdout } from "../stdout.js";
 import { humanBytes, type Paint, painter, printable, table, wantsColour } from "../terminal.js";
 
 /** A machine for a person: what it is, what hangs where, and what the descriptor says besides. */
 export function machineText(machine: Machine): string {
-	const paint = painter(wantsColour(process.stdout));
+	const paint = painter(wantsColour(stdout));
 	const { name, description, origin, products = [], eulas = [] } = machine;
 	return [
 		`${paint("bold", printable(name))} (${origin})\n`,

@@ -1,5 +1,5 @@
 import type { DiskFormat } from "../disk.js";
-import { TRAILER_SIGNATURE } from "./layout.js";
+import { TRAILER_SIGNATURE } from "./mark.js";
 
 /** Apple's disk images (UDIF) that are only read, even on macOS; see `layout.ts`. */
 export const dmg: DiskFormat = {

@@ -31,7 +31,6 @@ export const Trailer = struct("UDIF trailer", "big", {
 	sectorCount: u64,
 	reserved2: array(u32, 3),
 });
-export const TRAILER_SIGNATURE = "koly";
 
 /** A table of chunks, one for each partition; in base64 in the property list. */
 export const BlockTable = struct("UDIF block table", "big", {

@@ -6,11 +6,11 @@ import {
 	descend,
 	MAX_DESCRIPTOR,
 	parseXml,
-	rootTag,
 	textOf,
 	type XmlElement,
 } from "../../machine/xml-read.js";
 import { SECTOR } from "./layout.js";
+import { ROOT } from "./mark.js";
 
 /**
  * What DiskDescriptor.xml says of a disk's current state:
@@ -38,15 +38,12 @@ interface Image {
 	readonly file: string;
 }
 
-const ROOT = "Parallels_disk_image";
 /** The current state, where no TopGUID names another. */
 const TOP = "{5fbaabe3-6958-40ff-92a7-860e329aab41}";
 const NIL = "{00000000-0000-0000-0000-000000000000}";
 /** States that may continue each other. */
 const DEEPEST = 10;
 const MOST_STORAGES = 256;
-
-export const isDescriptor = (head: Uint8Array): boolean => rootTag(head)?.name === ROOT;
 
 /** @throws `damaged`, `unsupported`, and `refused` for encryption and for more files than a disk needs */
 export async function readDescriptor(source: ByteSource): Promise<DiskDescriptor> {

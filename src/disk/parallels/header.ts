@@ -1,6 +1,7 @@
 import { damaged, unsupported } from "../../bytes/errors.js";
 import { type ByteSource, checkRange, readBytes } from "../../bytes/source.js";
-import { ENTRY_SIZE, Header, IN_USE, MAGIC, MAGIC_EXT, SECTOR, VERSION } from "./layout.js";
+import { ENTRY_SIZE, Header, IN_USE, SECTOR, VERSION } from "./layout.js";
+import { MAGIC, MAGIC_EXT } from "./mark.js";
 
 /** What reading needs of an expandable image's header, checked. */
 export interface HdsHeader {

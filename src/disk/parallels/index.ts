@@ -1,6 +1,5 @@
 import type { DiskFormat } from "../disk.js";
-import { isDescriptor } from "./descriptor.js";
-import { MAGIC, MAGIC_EXT } from "./layout.js";
+import { isDescriptor, MAGIC, MAGIC_EXT } from "./mark.js";
 
 /** The disks of Parallels Desktop and Virtuozzo: expanding, plain and split; see `layout.ts` and `descriptor.ts`. */
 export const parallels: DiskFormat = {

@@ -14,7 +14,7 @@ export const Header = struct("Parallels header", "little", {
 	/** Sectors of a cluster: any number, 63 among them. */
 	tracks: u32,
 	nb_bat_entries: u32,
-	/** The high half counts in images with {@link MAGIC_EXT} only. */
+	/** The high half counts in images with `MAGIC_EXT` only. */
 	nb_sectors: flags64,
 	in_use: u32,
 	data_off: u32,
@@ -22,10 +22,6 @@ export const Header = struct("Parallels header", "little", {
 	ext_off: flags64,
 });
 
-/** BAT entries count sectors. */
-export const MAGIC = "WithoutFreeSpace";
-/** BAT entries count clusters. */
-export const MAGIC_EXT = "WithouFreSpacExt";
 export const VERSION = 2;
 /** `in_use` of an image that somebody has open for writing, or had when the power failed. */
 export const IN_USE = 0x746f6e59;

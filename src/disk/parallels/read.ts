@@ -5,9 +5,10 @@ import { mappedDisk } from "../mapped.js";
 import { diskOfParts } from "../raw/parts.js";
 import { openRaw } from "../raw/read.js";
 import { ClusterMap } from "./cluster-map.js";
-import { type DiskDescriptor, isDescriptor, readDescriptor, type Storage } from "./descriptor.js";
+import { type DiskDescriptor, readDescriptor, type Storage } from "./descriptor.js";
 import { type HdsHeader, readHeader } from "./header.js";
 import { SECTOR } from "./layout.js";
+import { isDescriptor } from "./mark.js";
 
 /**
  * Opens a disk by its DiskDescriptor.xml, in its current state and with all of its files, or an expandable image by

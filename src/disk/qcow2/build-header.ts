@@ -9,8 +9,8 @@ import {
 	Header,
 	HeaderV3,
 	Incompatible,
-	MAGIC,
 } from "./layout.js";
+import { MAGIC } from "./mark.js";
 import { REFCOUNT_ORDER } from "./space.js";
 
 interface Parts {

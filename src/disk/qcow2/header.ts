@@ -17,11 +17,11 @@ import {
 	HeaderV3,
 	Incompatible,
 	L1_LIMIT,
-	MAGIC,
 	REFCOUNT_ORDER,
 	REFCOUNT_TABLE_LIMIT,
 	V3_LENGTH,
 } from "./layout.js";
+import { MAGIC } from "./mark.js";
 
 /** A header whose values are in their ranges; where they point at has not been looked at. */
 export interface Qcow2Header {

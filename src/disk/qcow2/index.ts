@@ -1,6 +1,6 @@
 import { viewOf } from "../../bytes/struct.js";
 import type { DiskFormat } from "../disk.js";
-import { MAGIC } from "./layout.js";
+import { MAGIC } from "./mark.js";
 
 /**
  * QEMU's copy-on-write images, versions 2 and 3. Variants to write: `plain` (the default) and `compressed`.

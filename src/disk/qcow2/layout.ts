@@ -2,9 +2,6 @@ import { bytes, flags64, struct, u8, u16, u32, u64 } from "../../bytes/struct.js
 
 // Layouts and names as in https://gitlab.com/qemu-project/qemu/-/blob/master/docs/interop/qcow2.rst; all big-endian.
 
-/** "QFI" and 0xfb */
-export const MAGIC = 0x514649fb;
-
 /** Version 2 ends here. */
 export const Header = struct("qcow2 header", "big", {
 	magic: u32,

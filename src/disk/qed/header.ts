@@ -1,6 +1,7 @@
 import { damaged, unsupported } from "../../bytes/errors.js";
 import { type ByteSource, readBytes } from "../../bytes/source.js";
-import { BACKING_NAME_LIMIT, CLUSTER_SIZE, ENTRY_SIZE, Features, Header, MAGIC, TABLE_SIZE } from "./layout.js";
+import { BACKING_NAME_LIMIT, CLUSTER_SIZE, ENTRY_SIZE, Features, Header, TABLE_SIZE } from "./layout.js";
+import { MAGIC } from "./mark.js";
 
 /** A header whose values are in their ranges. */
 export interface QedHeader {

@@ -1,6 +1,6 @@
 import { viewOf } from "../../bytes/struct.js";
 import type { DiskFormat } from "../disk.js";
-import { MAGIC } from "./layout.js";
+import { MAGIC } from "./mark.js";
 
 /** QEMU's enhanced disk format, which qcow2 version 3 replaced. */
 export const qed: DiskFormat = {

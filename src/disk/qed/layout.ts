@@ -2,9 +2,6 @@ import { flags64, struct, u32, u64 } from "../../bytes/struct.js";
 
 // Layouts and names as in https://gitlab.com/qemu-project/qemu/-/blob/master/docs/interop/qed_spec.rst; little-endian.
 
-/** "QED" and a zero */
-export const MAGIC = 0x00444551;
-
 export const Header = struct("QED header", "little", {
 	magic: u32,
 	cluster_size: u32,

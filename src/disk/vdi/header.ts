@@ -1,6 +1,7 @@
 import { damaged, unsupported } from "../../bytes/errors.js";
 import { type ByteSource, checkRange, readBytes } from "../../bytes/source.js";
-import { ENTRY_SIZE, Header, PreHeader, SECTOR, SIGNATURE, TYPE, VERSION } from "./layout.js";
+import { ENTRY_SIZE, Header, PreHeader, SECTOR, TYPE, VERSION } from "./layout.js";
+import { SIGNATURE } from "./mark.js";
 
 /** What reading needs of the header, checked. */
 export interface VdiHeader {

@@ -4,18 +4,15 @@
  * little-endian.
  */
 import { bytes, guid, struct, text, u32, u64 } from "../../bytes/struct.js";
-
-/** What can be written, the usual variant first. */
-export const VARIANTS = ["dynamic", "static"] as const;
+import { SIGNATURE_OFFSET } from "./mark.js";
 
 export const SECTOR = 512;
 
 export const PreHeader = struct("VDI pre-header", "little", {
-	szFileInfo: text(64),
+	szFileInfo: text(SIGNATURE_OFFSET),
 	u32Signature: u32,
 	u32Version: u32,
 });
-export const SIGNATURE = 0xbeda107f;
 /** The high half is the major, the low half the minor number. */
 export const VERSION = 0x0001_0001;
 /** "Just text", but one that other programs look for. */

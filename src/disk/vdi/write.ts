@@ -17,11 +17,10 @@ import {
 	NO_GEOMETRY,
 	PreHeader,
 	SECTOR,
-	SIGNATURE,
 	TYPE,
-	VARIANTS,
 	VERSION,
 } from "./layout.js";
+import { SIGNATURE, VARIANTS } from "./mark.js";
 
 /** The UUID by which VirtualBox knows an image of `disk`, for a file of that name. */
 export const imageUuid = (disk: Disk, file: Pick<ByteSink, "name">): Promise<string> =>

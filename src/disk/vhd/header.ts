@@ -1,17 +1,8 @@
 import { damaged, unsupported } from "../../bytes/errors.js";
 import { type ByteSource, readBytes } from "../../bytes/source.js";
 import { type Value, viewOf } from "../../bytes/struct.js";
-import {
-	checksum,
-	DiskType,
-	DYNAMIC_COOKIE,
-	DynamicHeader,
-	FOOTER_COOKIE,
-	Footer,
-	MAX_GEOMETRY,
-	Platform,
-	SECTOR,
-} from "./layout.js";
+import { checksum, DiskType, DYNAMIC_COOKIE, DynamicHeader, Footer, MAX_GEOMETRY, Platform, SECTOR } from "./layout.js";
+import { FOOTER_COOKIE } from "./mark.js";
 
 /** Far above the 4 MiB that the largest disk needs with its usual blocks of 2 MiB. */
 const BAT_LIMIT = 64 * 1024 * 1024;

@@ -1,5 +1,5 @@
 import type { DiskFormat } from "../disk.js";
-import { FOOTER_COOKIE, VARIANTS } from "./layout.js";
+import { FOOTER_COOKIE, VARIANTS } from "./mark.js";
 
 const COOKIE = new TextEncoder().encode(FOOTER_COOKIE);
 const hasCookie = (bytes: Uint8Array, at: number) => COOKIE.every((byte, i) => bytes[at + i] === byte);

@@ -3,9 +3,6 @@ import { array, bytes, flags64, struct, text, u8, u16, u32, u64, utf16, uuid } f
 // Layouts and names as in Microsoft's "Virtual Hard Disk Image Format Specification", version 1.0 of 2006, published
 // under the Open Specification Promise: https://www.microsoft.com/en-us/download/details.aspx?id=23850. All big-endian.
 
-/** What can be written, the usual variant first. */
-export const VARIANTS = ["dynamic", "fixed"] as const;
-
 export const SECTOR = 512;
 
 export const Footer = struct("VHD footer", "big", {
@@ -54,7 +51,6 @@ export const DynamicHeader = struct("VHD dynamic disk header", "big", {
 	reserved2: bytes(256),
 });
 
-export const FOOTER_COOKIE = "conectix";
 export const DYNAMIC_COOKIE = "cxsparse";
 /** Platform codes of parent locators; there are others, of which no path can be read (`Mac `: an alias) or is usual. */
 export const Platform = {

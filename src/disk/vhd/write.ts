@@ -16,14 +16,13 @@ import {
 	DynamicHeader,
 	EPOCH,
 	FEATURES_RESERVED,
-	FOOTER_COOKIE,
 	Footer,
 	MAX_SIZE,
 	NO_OFFSET,
 	SECTOR,
-	VARIANTS,
 	VERSION,
 } from "./layout.js";
+import { FOOTER_COOKIE, VARIANTS } from "./mark.js";
 
 /** The specification's two sizes of blocks. */
 const BLOCK = 2 * 1024 * 1024;

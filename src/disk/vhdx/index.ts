@@ -1,5 +1,5 @@
 import type { DiskFormat } from "../disk.js";
-import { FILE_SIGNATURE, VARIANTS } from "./layout.js";
+import { FILE_SIGNATURE, VARIANTS } from "./mark.js";
 
 /** Hyper-V's virtual disk; see `layout.ts` for the specification. */
 export const vhdx: DiskFormat = {

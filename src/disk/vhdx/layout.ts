@@ -5,9 +5,6 @@
 import { crc32c } from "../../bytes/checksum/index.js";
 import { array, bytes, guid, struct, text, u16, u32, u64, utf16, viewOf } from "../../bytes/struct.js";
 
-/** What can be written, the usual variant first. */
-export const VARIANTS = ["dynamic", "fixed"] as const;
-
 export const KIB = 1024;
 export const MIB = 1024 * 1024;
 
@@ -16,7 +13,6 @@ export const FileTypeIdentifier = struct("VHDX file type identifier", "little", 
 	signature: text(8),
 	creator: utf16(256),
 });
-export const FILE_SIGNATURE = "vhdxfile";
 
 /** 2.2: the header section; the first MiB of the file. */
 export const HEADER_OFFSETS = [64 * KIB, 128 * KIB] as const;

@@ -12,7 +12,6 @@ import {
 	chunkRatio,
 	DISK_SIZE_LIMIT,
 	FILE_FLAG,
-	FILE_SIGNATURE,
 	FileParameters,
 	FileTypeIdentifier,
 	HEADER_OFFSETS,
@@ -35,10 +34,10 @@ import {
 	STATE,
 	sealed,
 	TABLE_SIZE,
-	VARIANTS,
 	VirtualDiskId,
 	VirtualDiskSize,
 } from "./layout.js";
+import { FILE_SIGNATURE, VARIANTS } from "./mark.js";
 
 /** What Hyper-V itself takes for a dynamic disk. */
 const USUAL_BLOCK = 32 * MIB;

@@ -40,10 +40,6 @@ export const CAPACITY_LIMIT = 2 ** 46;
 
 export const NO_PARENT = "ffffffff";
 
-/** True when `head` begins a descriptor; the first line is the only mark that it has. */
-export const isDescriptor = (head: Uint8Array): boolean =>
-	/^\s*# ?Disk Descriptor ?File/i.test(new TextDecoder("latin1").decode(head.subarray(0, 64)));
-
 /**
  * Parses the text of "The Descriptor File". Raw devices are `unsupported`, encrypted disks `refused`.
  *

@@ -15,9 +15,9 @@ import {
 	MetadataMarker,
 	NEW_LINE_TEST,
 	SECTOR,
-	SPARSE_MAGIC,
 	SparseExtentHeader,
 } from "./layout.js";
+import { SPARSE_MAGIC } from "./mark.js";
 import { type DiskPart, sparsePart } from "./part.js";
 
 export interface HostedExtent extends DiskPart {

@@ -1,6 +1,6 @@
 import type { DiskFormat } from "../disk.js";
 import { kindOf } from "./kind.js";
-import { VARIANTS } from "./layout.js";
+import { VARIANTS } from "./mark.js";
 
 /** VMware's virtual disk; see `layout.ts` for the specification. */
 export const vmdk: DiskFormat = {

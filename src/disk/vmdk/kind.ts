@@ -1,6 +1,5 @@
 import { viewOf } from "../../bytes/struct.js";
-import { isDescriptor } from "./descriptor.js";
-import { COWD_MAGIC, SESPARSE_MAGIC, SPARSE_MAGIC } from "./layout.js";
+import { COWD_MAGIC, isDescriptor, SESPARSE_MAGIC, SPARSE_MAGIC } from "./mark.js";
 
 type Kind = "descriptor" | "hosted" | "COWD" | "seSparse";
 

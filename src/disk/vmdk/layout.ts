@@ -5,24 +5,7 @@
  */
 import { array, bytes, flags64, struct, text, u8, u16, u32, u64, type Value } from "../../bytes/struct.js";
 
-/** What can be written, the usual variant first. */
-export const VARIANTS = [
-	"streamOptimized",
-	"monolithicSparse",
-	"monolithicFlat",
-	"twoGbMaxExtentSparse",
-	"twoGbMaxExtentFlat",
-	"vmfs",
-] as const;
-
 export const SECTOR = 512;
-
-/** "KDMV": a hosted sparse extent, streamOptimized ones included. */
-export const SPARSE_MAGIC = 0x564d444b;
-/** "COWD": an ESX sparse extent, as VMFS keeps snapshots. */
-export const COWD_MAGIC = 0x44574f43;
-/** The first eight bytes of a space-efficient sparse extent. */
-export const SESPARSE_MAGIC = 0xcafebaben;
 
 /** Hosted Sparse Extents: the header, one sector; its copy near the end of a streamOptimized extent is the footer. */
 export const SparseExtentHeader = struct("VMDK sparse extent header", "little", {

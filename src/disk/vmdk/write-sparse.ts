@@ -4,15 +4,8 @@ import { viewOf } from "../../bytes/struct.js";
 import { copyUnits } from "../copy.js";
 import type { Written } from "../disk.js";
 import { buildDescriptor } from "./descriptor-text.js";
-import {
-	ENTRIES_PER_TABLE,
-	FLAG,
-	type HostedHeader,
-	NEW_LINE_TEST,
-	SECTOR,
-	SPARSE_MAGIC,
-	SparseExtentHeader,
-} from "./layout.js";
+import { ENTRIES_PER_TABLE, FLAG, type HostedHeader, NEW_LINE_TEST, SECTOR, SparseExtentHeader } from "./layout.js";
+import { SPARSE_MAGIC } from "./mark.js";
 import { type Job, plainName, refusePreallocation } from "./write-options.js";
 
 const TABLE_SIZE = ENTRIES_PER_TABLE * 4;

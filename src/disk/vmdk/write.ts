@@ -1,7 +1,7 @@
 import type { ByteSink } from "../../bytes/sink.js";
 import type { Disk, Written } from "../disk.js";
 import { variantOf } from "../variant.js";
-import { VARIANTS } from "./layout.js";
+import { VARIANTS } from "./mark.js";
 import { writeExtents } from "./write-extents.js";
 import { type VmdkWriteOptions, writeJob } from "./write-options.js";
 import { writeMonolithicSparse } from "./write-sparse.js";

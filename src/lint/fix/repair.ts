@@ -1,6 +1,7 @@
 import type { DescriptorFile } from "../../machine/machine.js";
 import { editXml } from "../../machine/xml-edit.js";
-import { attribute, child, childrenOf, parseXml, rootTag } from "../../machine/xml-read.js";
+import { rootTag } from "../../machine/xml-head.js";
+import { attribute, child, childrenOf, parseXml } from "../../machine/xml-read.js";
 import type { Parts } from "../open.js";
 import { OVF_1, OVF_2, type OvfView, ovfView } from "../ovf-view.js";
 import type { RuleOptions } from "../rule.js";

@@ -1,5 +1,5 @@
 import type { MachineFormat } from "../machine.js";
-import { rootTag } from "../xml-read.js";
+import { rootTag } from "../xml-head.js";
 import { readOvf } from "./read.js";
 import { writeOvf } from "./write.js";
 

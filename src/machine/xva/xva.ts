@@ -2,7 +2,8 @@ import { damaged } from "../../bytes/errors.js";
 import type { DescriptorFile, Machine, MachineDisk, MachineFormat } from "../machine.js";
 import { Controllers, checkedCpus, checkedMemory, enumerate, nameDisks, present } from "../shape.js";
 import { macAddress, statedNumber, uuidOf, wholeNumber } from "../units.js";
-import { child, parseXml, rootTag, type XmlElement } from "../xml-read.js";
+import { rootTag } from "../xml-head.js";
+import { child, parseXml, type XmlElement } from "../xml-read.js";
 
 /**
  * `ova.xml` of an XVA, XenServer's and XCP-ng's own package: an XML-RPC value with the records of its XenAPI objects.

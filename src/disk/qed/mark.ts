@@ -1,0 +1,2 @@
+/** "QED" and a zero */
+export const MAGIC = 0x00444551;

@@ -1,0 +1,53 @@
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import path from "node:path";
+import { promisify } from "node:util";
+import { describe, expect, it } from "vitest";
+import { because, missing, temporaryFolder } from "../support/tools.js";
+import { anyvisor, COMMAND } from "./support.js";
+
+/** A pipe that does not wait, as whoever shares it may make it: its reader comes late, and the pipe holds 4 KiB. */
+const SLOW_READER = `
+import fcntl, os, subprocess, sys, time
+there, here = os.pipe()
+fcntl.fcntl(here, 1031, 4096)
+os.set_blocking(here, False)
+child = subprocess.Popen(sys.argv[1:], stdout=here)
+os.close(here)
+time.sleep(1)
+while piece := os.read(there, 1000):
+    sys.stdout.buffer.write(piece)
+sys.exit(child.wait())
+`;
+
+describe.skipIf(process.platform === "win32")("standard output", async () => {
+	const shell = (script: string) =>
+		promisify(execFile)("bash", ["-c", script, process.execPath, COMMAND], { maxBuffer: 1 << 26 });
+	const folder = await temporaryFolder();
+	const whole = await anyvisor(["models", "export"]);
+
+	it("is the same in a file as in a pipe", async () => {
+		expect(whole.stdout.length).toBeGreaterThan(10_000);
+		const file = path.join(folder, "models.yaml");
+		expect((await shell(`"$0" "$1" models export > "${file}" && cat "${file}"`)).stdout).toBe(whole.stdout);
+	});
+
+	it.skipIf(missing("python3"))(
+		`goes on in a pipe that does not wait for its reader ${because("python3")}`,
+		async () => {
+			const command = [process.execPath, COMMAND, "models", "export"];
+			const { stdout } = await promisify(execFile)("python3", ["-c", SLOW_READER, ...command], { maxBuffer: 1 << 26 });
+			expect(stdout).toBe(whole.stdout);
+		},
+	);
+
+	it("ends without a word when its reader has gone away", async () => {
+		const { stderr } = await shell('{ sleep 1; "$0" "$1" models export; echo "code $?" >&2; } | true');
+		expect(stderr).toBe("code 0\n");
+	});
+
+	it.skipIf(!existsSync("/dev/full"))("says when there is no room", async () => {
+		const { stderr } = await shell(`"$0" "$1" models export > /dev/full; echo "code $?" >&2`);
+		expect(stderr).toMatch(/no space left[^]*code 8\n$/i);
+	});
+});
