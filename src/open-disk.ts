@@ -1,12 +1,13 @@
 import { statSync } from "node:fs";
 import { AnyvisorError, notFound, refused } from "./bytes/errors.js";
-import type { ByteSource } from "./bytes/source.js";
+import { type ByteSource, readUpTo } from "./bytes/source.js";
 import type { Disk } from "./disk/disk.js";
 import { diskLikeness } from "./disk/likeness.js";
 import { confinedNeighbours } from "./disk/neighbours.js";
 import { openDisk } from "./disk/registry.js";
 import { bearsDiskMark, checkIntegrity, findImages, isPackage, type OpenOptions, type Origin } from "./open.js";
 import type { OpenNeighbour } from "./source/confine.js";
+import { isContainer } from "./source/container.js";
 import { openLocation } from "./source/location.js";
 import { folderNeighbours } from "./source/neighbours.js";
 import type { Spooler } from "./source/spool.js";
@@ -73,6 +74,9 @@ export async function openNamedImage(name: string, options: NamedOptions = {}): 
 	}
 }
 
+/** Bytes in which archives and compressed files have their marks. */
+const HEAD = 512;
+
 /** Looks into archives and compressed files, unless the file itself is meant. */
 async function openInside(name: string, options: NamedOptions): Promise<NamedOrigin> {
 	const { format, allowExternal: allow } = options;
@@ -85,7 +89,8 @@ async function openInside(name: string, options: NamedOptions): Promise<NamedOri
 	// What is no file by itself is a member of one.
 	if (file === undefined) return openAt(name, options, diskLikeness);
 	try {
-		if (await isWhole(file.source)) return file;
+		// Asked here, because the readers of all archives would be loaded only to say so.
+		if ((await isWhole(file.source)) || !isContainer(await readUpTo(file.source, 0, HEAD))) return file;
 		const { openContained } = await import("./source/archive.js");
 		const contained = await openContained(file.source, {
 			likeness: diskLikeness,

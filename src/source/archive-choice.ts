@@ -1,6 +1,7 @@
 import { AnyvisorError, notFound } from "../bytes/errors.js";
 import type { ByteSource } from "../bytes/source.js";
-import { HEAD, isContainer, type Likeness, listed, type Member } from "./archive-member.js";
+import { HEAD, type Likeness, listed, type Member } from "./archive-member.js";
+import { isContainer } from "./container.js";
 
 /** Members whose content is looked at; an archive with a disk in it has a handful. */
 const MOST_LOOKED_AT = 4096;

@@ -1,8 +1,5 @@
-import { recogniseCodec } from "../bytes/codec/index.js";
 import type { ByteSource } from "../bytes/source.js";
 import type { Spooler } from "./spool.js";
-import { isTar } from "./tar.js";
-import { isZip } from "./zip.js";
 
 /** A file in an archive. */
 export interface Member {
@@ -25,10 +22,6 @@ export type Likeness = (head: Uint8Array, size: number) => number;
 
 /** What a {@link Likeness} is judged by. */
 export const HEAD = 4096;
-
-/** True when `head` (512 bytes or more) begins with an archive, or a compressed file. */
-export const isContainer = (head: Uint8Array): boolean =>
-	recogniseCodec(head) !== undefined || isZip(head) || isTar(head);
 
 const MOST_LISTED = 20;
 

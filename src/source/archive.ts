@@ -2,13 +2,14 @@ import { recogniseCodec } from "../bytes/codec/index.js";
 import { type AnyvisorError, notFound, refused } from "../bytes/errors.js";
 import { type ByteSource, readUpTo } from "../bytes/source.js";
 import { choose } from "./archive-choice.js";
-import { HEAD, isContainer, type Likeness, listed, type Member } from "./archive-member.js";
+import { HEAD, type Likeness, listed, type Member } from "./archive-member.js";
 import { leadOf, type OpenNeighbour, outside, withoutCredentials } from "./confine.js";
+import { isContainer, isZip } from "./container.js";
 import { decompressed, stemOf } from "./decompressed.js";
 import { Spooler, type SpoolOptions } from "./spool.js";
 import { readTar, type TarMember } from "./tar.js";
 import { openXzBlocks } from "./xz-blocks.js";
-import { isZip, readZip } from "./zip.js";
+import { readZip } from "./zip.js";
 
 export interface ContainedOptions {
 	/** Path of a member as the archive lists it, or its last part; the only likely one where left out. */

@@ -7,7 +7,7 @@ const FIRST_DETOUR = 16 << 20;
 const LONGEST_DETOUR = 1 << 30;
 const MIB = 1 << 20;
 /** They are slow because nothing has been compiled yet, and short commands make no others. */
-const FIRST_CALLS = 4;
+const FIRST_CALLS = 8;
 
 /** Milliseconds. Node loads ten modules for `performance`. */
 function now(): number {

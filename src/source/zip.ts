@@ -14,16 +14,6 @@ const STORED = 0;
 /** More than any archive with a disk in it has. */
 const MOST_MEMBERS = 1 << 16;
 
-/** Local file header, and the end of an archive without members. */
-const SIGNATURES = [
-	[0x50, 0x4b, 3, 4],
-	[0x50, 0x4b, 5, 6],
-];
-
-/** True when `head` begins with a zip archive. */
-export const isZip = (head: Uint8Array): boolean =>
-	SIGNATURES.some((signature) => signature.every((byte, i) => head[i] === byte));
-
 /** A file in a zip archive. */
 export interface ZipMember {
 	/** As the archive has it, hostile or not. */

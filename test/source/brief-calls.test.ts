@@ -27,7 +27,7 @@ async function places(calls: BriefCalls, count: number, slow: (call: number) => 
 /** With its first calls behind it, which may be slow. */
 async function seasoned(): Promise<BriefCalls> {
 	const calls = new BriefCalls({ call: 20, mebibyte: 0 });
-	expect(await places(calls, 4, () => true)).toBe("hhhh");
+	expect(await places(calls, 8, () => true)).toBe("h".repeat(8));
 	return calls;
 }
 

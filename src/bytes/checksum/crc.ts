@@ -12,13 +12,16 @@ type Step = (register: number, bytes: Uint8Array) => number;
 function slicingBy8(polynomial: number): Step {
 	// table[k * 256 + b]: what byte b does to the register when k more bytes follow it.
 	const table = new Int32Array(8 * 256);
-	for (let byte = 0; byte < 256; byte++) {
-		let register = byte;
-		for (let bit = 0; bit < 8; bit++) register = register & 1 ? (register >>> 1) ^ polynomial : register >>> 1;
-		table[byte] = register;
+	// What two bytes do together, exclusive or, they do one after the other: each bit has to be looked at once.
+	for (let bit = 128, register = 1; bit > 0; bit >>= 1) {
+		register = register & 1 ? (register >>> 1) ^ polynomial : register >>> 1;
+		for (let byte = 0; byte < 256; byte += 2 * bit) table[byte + bit] = register ^ (table[byte] ?? 0);
+	}
+	for (let i = 256; i < table.length; i++) {
+		const before = table[i - 256] ?? 0;
+		table[i] = (before >>> 8) ^ (table[before & 0xff] ?? 0);
 	}
 	const entry = (index: number) => table[index] ?? 0;
-	for (let i = 256; i < table.length; i++) table[i] = (entry(i - 256) >>> 8) ^ entry(entry(i - 256) & 0xff);
 
 	return (seed, bytes) => {
 		const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -2,12 +2,12 @@ import { unsupported } from "../errors.js";
 import { type ByteSource, readUpTo } from "../source.js";
 import { BadBlock, BitReader, linkText, RunText, readColumn } from "./bzip2-block.js";
 import { broken, decoderOf, type Place } from "./engine.js";
+import { bzip2Level } from "./mark.js";
 
 /*
  * bzip2 has no specification of its own; the format is described in
  * https://github.com/dsnet/compress/blob/master/doc/bzip2-format.pdf
  */
-const SIGNATURE = [0x42, 0x5a, 0x68] as const;
 /** Signature and level digit. */
 const HEADER = 4;
 /** A level is the size of the blocks in this many bytes. */
@@ -20,14 +20,9 @@ const LONGEST_CODE_BYTES = 2.5;
 const LONGEST_TABLES = 64 << 10;
 const OUTPUT_PIECE = 256 << 10;
 
-const level = (head: Uint8Array) => {
-	const digit = (head[HEADER - 1] ?? 0) - 0x30;
-	return SIGNATURE.every((byte, i) => head[i] === byte) && digit >= 1 && digit <= 9 ? digit : undefined;
-};
-
 async function* decodeStream(source: ByteSource, at: number): AsyncGenerator<Uint8Array, number> {
 	const place = { file: source.name, offset: at };
-	const size = level(await readUpTo(source, at, HEADER));
+	const size = bzip2Level(await readUpTo(source, at, HEADER));
 	if (size === undefined) throw broken("bzip2", place, "it does not begin with a bzip2 header");
 	const column = new Uint32Array(size * LEVEL_UNIT);
 	const longestBlock = column.length * LONGEST_CODE_BYTES + LONGEST_TABLES;
@@ -74,8 +69,4 @@ function* decodeBlock(bits: BitReader, column: Uint32Array, place: Place): Gener
 }
 
 /** One bzip2 stream. */
-export const bzip2 = decoderOf(
-	"bzip2",
-	(head) => level(head) !== undefined,
-	() => Promise.resolve({ implementation: "JavaScript", stream: decodeStream }),
-);
+export const bzip2 = decoderOf("bzip2", () => Promise.resolve({ implementation: "JavaScript", stream: decodeStream }));

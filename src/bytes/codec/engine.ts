@@ -2,6 +2,7 @@ import { concat } from "../concat.js";
 import { type AnyvisorError, damaged } from "../errors.js";
 import type { ByteSource } from "../source.js";
 import type { Codec, CodecId, Decoded, DecodeOptions, StreamOptions } from "./codec.js";
+import { marks } from "./mark.js";
 
 /** What does the work of a codec: a system library, Node, WebAssembly or JavaScript. */
 export interface Engine {
@@ -34,14 +35,12 @@ export type EncodingCodec = RegisteredCodec<EncodingEngine> & Required<Codec>;
 /** Engines may allocate the whole limit at once; above this, memory follows what the data really holds. */
 const LARGEST_BUFFER = 16 << 20;
 
-type Matches = Codec["matches"];
-
 /** A codec that only decodes. The engine is chosen when it is first needed. */
-export function decoderOf(id: CodecId, matches: Matches, choose: () => Promise<Engine>): RegisteredCodec {
+export function decoderOf(id: CodecId, choose: () => Promise<Engine>): RegisteredCodec {
 	const engine = once(choose);
 	return {
 		id,
-		matches,
+		matches: marks[id],
 		engine,
 		async decode(input, options) {
 			const chosen = await engine();
@@ -63,10 +62,10 @@ function placed(decoded: Decoded, into: Uint8Array | undefined): Decoded {
 }
 
 /** A codec that decodes and encodes. */
-export function codecOf(id: CodecId, matches: Matches, choose: () => Promise<EncodingEngine>): EncodingCodec {
+export function codecOf(id: CodecId, choose: () => Promise<EncodingEngine>): EncodingCodec {
 	const engine = once(choose);
 	return {
-		...decoderOf(id, matches, engine),
+		...decoderOf(id, engine),
 		engine,
 		encode: async (input, level) => (await engine()).encode(input, level),
 	};

@@ -2,6 +2,7 @@ import { crc32 } from "../checksum/index.js";
 import { bytes, struct, u8, u16, u32 } from "../struct.js";
 import { deflate } from "./deflate.js";
 import { broken, codecOf, type Place, truncated } from "./engine.js";
+import { CM_DEFLATE, GZIP_ID, marks } from "./mark.js";
 import { type Wrapper, wrapped } from "./wrapper.js";
 
 /** https://www.rfc-editor.org/rfc/rfc1952#section-2.3 */
@@ -9,18 +10,14 @@ const GzipHeader = struct("gzip header", "little", { id: bytes(2), cm: u8, flg: 
 const GzipExtra = struct("gzip extra field", "little", { xlen: u16 });
 const GzipTrailer = struct("gzip trailer", "little", { crc32: u32, isize: u32 });
 
-const ID = [0x1f, 0x8b] as const;
-const CM_DEFLATE = 8;
 const FHCRC = 0x02;
 const FEXTRA = 0x04;
 const FNAME = 0x08;
 const FCOMMENT = 0x10;
 const OS_UNKNOWN = 255;
 
-const matches = (head: Uint8Array) => head[0] === ID[0] && head[1] === ID[1] && head[2] === CM_DEFLATE;
-
 function headerLength(head: Uint8Array, place: Place): number {
-	if (!matches(head)) throw broken("gzip", place, "it does not begin with a gzip header");
+	if (!marks.gzip(head)) throw broken("gzip", place, "it does not begin with a gzip header");
 	const { flg } = GzipHeader.parse(head, 0, place.file, place.offset);
 	let length = GzipHeader.size;
 	if ((flg & FEXTRA) !== 0) {
@@ -37,7 +34,7 @@ function headerLength(head: Uint8Array, place: Place): number {
 
 /** The header of a member of one's own. */
 export const gzipHeader = (): Uint8Array =>
-	GzipHeader.build({ id: Uint8Array.from(ID), cm: CM_DEFLATE, os: OS_UNKNOWN });
+	GzipHeader.build({ id: Uint8Array.from(GZIP_ID), cm: CM_DEFLATE, os: OS_UNKNOWN });
 
 /** What follows a member's DEFLATE stream: {@link crc32} and length of what was compressed. */
 export const gzipTrailer = (sum: number, length: number): Uint8Array =>
@@ -55,4 +52,4 @@ const wrapper: Wrapper = {
 };
 
 /** One gzip member (RFC 1952); what follows it is the caller's, who knows whether another member belongs to the file. */
-export const gzip = codecOf("gzip", matches, async () => wrapped(wrapper, await deflate.engine()));
+export const gzip = codecOf("gzip", async () => wrapped(wrapper, await deflate.engine()));

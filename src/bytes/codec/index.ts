@@ -7,6 +7,7 @@ import { lz4 } from "./lz4.js";
 import { lz4Legacy } from "./lz4-legacy.js";
 import { lzma } from "./lzma.js";
 import { lzop } from "./lzop.js";
+import { markedCodec } from "./mark.js";
 import { xz } from "./xz.js";
 import { zlib } from "./zlib.js";
 import { zstd } from "./zstd.js";
@@ -30,8 +31,10 @@ const codecs = {
 export const codec = <Id extends CodecId>(id: Id): (typeof codecs)[Id] => codecs[id];
 
 /** The codec whose magic `head` (the first 16 bytes or more) begins with. DEFLATE and zlib have none. */
-export const recogniseCodec = (head: Uint8Array): Codec | undefined =>
-	Object.values<Codec>(codecs).find((codec) => codec.matches(head));
+export function recogniseCodec(head: Uint8Array): Codec | undefined {
+	const id = markedCodec(head);
+	return id && codecs[id];
+}
 
 /** Who does a codec's work here. */
 export interface CodecReport {

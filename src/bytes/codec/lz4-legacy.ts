@@ -2,11 +2,11 @@ import { type ByteSource, readUpTo } from "../source.js";
 import { struct, u32 } from "../struct.js";
 import { broken, codecOf, type EncodingEngine, truncated } from "./engine.js";
 import { decodeLz4Block, encodeLz4Block, lz4Bound } from "./lz4-block.js";
+import { LZ4_LEGACY_MAGIC, marks } from "./mark.js";
 
 /** https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md#legacy-frame */
 const Word = struct("lz4 word", "little", { value: u32 });
 
-const LEGACY_MAGIC = 0x184c2102;
 /** All blocks but the last decode to exactly this. */
 const BLOCK = 8 << 20;
 /** Each byte of a block adds at most this much to what it decodes to. */
@@ -16,7 +16,7 @@ const engine: EncodingEngine = {
 	implementation: "JavaScript",
 	async *stream(source, at) {
 		const place = { file: source.name, offset: at };
-		if (!matches(await readUpTo(source, at, Word.size))) {
+		if (!marks["lz4-legacy"](await readUpTo(source, at, Word.size))) {
 			throw broken("lz4-legacy", place, "it does not begin with a legacy lz4 frame");
 		}
 		let next = at + Word.size;
@@ -35,7 +35,7 @@ const engine: EncodingEngine = {
 		}
 	},
 	encode(input) {
-		const parts = [Word.build({ value: LEGACY_MAGIC })];
+		const parts = [Word.build({ value: LZ4_LEGACY_MAGIC })];
 		for (let at = 0; at < input.length; at += BLOCK) {
 			const block = encodeLz4Block(input.subarray(at, at + BLOCK));
 			parts.push(Word.build({ value: block.length }), block);
@@ -58,10 +58,8 @@ async function blockSize(source: ByteSource, at: number): Promise<number | undef
 	return value === 0 || value > lz4Bound(BLOCK) ? undefined : value;
 }
 
-const matches = (head: Uint8Array) => head.length >= Word.size && Word.parse(head).value === LEGACY_MAGIC;
-
 /**
  * LZ4's first format, the one the Linux kernel has for itself and its initramfs. It ends at the end of the source, after
  * a block that is not full, or before what cannot be the size of a block.
  */
-export const lz4Legacy = codecOf("lz4-legacy", matches, () => Promise.resolve(engine));
+export const lz4Legacy = codecOf("lz4-legacy", () => Promise.resolve(engine));

@@ -4,13 +4,13 @@ import { type ByteSource, readUpTo } from "../source.js";
 import { struct, u8, u32, u64 } from "../struct.js";
 import { broken, decoderOf, type Place, truncated } from "./engine.js";
 import { decodeLz4Block, LZ4_WINDOW } from "./lz4-block.js";
+import { marks } from "./mark.js";
 
 /** https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md */
 const FrameStart = struct("lz4 frame header", "little", { magicNumber: u32, flg: u8, bd: u8 });
 const ContentSize = struct("lz4 content size", "little", { size: u64 });
 const Word = struct("lz4 word", "little", { value: u32 });
 
-const LZ4_MAGIC = 0x184d2204;
 const MAGIC = 4;
 /** Magic number, descriptor with all of its fields, and the descriptor's checksum. */
 const LONGEST_HEADER = 19;
@@ -40,7 +40,7 @@ interface Frame {
 
 async function readFrame(source: ByteSource, at: number, place: Place, hash: IHasher): Promise<Frame> {
 	const head = await readUpTo(source, at, LONGEST_HEADER);
-	if (!matches(head)) throw broken("lz4", place, "it does not begin with an lz4 frame");
+	if (!marks.lz4(head)) throw broken("lz4", place, "it does not begin with an lz4 frame");
 	const { flg, bd } = FrameStart.parse(head, 0, source.name, at);
 	const has = (flag: number) => (flg & flag) !== 0;
 	const largestBlock = 2 ** (8 + 2 * ((bd >> 4) & 7));
@@ -124,10 +124,5 @@ async function* decodeFrame(source: ByteSource, at: number): AsyncGenerator<Uint
 	return next + Word.size;
 }
 
-const matches = (head: Uint8Array) =>
-	head.length >= FrameStart.size && FrameStart.parse(head).magicNumber === LZ4_MAGIC;
-
 /** One LZ4 frame. */
-export const lz4 = decoderOf("lz4", matches, () =>
-	Promise.resolve({ implementation: "JavaScript", stream: decodeFrame }),
-);
+export const lz4 = decoderOf("lz4", () => Promise.resolve({ implementation: "JavaScript", stream: decodeFrame }));

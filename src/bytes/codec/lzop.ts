@@ -4,6 +4,7 @@ import { type ByteSource, readUpTo } from "../source.js";
 import { bytes, struct, u8, u16, u32 } from "../struct.js";
 import { broken, decoderOf, type Place, truncated } from "./engine.js";
 import { decodeLzo1x } from "./lzo1x.js";
+import { marks } from "./mark.js";
 
 /*
  * lzop has no specification; this is what the kernel reads of it:
@@ -20,7 +21,6 @@ const LzopHeader = struct("lzop header", "big", {
 const LzopFlags = struct("lzop flags", "big", { flags: u32 });
 const LzopBlock = struct("lzop block", "big", { dstLen: u32, srcLen: u32, checksum: u32 });
 
-const MAGIC = [0x89, 0x4c, 0x5a, 0x4f, 0x00, 0x0d, 0x0a, 0x1a, 0x0a] as const;
 const HAS_LEVEL_AND_HIGH_TIME = 0x0940;
 const F_ADLER32_D = 0x0001;
 const F_ADLER32_C = 0x0002;
@@ -32,15 +32,13 @@ const LARGEST_BLOCK = 256 << 10;
 /** Its longest part is a file name of 255 bytes. */
 const LONGEST_HEADER = 512;
 
-const matches = (head: Uint8Array) => MAGIC.every((byte, i) => head[i] === byte);
-
 interface Header {
 	readonly length: number;
 	readonly sum: (bytes: Uint8Array) => number;
 }
 
 function readHeader(head: Uint8Array, place: Place): Header {
-	if (!matches(head)) throw broken("lzop", place, "it does not begin with an lzop header");
+	if (!marks.lzop(head)) throw broken("lzop", place, "it does not begin with an lzop header");
 	const { version } = LzopHeader.parse(head, 0, place.file, place.offset);
 	const extended = version >= HAS_LEVEL_AND_HIGH_TIME;
 	let at = LzopHeader.size + (extended ? 1 : 0);
@@ -83,6 +81,4 @@ async function* decodeStream(source: ByteSource, at: number): AsyncGenerator<Uin
 }
 
 /** One lzop file, the kernel's way to use LZO. */
-export const lzop = decoderOf("lzop", matches, () =>
-	Promise.resolve({ implementation: "JavaScript", stream: decodeStream }),
-);
+export const lzop = decoderOf("lzop", () => Promise.resolve({ implementation: "JavaScript", stream: decodeStream }));

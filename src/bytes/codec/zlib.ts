@@ -37,11 +37,7 @@ const wrapper: Wrapper = {
 };
 
 /** zlib streams (RFC 1950): VMDK grains. Two bytes are too few to recognise them by. */
-export const zlib = codecOf(
-	"zlib",
-	() => false,
-	async () => {
-		const portable = wrapped(wrapper, await deflate.engine());
-		return onNode ? (await import("./node/deflate.js")).zlibEngine(portable) : portable;
-	},
-);
+export const zlib = codecOf("zlib", async () => {
+	const portable = wrapped(wrapper, await deflate.engine());
+	return onNode ? (await import("./node/deflate.js")).zlibEngine(portable) : portable;
+});

@@ -1,7 +1,8 @@
 import { refused } from "../../errors.js";
 import { type ByteSource, readUpTo } from "../../source.js";
 import { broken, type Engine, type Place, truncated } from "../engine.js";
-import { LzmaHeader, UNKNOWN_SIZE } from "../lzma.js";
+import { LzmaHeader } from "../lzma.js";
+import { UNKNOWN_SIZE } from "../mark.js";
 import { LzmaDecoder } from "./lzma-decoder.js";
 
 /** "xz -9" uses 64 MiB. */
