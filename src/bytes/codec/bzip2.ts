@@ -1,7 +1,7 @@
 import { unsupported } from "../errors.js";
 import { type ByteSource, readUpTo } from "../source.js";
 import { BadBlock, BitReader, linkText, RunText, readColumn } from "./bzip2-block.js";
-import { broken, decoderOf, type Place } from "./engine.js";
+import { about, broken, decoderOf, type Place } from "./engine.js";
 import { bzip2Level } from "./mark.js";
 
 /*
@@ -69,4 +69,4 @@ function* decodeBlock(bits: BitReader, column: Uint32Array, place: Place): Gener
 }
 
 /** One bzip2 stream. */
-export const bzip2 = decoderOf("bzip2", () => Promise.resolve({ implementation: "JavaScript", stream: decodeStream }));
+export const bzip2 = decoderOf("bzip2", () => Promise.resolve({ about: about("JavaScript"), stream: decodeStream }));

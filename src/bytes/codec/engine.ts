@@ -4,12 +4,23 @@ import type { ByteSource } from "../source.js";
 import type { Codec, CodecId, Decoded, DecodeOptions, StreamOptions } from "./codec.js";
 import { marks } from "./mark.js";
 
-/** What does the work of a codec: a system library, Node, WebAssembly or JavaScript. */
-export interface Engine {
-	/** What it is, for `anyvisor doctor`: "libzstd 1.5.4 of this system". */
+export interface About {
+	/** "libzstd 1.5.4 of this system" */
 	readonly implementation: string;
 	/** How to get a faster one. */
 	readonly hint?: string;
+}
+
+/** The {@link Engine.about} of what is always the same. */
+export const about =
+	(implementation: string, hint?: string): Engine["about"] =>
+	() =>
+		Promise.resolve({ implementation, ...(hint !== undefined && { hint }) });
+
+/** What does the work of a codec: a system library, Node, WebAssembly or JavaScript. */
+export interface Engine {
+	/** What it is, for `anyvisor doctor`; only to tell may load it. */
+	about(): Promise<About>;
 	/** As {@link Codec.stream}. */
 	stream(source: ByteSource, at: number, options?: StreamOptions): AsyncGenerator<Uint8Array, number>;
 	/**

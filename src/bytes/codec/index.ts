@@ -1,7 +1,7 @@
 import { bzip2 } from "./bzip2.js";
 import type { Codec, CodecId } from "./codec.js";
 import { deflate } from "./deflate.js";
-import type { RegisteredCodec } from "./engine.js";
+import type { About, RegisteredCodec } from "./engine.js";
 import { gzip } from "./gzip.js";
 import { lz4 } from "./lz4.js";
 import { lz4Legacy } from "./lz4-legacy.js";
@@ -37,12 +37,8 @@ export function recogniseCodec(head: Uint8Array): Codec | undefined {
 }
 
 /** Who does a codec's work here. */
-export interface CodecReport {
+export interface CodecReport extends About {
 	readonly codec: CodecId;
-	/** For example "libzstd 1.5.4 of this system". */
-	readonly implementation: string;
-	/** How to get a faster one, where there is one. */
-	readonly hint?: string;
 }
 
 /** For `anyvisor doctor`: which implementation each codec has found. Loads all of them. */
@@ -50,6 +46,6 @@ export const codecReport = (): Promise<CodecReport[]> =>
 	Promise.all(Object.values<RegisteredCodec>(codecs).map((codec) => report(codec)));
 
 async function report(codec: RegisteredCodec): Promise<CodecReport> {
-	const { implementation, hint } = await codec.engine();
-	return { codec: codec.id, implementation, ...(hint === undefined ? {} : { hint }) };
+	const engine = await codec.engine();
+	return { codec: codec.id, ...(await engine.about()) };
 }

@@ -1,6 +1,6 @@
 import { type ByteSource, readUpTo } from "../source.js";
 import { struct, u32 } from "../struct.js";
-import { broken, codecOf, type EncodingEngine, truncated } from "./engine.js";
+import { about, broken, codecOf, type EncodingEngine, truncated } from "./engine.js";
 import { decodeLz4Block, encodeLz4Block, lz4Bound } from "./lz4-block.js";
 import { LZ4_LEGACY_MAGIC, marks } from "./mark.js";
 
@@ -13,7 +13,7 @@ const BLOCK = 8 << 20;
 const LARGEST_RATIO = 255;
 
 const engine: EncodingEngine = {
-	implementation: "JavaScript",
+	about: about("JavaScript"),
 	async *stream(source, at) {
 		const place = { file: source.name, offset: at };
 		if (!marks["lz4-legacy"](await readUpTo(source, at, Word.size))) {

@@ -2,7 +2,7 @@ import type { IHasher } from "hash-wasm";
 import { unsupported } from "../errors.js";
 import { type ByteSource, readUpTo } from "../source.js";
 import { struct, u8, u32, u64 } from "../struct.js";
-import { broken, decoderOf, type Place, truncated } from "./engine.js";
+import { about, broken, decoderOf, type Place, truncated } from "./engine.js";
 import { decodeLz4Block, LZ4_WINDOW } from "./lz4-block.js";
 import { marks } from "./mark.js";
 
@@ -125,4 +125,4 @@ async function* decodeFrame(source: ByteSource, at: number): AsyncGenerator<Uint
 }
 
 /** One LZ4 frame. */
-export const lz4 = decoderOf("lz4", () => Promise.resolve({ implementation: "JavaScript", stream: decodeFrame }));
+export const lz4 = decoderOf("lz4", () => Promise.resolve({ about: about("JavaScript"), stream: decodeFrame }));

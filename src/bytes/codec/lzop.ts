@@ -2,7 +2,7 @@ import { adler32, crc32 } from "../checksum/index.js";
 import { unsupported } from "../errors.js";
 import { type ByteSource, readUpTo } from "../source.js";
 import { bytes, struct, u8, u16, u32 } from "../struct.js";
-import { broken, decoderOf, type Place, truncated } from "./engine.js";
+import { about, broken, decoderOf, type Place, truncated } from "./engine.js";
 import { decodeLzo1x } from "./lzo1x.js";
 import { marks } from "./mark.js";
 
@@ -81,4 +81,4 @@ async function* decodeStream(source: ByteSource, at: number): AsyncGenerator<Uin
 }
 
 /** One lzop file, the kernel's way to use LZO. */
-export const lzop = decoderOf("lzop", () => Promise.resolve({ implementation: "JavaScript", stream: decodeStream }));
+export const lzop = decoderOf("lzop", () => Promise.resolve({ about: about("JavaScript"), stream: decodeStream }));

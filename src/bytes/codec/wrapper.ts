@@ -21,8 +21,7 @@ export interface Wrapper {
 /** The engine of a wrapped format, by an engine for the DEFLATE data inside. */
 export function wrapped(wrapper: Wrapper, deflate: EncodingEngine): EncodingEngine {
 	return {
-		implementation: deflate.implementation,
-		...(deflate.hint === undefined ? {} : { hint: deflate.hint }),
+		about: deflate.about,
 		async *stream(source, at, options) {
 			const place = { file: source.name, offset: at };
 			const head = await readUpTo(source, at, wrapper.longestHeader);

@@ -20,7 +20,7 @@ async function afterSkippable(source: ByteSource, at: number): Promise<number> {
 /** Any skippable frames first: parallel writers put one before each frame, and they hold no content. */
 function withoutSkippable(engine: EncodingEngine): EncodingEngine {
 	const behind: Engine = {
-		implementation: engine.implementation,
+		about: engine.about,
 		async *stream(source, at, options) {
 			const frame = await afterSkippable(source, at);
 			// Skippable frames alone are a stream without content, whatever follows them.

@@ -1,3 +1,4 @@
+import type { TransformOptions } from "node:stream";
 import { promisify } from "node:util";
 import {
 	createInflateRaw,
@@ -11,28 +12,26 @@ import {
 } from "node:zlib";
 import { type ByteSource, readUpTo } from "../../source.js";
 import type { Decoded, DecodeOptions } from "../codec.js";
-import { broken, type EncodingEngine, type Place, placeOf, tooLong, truncated } from "../engine.js";
-import { type Format, type Libdeflate, libdeflate } from "./libdeflate.js";
+import { type About, broken, type EncodingEngine, type Place, placeOf, tooLong, truncated } from "../engine.js";
+import { type Format, libdeflate } from "./libdeflate.js";
 import { zlibLevel } from "./zlib-direct.js";
 
-/** Each piece goes through one job of the thread pool; the worst DEFLATE can do with it is 66 MB of output. */
-const PIECE = 64 << 10;
+/** Larger pieces make fewer trips to the thread pool. */
+const PIECE = 256 << 10;
+const OUTPUT_PIECE = 1 << 20;
+/** It inflates on until that much waits to be read, whatever a piece holds. */
+const STREAMING: ZlibOptions & TransformOptions = { chunkSize: OUTPUT_PIECE, readableHighWaterMark: OUTPUT_PIECE };
 const HINT =
 	"Install libdeflate (Debian and Ubuntu: apt-get install libdeflate0) and keep the npm package koffi, for twice the speed.";
 
 /** Raw DEFLATE on Node's thread pool: libdeflate for buffers where this system has it, zlib for the rest. */
-export async function deflateEngine(): Promise<EncodingEngine> {
-	const native = await libdeflate();
-	return { ...described(native), ...buffers("deflate", native), stream: inflateStream };
-}
+export const deflateEngine = (): EncodingEngine => ({ about: whose, ...buffers("deflate"), stream: inflateStream });
 
 /** The same for zlib streams, whose checksum the library then computes in the background as well. */
-export async function zlibEngine(portable: EncodingEngine): Promise<EncodingEngine> {
-	return { ...portable, ...buffers("zlib", await libdeflate()) };
-}
+export const zlibEngine = (portable: EncodingEngine): EncodingEngine => ({ ...portable, ...buffers("zlib") });
 
-const described = (native: Libdeflate | undefined) =>
-	native === undefined
+const whose = async (): Promise<About> =>
+	(await libdeflate()) === undefined
 		? { implementation: "node:zlib", hint: HINT }
 		: { implementation: "libdeflate of this system, node:zlib for streams" };
 
@@ -42,17 +41,19 @@ type Inflate = (input: InputType, options: ZlibOptions) => Promise<unknown>;
 const inflaters: Record<Format, Inflate> = { deflate: promisify(inflateRaw), zlib: promisify(inflate) };
 const deflaters = { deflate: promisify(deflateRaw), zlib: promisify(deflate) };
 
-function buffers(
-	format: Format,
-	native: Libdeflate | undefined,
-): Pick<EncodingEngine, "encode"> & Required<Pick<EncodingEngine, "decode">> {
+/** The library is looked for with the first buffer: streams do without it, and it takes 15 ms to load. */
+function buffers(format: Format): Pick<EncodingEngine, "encode"> & Required<Pick<EncodingEngine, "decode">> {
 	return {
-		decode: (input, options) =>
-			native === undefined ? inflateBuffer(format, input, options) : native.decode(format, input, options),
-		encode: (input, level) =>
-			native === undefined
+		async decode(input, options) {
+			const native = await libdeflate();
+			return native === undefined ? inflateBuffer(format, input, options) : native.decode(format, input, options);
+		},
+		async encode(input, level) {
+			const native = await libdeflate();
+			return native === undefined
 				? deflaters[format](input, { level: zlibLevel(input, level) })
-				: native.encode(format, input, level),
+				: native.encode(format, input, level);
+		},
 	};
 }
 
@@ -71,21 +72,24 @@ async function inflateBuffer(format: Format, input: Uint8Array, options: DecodeO
 
 async function* inflateStream(source: ByteSource, at: number): AsyncGenerator<Uint8Array, number> {
 	const place = { file: source.name, offset: at };
-	const inflater = createInflateRaw({ chunkSize: PIECE });
-	const output: Uint8Array[] = [];
-	inflater.on("data", (piece: Uint8Array) => output.push(piece));
+	const inflater = createInflateRaw(STREAMING);
+	let wake = () => {};
+	inflater.on("readable", () => wake());
 	// Errors are taken where they belong to a piece; one that came at another time must not end the process.
 	inflater.on("error", () => undefined);
+	let over = false;
+	const feeding = feedAll(inflater, source, at).finally(() => {
+		over = true;
+		wake();
+	});
+	feeding.catch(() => undefined);
 	try {
-		for (let given = 0; ; ) {
-			const piece = await readUpTo(source, at + given, PIECE);
-			// zlib calls nothing at all a stream, and not a truncated one.
-			if (given === 0 && piece.length === 0) throw truncated("deflate", place);
-			await feed(inflater, piece);
-			given += piece.length;
-			yield* output.splice(0);
-			// zlib leaves what follows the end of the stream untouched; without a next piece it has seen the end, or failed.
-			if (inflater.bytesWritten < given || piece.length === 0) return at + inflater.bytesWritten;
+		for (;;) {
+			const last = over;
+			const content = inflater.read() as Uint8Array | null;
+			if (content !== null) yield content;
+			else if (last) return at + (await feeding);
+			else if (!over) await new Promise<void>((resolve) => (wake = resolve));
 		}
 	} catch (error) {
 		throw explained("deflate", place, error);
@@ -94,9 +98,22 @@ async function* inflateStream(source: ByteSource, at: number): AsyncGenerator<Ui
 	}
 }
 
-/** Hands zlib a piece, or the news that there is none, and waits until all of its output has been emitted. */
-async function feed(inflater: InflateRaw, piece: Uint8Array): Promise<void> {
-	await new Promise<void>((resolve, reject) => {
+/** Hands zlib all of a stream, and returns its length. */
+async function feedAll(inflater: InflateRaw, source: ByteSource, at: number): Promise<number> {
+	for (let given = 0; ; ) {
+		const piece = await readUpTo(source, at + given, PIECE);
+		// zlib calls nothing at all a stream, and not a truncated one.
+		if (given === 0 && piece.length === 0) throw truncated("deflate", { file: source.name, offset: at });
+		await feed(inflater, piece);
+		given += piece.length;
+		// zlib leaves what follows the end of the stream untouched; without a next piece it has seen the end, or failed.
+		if (inflater.bytesWritten < given || piece.length === 0) return inflater.bytesWritten;
+	}
+}
+
+/** Hands zlib a piece, or the news that there is none, and waits until it has taken it and its output has been read. */
+function feed(inflater: InflateRaw, piece: Uint8Array): Promise<void> {
+	return new Promise((resolve, reject) => {
 		const done = () => {
 			inflater.off("error", reject);
 			resolve();
@@ -110,7 +127,6 @@ async function feed(inflater: InflateRaw, piece: Uint8Array): Promise<void> {
 			inflater.end();
 		}
 	});
-	while (inflater.read() !== null);
 }
 
 const codeOf = (error: unknown) => (error instanceof Error && "code" in error ? error.code : undefined);

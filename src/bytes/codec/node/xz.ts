@@ -1,7 +1,7 @@
 import { refused, unsupported } from "../../errors.js";
 import { readInto } from "../../source.js";
 import { array, flags64, struct, u32, u64, viewOf } from "../../struct.js";
-import { broken, type Engine, type Place, pieceBuffers, truncated } from "../engine.js";
+import { about, broken, type Engine, type Place, pieceBuffers, truncated } from "../engine.js";
 import { type NativeLibrary, systemLibrary } from "./native.js";
 
 /** lzma_stream of https://github.com/tukaani-project/xz/blob/master/src/liblzma/api/lzma/base.h on a 64-bit machine. */
@@ -52,7 +52,7 @@ function bind(library: NativeLibrary, format: Format): Engine {
 	const end = library.func("void lzma_end(void *strm)");
 
 	return {
-		implementation: `liblzma ${String(version())} of this system`,
+		about: about(`liblzma ${String(version())} of this system`),
 		async *stream(source, at, options) {
 			const input = new Uint8Array(INPUT_PIECE);
 			const output = pieceBuffers(OUTPUT_PIECE, options);

@@ -2,6 +2,7 @@ import { type ByteSource, readInto } from "../../source.js";
 import { flags64, struct, u64 } from "../../struct.js";
 import { type Direct, FAILED } from "../bulk.js";
 import {
+	about,
 	broken,
 	type EncodingEngine,
 	once,
@@ -80,7 +81,7 @@ function bind(library: NativeLibrary): Libzstd {
 
 	return {
 		direct,
-		implementation: `libzstd ${String(version())} of this system`,
+		about: about(`libzstd ${String(version())} of this system`),
 		async *stream(source, at, options) {
 			const inputBuffer = pieceBuffers(INPUT_PIECE, { reuse: true });
 			const outputBuffer = pieceBuffers(OUTPUT_PIECE, options);

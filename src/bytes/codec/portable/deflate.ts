@@ -1,6 +1,6 @@
 import { deflateRaw, Z_BUF_ERROR, Z_NO_FLUSH, Z_OK, Z_STREAM_END, ZStream, zlibInflate, zlibInflateInit2 } from "pako";
 import { readUpTo } from "../../source.js";
-import { broken, type EncodingEngine, truncated } from "../engine.js";
+import { about, broken, type EncodingEngine, truncated } from "../engine.js";
 
 const PIECE = 64 << 10;
 /** zlib's way to ask for raw DEFLATE with a 32 KiB window. */
@@ -8,7 +8,7 @@ const RAW = -15;
 
 /** DEFLATE in JavaScript, for browsers. */
 export const deflateEngine: EncodingEngine = {
-	implementation: "pako (JavaScript)",
+	about: about("pako (JavaScript)"),
 	async *stream(source, at) {
 		const place = { file: source.name, offset: at };
 		const state = new ZStream();

@@ -1,6 +1,6 @@
 import { refused } from "../../errors.js";
 import { type ByteSource, readUpTo } from "../../source.js";
-import { broken, type Engine, type Place, truncated } from "../engine.js";
+import { about, broken, type Engine, type Place, truncated } from "../engine.js";
 import { LzmaHeader } from "../lzma.js";
 import { UNKNOWN_SIZE } from "../mark.js";
 import { LzmaDecoder } from "./lzma-decoder.js";
@@ -43,7 +43,9 @@ async function* decodeStream(source: ByteSource, at: number): AsyncGenerator<Uin
 
 /** LZMA in JavaScript, where there is no liblzma. */
 export const lzmaEngine: Engine = {
-	implementation: "JavaScript",
-	hint: "Install liblzma (Debian and Ubuntu: apt-get install liblzma5) and keep the npm package koffi, for several times the speed.",
+	about: about(
+		"JavaScript",
+		"Install liblzma (Debian and Ubuntu: apt-get install liblzma5) and keep the npm package koffi, for several times the speed.",
+	),
 	stream: decodeStream,
 };

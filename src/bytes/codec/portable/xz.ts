@@ -1,14 +1,16 @@
 import xzDecompress from "xz-decompress";
 import { type ByteSource, readUpTo } from "../../source.js";
-import { broken, type Engine } from "../engine.js";
+import { about, broken, type Engine } from "../engine.js";
 import { xzLength } from "./xz-length.js";
 
 const PIECE = 64 << 10;
 
 /** XZ in WebAssembly, for browsers. It cannot tell where a stream ends, so the end is looked for first. */
 export const xzEngine: Engine = {
-	implementation: "xz-decompress (WebAssembly)",
-	hint: "Install liblzma (Debian and Ubuntu: apt-get install liblzma5) and keep the npm package koffi, for a third more speed.",
+	about: about(
+		"xz-decompress (WebAssembly)",
+		"Install liblzma (Debian and Ubuntu: apt-get install liblzma5) and keep the npm package koffi, for a third more speed.",
+	),
 	async *stream(source, at) {
 		const end = at + (await xzLength(source, at));
 		const output = new xzDecompress.XzReadableStream(pieces(source, at, end)).getReader();

@@ -4,7 +4,7 @@ import { createXXHash64 } from "hash-wasm";
 import { concat } from "../../concat.js";
 import { unsupported } from "../../errors.js";
 import { type ByteSource, readUpTo } from "../../source.js";
-import { broken, type EncodingEngine, once, type Place, truncated } from "../engine.js";
+import { about, broken, type EncodingEngine, once, type Place, truncated } from "../engine.js";
 
 /** The longest of https://www.rfc-editor.org/rfc/rfc8878#name-frame-header, magic number included. */
 const LONGEST_HEADER = 18;
@@ -21,8 +21,10 @@ const initialised = once(init);
 
 /** Decodes in JavaScript and encodes in WebAssembly, where there is no libzstd. */
 export const zstdEngine: EncodingEngine = {
-	implementation: "fzstd (JavaScript), zstd-wasm (WebAssembly)",
-	hint: "Install libzstd (Debian and Ubuntu: apt-get install libzstd1) and keep the npm package koffi, for five times the speed.",
+	about: about(
+		"fzstd (JavaScript), zstd-wasm (WebAssembly)",
+		"Install libzstd (Debian and Ubuntu: apt-get install libzstd1) and keep the npm package koffi, for five times the speed.",
+	),
 	async *stream(source, at) {
 		const place = { file: source.name, offset: at };
 		const header = await readHeader(source, at, place);
