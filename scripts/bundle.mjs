@@ -99,6 +99,21 @@ const groups = [
 			...["bytes/cache", "bytes/checksum/index"],
 		),
 	},
+	// How every conversion begins, and what writers of several formats share.
+	{
+		name: "copying",
+		test: modules(
+			...[
+				"cli/disk/convert",
+				"cli/disk/size",
+				"cli/disk/converting",
+				"cli/disk/output",
+				"cli/integrity",
+				"cli/interrupt",
+			],
+			...["disk/resize", "disk/variant", "disk/copy", "source/partial", "source/partial-file", "source/sink"],
+		),
+	},
 	// Archives need these, and no guest.
 	{ name: "codec", test: modules("bytes/codec/index", "bytes/concat") },
 	{ name: "shape", test: modules("machine/shape") },

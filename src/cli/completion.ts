@@ -1,6 +1,6 @@
 import { Argument, Command, type Option } from "commander";
 import { everyVariant } from "./disk/formats.js";
-import { stdout } from "./stdout.js";
+import { stdout } from "./standard-streams.js";
 
 const shells = ["bash", "zsh", "fish"] as const;
 

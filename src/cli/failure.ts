@@ -1,10 +1,10 @@
 import { CommanderError } from "commander";
 import { AnyvisorError } from "../bytes/errors.js";
 import { exitCodes } from "./exit-codes.js";
-import { painter, wantsColour } from "./terminal.js";
+import { painter, type TextStream, wantsColour } from "./terminal.js";
 
 /** Tells a failure on standard error; the exit code that goes with it. */
-export function report(error: unknown, stream: NodeJS.WriteStream = process.stderr): number {
+export function report(error: unknown, stream: TextStream): number {
 	const paint = painter(wantsColour(stream));
 	const say = (message: string) => stream.write(`${paint("red", "anyvisor:")} ${message}\n`);
 	if (error instanceof CommanderError) {

@@ -2,6 +2,7 @@ import { AnyvisorError, damaged } from "../bytes/errors.js";
 import type { Manifest } from "../machine/ovf/manifest.js";
 import type { CheckIntegrity } from "../open.js";
 import { type ProgressMode, progress } from "./progress.js";
+import { stderr } from "./standard-streams.js";
 import { printable } from "./terminal.js";
 
 export interface IntegrityOptions {
@@ -28,7 +29,7 @@ export function integrityCheck(
 	};
 }
 
-const say = (sentence: string) => process.stderr.write(`anyvisor: ${printable(sentence)}\n`);
+const say = (sentence: string) => stderr.write(`anyvisor: ${printable(sentence)}\n`);
 
 const tellUnverified: CheckIntegrity = async (name, read) => {
 	const manifest = await read().catch((error: unknown) => error);

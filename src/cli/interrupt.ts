@@ -1,5 +1,6 @@
 import { removePartialOutputs } from "../source/partial.js";
 import { exitCodes } from "./exit-codes.js";
+import { stderr } from "./standard-streams.js";
 
 /**
  * Ctrl-C, a closed terminal and a polite kill end the command at once and take unfinished outputs with them. Nothing has
@@ -10,7 +11,7 @@ export function removeOutputsWhenInterrupted(): void {
 		process.once(signal, () => {
 			const removed = removePartialOutputs();
 			const what = removed.length === 0 ? "nothing was written" : `removed unfinished ${removed.join(", ")}`;
-			process.stderr.write(`\nanyvisor: stopped; ${what}\n`);
+			stderr.write(`\nanyvisor: stopped; ${what}\n`);
 			process.exit(exitCodes.interrupted);
 		});
 	}

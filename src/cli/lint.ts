@@ -2,7 +2,7 @@ import { Command, InvalidArgumentError } from "commander";
 import type { LintDocument } from "../lint/schema.js";
 import { options, withOptions } from "./options.js";
 import type { ProgressMode } from "./progress.js";
-import { stdout } from "./stdout.js";
+import { stdout } from "./standard-streams.js";
 
 interface LintOptions {
 	readonly for?: string;

@@ -1,5 +1,5 @@
 import type { Inspection } from "../inspection-schema.js";
-import { stdout } from "./stdout.js";
+import { stdout } from "./standard-streams.js";
 import type { Terminal } from "./terminal.js";
 import {
 	type Cell,

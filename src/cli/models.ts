@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { options, withOptions } from "./options.js";
-import { stdout } from "./stdout.js";
+import { stdout } from "./standard-streams.js";
 
 interface ModelsOptions {
 	readonly models: readonly string[];

@@ -12,7 +12,7 @@ import { describeChanges } from "./changes.js";
 import { selectHypervisors, timeStamp } from "./context.js";
 import { deviceTable, factLines, remark } from "./machine/text.js";
 import { type Progress, type ProgressMode, progress } from "./progress.js";
-import { stdout } from "./stdout.js";
+import { stderr, stdout } from "./standard-streams.js";
 import { type Paint, painter, table, wantsColour } from "./terminal.js";
 import { openNamed, type VmOptions } from "./vm.js";
 
@@ -111,7 +111,7 @@ function outputText({ hypervisor = "any", layout, path, machine, interfaces = []
 
 async function editExternally(jobs: readonly FilesystemJob[]): Promise<void> {
 	const { editByGuestfish } = await import("../source/guestfish.js");
-	if (process.stderr.isTTY) process.stderr.write("Editing with libguestfs: a minute or two where there is no KVM …\n");
+	if (stderr.isTTY) stderr.write("Editing with libguestfs: a minute or two where there is no KVM …\n");
 	await editByGuestfish(jobs);
 }
 

@@ -1,7 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { addCommands, type CommandTable } from "./commands.js";
 import { report } from "./failure.js";
-import { stdout } from "./stdout.js";
+import { stderr, stdout } from "./standard-streams.js";
 
 /**
  * The command line, not yet run: with the command that `words` call, or with all of them; see {@link addCommands}. What a
@@ -54,7 +54,11 @@ Exit codes: 0 done, 1 disks differ or an importer would refuse, 2 usage, 3 damag
 		command
 			.description(unbroken(command.description()))
 			.exitOverride()
-			.configureOutput({ writeOut: (text) => stdout.write(text), outputError: () => {} });
+			.configureOutput({
+				writeOut: (text) => stdout.write(text),
+				writeErr: (text) => stderr.write(text),
+				outputError: () => {},
+			});
 	}
 	return root;
 }
@@ -68,12 +72,12 @@ function everyCommand(command: Command): Command[] {
 
 /** Runs the command line and leaves the exit code to the process. */
 export async function runProgram(words: readonly string[], version: string): Promise<void> {
-	process.on("uncaughtException", (error) => process.exit(report(error)));
+	process.on("uncaughtException", (error) => process.exit(report(error, stderr)));
 	try {
 		await (await program(words, version)).parseAsync(words, { from: "user" });
 	} catch (error) {
 		// Help and version end by an exception as well.
 		if (error instanceof CommanderError && error.exitCode === 0) return;
-		process.exitCode = report(error);
+		process.exitCode = report(error, stderr);
 	}
 }

@@ -1,3 +1,6 @@
+import { now } from "../source/now.js";
+import { stderr } from "./standard-streams.js";
+import type { TextStream } from "./terminal.js";
 import { humanBytes, humanSeconds } from "./terminal.js";
 
 export const progressModes = ["auto", "json", "none"] as const;
@@ -14,7 +17,7 @@ export interface Progress {
 }
 
 /** `auto`: a line that rewrites itself where standard error is a terminal, nothing elsewhere. `json`: a line per event. */
-export function progress(mode: ProgressMode, stream: NodeJS.WriteStream = process.stderr): Progress {
+export function progress(mode: ProgressMode, stream: TextStream = stderr): Progress {
 	if (mode === "json") return reporter(500, (state) => stream.write(`${JSON.stringify(state)}\n`));
 	if (mode === "none" || !stream.isTTY) return { start() {}, advance() {}, finish() {} };
 	return reporter(100, ({ step, done, total, rate, secondsLeft, finished }) => {
@@ -22,7 +25,7 @@ export function progress(mode: ProgressMode, stream: NodeJS.WriteStream = proces
 		const bar = "█".repeat(Math.round(share * 20)).padEnd(20, "░");
 		const left = secondsLeft === null ? "" : `, ${humanSeconds(secondsLeft)} left`;
 		const text = `${step}  ${bar} ${Math.floor(share * 100)} %  ${humanBytes(done)} of ${humanBytes(total)}, ${humanBytes(rate)}/s${finished ? "" : left}`;
-		stream.write(`\r\u001b[2K${text.slice(0, Math.max(20, stream.columns - 1))}${finished ? "\n" : ""}`);
+		stream.write(`\r\u001b[2K${text.slice(0, Math.max(20, (stream.columns ?? 0) - 1))}${finished ? "\n" : ""}`);
 	});
 }
 
@@ -45,20 +48,20 @@ function reporter(interval: number, report: (state: State) => void): Progress {
 	let began = 0;
 	let reported = 0;
 	const tell = (finished: boolean) => {
-		const seconds = (performance.now() - began) / 1000;
+		const seconds = (now() - began) / 1000;
 		const rate = seconds > 0 ? Math.round(done / seconds) : 0;
 		const secondsLeft = rate > 0 && !finished ? Math.round((total - done) / rate) : null;
-		reported = performance.now();
+		reported = now();
 		report({ event: "progress", step, done, total, rate, secondsLeft, finished });
 	};
 	return {
 		start(name, bytes) {
-			[step, total, done, began] = [name, bytes, 0, performance.now()];
+			[step, total, done, began] = [name, bytes, 0, now()];
 			tell(false);
 		},
 		advance(bytes) {
 			done = Math.min(total, done + bytes);
-			if (performance.now() - reported >= interval) tell(false);
+			if (now() - reported >= interval) tell(false);
 		},
 		finish() {
 			done = total;

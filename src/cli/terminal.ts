@@ -2,10 +2,14 @@ import { styleText } from "node:util";
 
 export type Style = Parameters<typeof styleText>[0];
 
-/** What text is fitted to: a stream of Node's, or {@link stdout}. */
+/** What text is fitted to. */
 export interface Terminal {
 	readonly isTTY?: boolean;
 	readonly columns?: number | undefined;
+}
+
+export interface TextStream extends Terminal {
+	write(text: string): unknown;
 }
 
 /** https://no-color.org and https://force-color.org, then whether anybody is looking. */

@@ -1,6 +1,6 @@
 import type { Inspection } from "../inspection-schema.js";
 import type { FoundVolume } from "../pipeline.js";
-import { stdout } from "./stdout.js";
+import { stdout } from "./standard-streams.js";
 import { humanBytes, painter, printable, table, wantsColour } from "./terminal.js";
 
 /** As Linux names them, disks as if they had one kind of controller: `/dev/sda1`, `/dev/vg/root`; a disk is `/dev/sda`. */

@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { options, vmOptions, withOptions } from "./options.js";
-import { stdout } from "./stdout.js";
+import { stderr, stdout } from "./standard-streams.js";
 import type { VmOptions } from "./vm.js";
 
 interface VolumesOptions extends VmOptions {
@@ -31,5 +31,5 @@ async function run(name: string, given: VolumesOptions): Promise<void> {
 	const documents = volumes.map((found, i) => Object.assign(volumeDocument(found), { device: devices[i] ?? "" }));
 	stdout.write(given.json ? `${JSON.stringify(documents, undefined, 2)}\n` : volumesText(documents));
 	// What is mounted where cannot be told then; the rest can.
-	if (failure !== undefined) process.stderr.write(`anyvisor: ${failure.message}\n`);
+	if (failure !== undefined) stderr.write(`anyvisor: ${failure.message}\n`);
 }

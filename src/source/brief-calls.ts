@@ -1,4 +1,4 @@
-import { hrtime } from "node:process";
+import { now } from "./now.js";
 
 /** Whoever else waits for this thread (a signal, a progress bar, a worker's answer) is let in this often, in ms. */
 const TURN_EVERY = 10;
@@ -8,12 +8,6 @@ const LONGEST_DETOUR = 1 << 30;
 const MIB = 1 << 20;
 /** They are slow because nothing has been compiled yet, and short commands make no others. */
 const FIRST_CALLS = 8;
-
-/** Milliseconds. Node loads ten modules for `performance`. */
-function now(): number {
-	const [seconds, nanoseconds] = hrtime();
-	return seconds * 1e3 + nanoseconds / 1e6;
-}
 
 let turned = 0;
 

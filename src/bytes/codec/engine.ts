@@ -20,7 +20,7 @@ export const about =
 /** What does the work of a codec: a system library, Node, WebAssembly or JavaScript. */
 export interface Engine {
 	/** What it is, for `anyvisor doctor`; only to tell may load it. */
-	about(): Promise<About>;
+	readonly about: () => Promise<About>;
 	/** As {@link Codec.stream}. */
 	stream(source: ByteSource, at: number, options?: StreamOptions): AsyncGenerator<Uint8Array, number>;
 	/**

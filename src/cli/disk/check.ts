@@ -3,7 +3,7 @@ import type { CheckSummary } from "../../disk/check.js";
 import type { Finding } from "../../disk/disk.js";
 import { options, withOptions } from "../options.js";
 import type { ProgressMode } from "../progress.js";
-import { stdout } from "../stdout.js";
+import { stdout } from "../standard-streams.js";
 import { humanBytes, type Paint, painter, wantsColour } from "../terminal.js";
 
 interface CheckOptions {

@@ -1,7 +1,7 @@
 import { Command, Option } from "commander";
 import { options, withOptions } from "../options.js";
 import type { ProgressMode } from "../progress.js";
-import { stdout } from "../stdout.js";
+import { stdout } from "../standard-streams.js";
 import { exactBytes, painter, wantsColour } from "../terminal.js";
 
 interface CompareOptions {

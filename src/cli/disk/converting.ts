@@ -6,10 +6,11 @@ import { diskFormat, diskFormats } from "../../disk/registry.js";
 import { resized } from "../../disk/resize.js";
 import { variantOf } from "../../disk/variant.js";
 import { type NamedDisk, openNamedDisk } from "../../open-disk.js";
+import { now } from "../../source/now.js";
 import { integrityCheck } from "../integrity.js";
 import { removeOutputsWhenInterrupted } from "../interrupt.js";
 import { progress } from "../progress.js";
-import { stdout } from "../stdout.js";
+import { stderr, stdout } from "../standard-streams.js";
 import { exactBytes, humanBytes, humanSeconds, type Paint, painter, table, wantsColour } from "../terminal.js";
 import type { ConvertOptions } from "./convert.js";
 import { formatFacts, type Tuning, writtenFormats } from "./formats.js";
@@ -37,7 +38,7 @@ export async function convert(input: string, output: string, given: ConvertOptio
 		inputs: [...named.origin.opened, ...(backing?.origin.opened ?? [])],
 	});
 	const bar = progress(given.progress);
-	const began = performance.now();
+	const began = now();
 	bar.start(`${disk.format} to ${format.id}`, disk.size);
 	const { size } = await format.write(disk, sink, {
 		...writeOptions(given, variant),
@@ -47,15 +48,15 @@ export async function convert(input: string, output: string, given: ConvertOptio
 	});
 	await sink.commit(size);
 	bar.finish();
-	const seconds = Math.round(performance.now() - began) / 1000;
+	const seconds = Math.round(now() - began) / 1000;
 	const { shared } = sink.tally;
 	const files = await Promise.all(
 		sink.tally.files.map(async ({ name, size }) => ({ name, size, allocated: await allocatedBy(name) })),
 	);
 	const result = { ...told, size: files.reduce((sum, file) => sum + file.size, 0), files, shared, seconds };
 	// Standard output may be the disk.
-	if (given.json) (output === "-" ? process.stderr : stdout).write(json(result));
-	else if (given.progress !== "json") process.stderr.write(resultText(result, painter(wantsColour(process.stderr))));
+	if (given.json) (output === "-" ? stderr : stdout).write(json(result));
+	else if (given.progress !== "json") stderr.write(resultText(result, painter(wantsColour(stderr))));
 }
 
 interface Told {

@@ -2,7 +2,7 @@ import { statSync } from "node:fs";
 import { Command } from "commander";
 import type { DiskDetails, Snapshot } from "../../disk/disk.js";
 import { options, withOptions } from "../options.js";
-import { stdout } from "../stdout.js";
+import { stdout } from "../standard-streams.js";
 import type { Asked } from "./chain.js";
 
 interface InfoOptions {

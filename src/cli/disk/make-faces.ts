@@ -10,7 +10,7 @@ import { setEnd } from "../../source/in-place.js";
 import { fileSink } from "../../source/sink.js";
 import { removeOutputsWhenInterrupted } from "../interrupt.js";
 import { progress } from "../progress.js";
-import { stdout } from "../stdout.js";
+import { stdout } from "../standard-streams.js";
 import { exactBytes, type Paint, painter, table, wantsColour, wrap } from "../terminal.js";
 import { attachings, WHOLE_FILE_NOTE } from "./attaching.js";
 import type { FacesOptions } from "./faces.js";

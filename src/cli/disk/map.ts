@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import type { MapEntry } from "../../disk/map.js";
 import { options, withOptions } from "../options.js";
-import { stdout } from "../stdout.js";
+import { stdout } from "../standard-streams.js";
 import { humanBytes, type Paint, painter, wantsColour } from "../terminal.js";
 
 interface MapOptions {

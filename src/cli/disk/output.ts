@@ -4,7 +4,7 @@ import { AnyvisorError, refused } from "../../bytes/errors.js";
 import type { ByteSink } from "../../bytes/sink.js";
 import { type FileOutput, fileSink } from "../../source/sink.js";
 import { streamSink } from "../../source/stream-sink.js";
-import { stdout } from "../stdout.js";
+import { stdout } from "../standard-streams.js";
 import { streamedVariants } from "./formats.js";
 
 interface OutputOptions {

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { Command } from "commander";
 import { vmOptions, withOptions } from "../options.js";
-import { stdout } from "../stdout.js";
+import { stdout } from "../standard-streams.js";
 import { volumeOption } from "./entry.js";
 import type { ViewOptions } from "./view.js";
 

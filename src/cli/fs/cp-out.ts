@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { options, vmOptions, withOptions } from "../options.js";
-import { stdout } from "../stdout.js";
+import { stderr, stdout } from "../standard-streams.js";
 import { volumeOption } from "./entry.js";
 import type { ViewOptions } from "./view.js";
 
@@ -47,14 +47,12 @@ async function run(name: string, words: readonly string[], given: CopyOptions): 
 		stdout.write(`${JSON.stringify(results, undefined, 2)}\n`);
 		return;
 	}
-	const paint = terminal.painter(terminal.wantsColour(process.stderr));
+	const paint = terminal.painter(terminal.wantsColour(stderr));
 	for (const { output, files, folders, bytes, left } of results) {
 		const what = `files: ${files}, folders: ${folders}, ${terminal.humanBytes(bytes)}`;
-		process.stderr.write(`${paint("green", "✔")} ${paint("bold", terminal.printable(output))}  ${what}\n`);
+		stderr.write(`${paint("green", "✔")} ${paint("bold", terminal.printable(output))}  ${what}\n`);
 		for (const { path, why } of left) {
-			process.stderr.write(
-				`${paint("yellow", "!")} ${terminal.printable(path)} left out: ${terminal.printable(why)}\n`,
-			);
+			stderr.write(`${paint("yellow", "!")} ${terminal.printable(path)} left out: ${terminal.printable(why)}\n`);
 		}
 	}
 }

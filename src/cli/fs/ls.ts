@@ -2,7 +2,7 @@ import { Command } from "commander";
 import type { FileStat } from "../../filesystem/filesystem.js";
 import type { GuestTree } from "../../filesystem/tree.js";
 import { options, vmOptions, withOptions } from "../options.js";
-import { stdout } from "../stdout.js";
+import { stdout } from "../standard-streams.js";
 import { fileDocument, modeText, volumeOption } from "./entry.js";
 import type { ViewOptions } from "./view.js";
 

@@ -1,7 +1,7 @@
 import { Command, Option } from "commander";
 import { options, vmOptions, withOptions } from "../options.js";
 import { type OverrideOptions, overrideOptions, overridesOf } from "../overrides.js";
-import { stdout } from "../stdout.js";
+import { stderr, stdout } from "../standard-streams.js";
 import type { VmOptions } from "../vm.js";
 
 interface ConvertOptions extends VmOptions, OverrideOptions {
@@ -42,7 +42,7 @@ async function run(name: string, given: ConvertOptions): Promise<void> {
 	const read = await readMachineOf(name, given, overrides);
 	const machine = refitted(reconnected(identity?.of(platforms[given.to] ?? "", read) ?? read, networks), format);
 	const text = format.write(machine);
-	for (const sentence of machine.lost) process.stderr.write(`anyvisor: ${printable(sentence)}\n`);
+	for (const sentence of machine.lost) stderr.write(`anyvisor: ${printable(sentence)}\n`);
 	if (given.output === undefined) {
 		stdout.write(text);
 		return;

@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { options, vmOptions, withOptions } from "../options.js";
-import { stdout } from "../stdout.js";
+import { stdout } from "../standard-streams.js";
 import type { VmOptions } from "../vm.js";
 
 interface ShowOptions extends VmOptions {

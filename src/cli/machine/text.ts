@@ -1,6 +1,6 @@
 import type { Machine, Product } from "../../machine/machine.js";
 import { enumerate } from "../../machine/shape.js";
-import { stdout } from "../stdout.js";
+import { stdout } from "../standard-streams.js";
 import { humanBytes, type Paint, painter, printable, table, wantsColour } from "../terminal.js";
 
 /** A machine for a person: what it is, what hangs where, and what the descriptor says besides. */

@@ -92,7 +92,11 @@ export class FileSpace {
 	async #write(index: number, counts: Uint16Array): Promise<void> {
 		const block = new Uint8Array(this.#clusterSize);
 		const view = viewOf(block);
-		for (const [i, count] of counts.entries()) view.setUint16(i * REFCOUNT_SIZE, count);
+		// Thousands, before anything is compiled: an iterator would take 20 ms.
+		for (let i = 0; i < counts.length; i++) {
+			const count = counts[i] ?? 0;
+			if (count > 0) view.setUint16(i * REFCOUNT_SIZE, count);
+		}
 		await this.#sink.write(this.#places[index] ?? 0, block);
 	}
 

@@ -2,11 +2,10 @@ import { AnyvisorError, refused, unsupported } from "../../bytes/errors.js";
 import type { ByteSink } from "../../bytes/sink.js";
 import { copyUnits } from "../copy.js";
 import type { Disk, WriteOptions, Written } from "../disk.js";
-import { encodedUnits } from "../encoded.js";
 import { variantOf } from "../variant.js";
 import { Appender } from "../write-behind.js";
 import { buildHeader } from "./build-header.js";
-import { Difference } from "./difference.js";
+import type { Difference } from "./difference.js";
 import { CLUSTER_BITS, compressedDescriptor, ENTRY_SIZE, L1_LIMIT, ownedEntry, ZERO_LOW } from "./layout.js";
 import { FileSpace } from "./space.js";
 import { Tables } from "./tables.js";
@@ -23,7 +22,7 @@ export async function writeQcow2(disk: Disk, sink: ByteSink, options: WriteOptio
 	const space = new FileSpace(sink, clusterSize);
 	space.allocate(clusterSize);
 	const tables = new Tables(sink, space, clusterSize, disk.size, preallocation !== undefined);
-	const difference = backing && new Difference(disk, backing.disk, clusterSize);
+	const difference = backing && (await differenceTo(backing.disk, disk, clusterSize));
 	const source = difference?.disk ?? disk;
 	const clusters = new Clusters(tables, difference);
 
@@ -36,6 +35,11 @@ export async function writeQcow2(disk: Disk, sink: ByteSink, options: WriteOptio
 	if (preallocation === "full") await reserve(sink, space.end);
 	await sink.write(0, buildHeader({ clusterSize, size: disk.size, compression, l1, refcounts, backing }));
 	return { size: space.end };
+}
+
+async function differenceTo(below: Disk, disk: Disk, clusterSize: number): Promise<Difference> {
+	const { Difference } = await import("./difference.js");
+	return new Difference(disk, below, clusterSize);
 }
 
 /** Tables lie between the clusters: where nothing can be reserved, there is no gap that zeros could be written to. */
@@ -127,6 +131,7 @@ interface CompressedJob {
 async function writeCompressed(disk: Disk, sink: ByteSink, job: CompressedJob): Promise<void> {
 	const { clusterSize, clusters, tables, space, options } = job;
 	const encoding = { codec: job.compression === "zlib" ? "deflate" : "zstd", level: options.level } as const;
+	const { encodedUnits } = await import("../encoded.js");
 	const stream = new Appender(sink);
 	try {
 		for await (const { index, bytes, packed } of encodedUnits(disk, clusterSize, encoding, options)) {

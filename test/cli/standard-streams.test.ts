@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
+import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
@@ -20,7 +21,7 @@ while piece := os.read(there, 1000):
 sys.exit(child.wait())
 `;
 
-describe.skipIf(process.platform === "win32")("standard output", async () => {
+describe.skipIf(process.platform === "win32")("standard streams", async () => {
 	const shell = (script: string) =>
 		promisify(execFile)("bash", ["-c", script, process.execPath, COMMAND], { maxBuffer: 1 << 26 });
 	const folder = await temporaryFolder();
@@ -44,6 +45,17 @@ describe.skipIf(process.platform === "win32")("standard output", async () => {
 	it("ends without a word when its reader has gone away", async () => {
 		const { stderr } = await shell('{ sleep 1; "$0" "$1" models export; echo "code $?" >&2; } | true');
 		expect(stderr).toBe("code 0\n");
+	});
+
+	it("say a failure to a file, and go on where nobody listens", async () => {
+		const file = path.join(folder, "errors");
+		await shell(`"$0" "$1" disk info "${folder}/none" 2> "${file}"; [ $? = 6 ]`);
+		expect(await readFile(file, "utf8")).toContain(`${folder}/none`);
+		// What it has to say comes last, when that reader is long gone.
+		const image = path.join(folder, "image");
+		await writeFile(`${image}.raw`, new Uint8Array(1 << 20));
+		const { stdout } = await shell(`"$0" "$1" convert "${image}.raw" "${image}.qcow2" 2> >(exec true); echo "code $?"`);
+		expect(stdout).toBe("code 0\n");
 	});
 
 	const there = existsSync("/dev/full");
