@@ -10,6 +10,12 @@ export interface Entry {
 	readonly low: number;
 }
 
+interface Table {
+	readonly bytes: Uint8Array;
+	/** Made once: entries are set by the thousand. */
+	readonly view: DataView;
+}
+
 /** The L1 and L2 tables of an image under construction. Clusters come in ascending order. */
 export class Tables {
 	readonly #sink: ByteSink;
@@ -17,8 +23,8 @@ export class Tables {
 	readonly #clusterSize: number;
 	readonly #clusters: number;
 	readonly #preallocated: boolean;
-	readonly #l1: Uint8Array;
-	readonly #l2: Uint8Array;
+	readonly #l1: Table;
+	readonly #l2: Table;
 	/** Index of the L2 table that is being filled, -1 before the first. */
 	#index = -1;
 	/** Where the clusters of a preallocated table lie. */
@@ -34,8 +40,8 @@ export class Tables {
 		this.#clusterSize = clusterSize;
 		this.#clusters = Math.ceil(size / clusterSize);
 		this.#preallocated = preallocated;
-		this.#l1 = new Uint8Array(Math.ceil(this.#clusters / this.#perTable) * ENTRY_SIZE);
-		this.#l2 = new Uint8Array(clusterSize);
+		this.#l1 = tableOf(Math.ceil(this.#clusters / this.#perTable) * ENTRY_SIZE);
+		this.#l2 = tableOf(clusterSize);
 	}
 
 	/** Begins the table of this cluster, unless it is the one that is being filled. */
@@ -59,10 +65,10 @@ export class Tables {
 
 	/** Writes what has not been written yet, the L1 table last. */
 	async finish(): Promise<L1Place> {
-		const entries = this.#l1.length / ENTRY_SIZE;
+		const entries = this.#l1.bytes.length / ENTRY_SIZE;
 		await this.#advance(entries);
-		const at = this.#space.allocate(Math.max(1, this.#l1.length));
-		await this.#sink.write(at, this.#l1);
+		const at = this.#space.allocate(Math.max(1, this.#l1.bytes.length));
+		await this.#sink.write(at, this.#l1.bytes);
 		return { at, entries };
 	}
 
@@ -79,7 +85,7 @@ export class Tables {
 
 	#start(index: number): void {
 		this.#index = index;
-		this.#l2.fill(0);
+		this.#l2.bytes.fill(0);
 		const first = index * this.#perTable;
 		const count = Math.min(this.#perTable, this.#clusters - first);
 		if (!this.#preallocated || count <= 0) return;
@@ -89,7 +95,7 @@ export class Tables {
 
 	async #finishL2(): Promise<void> {
 		const at = this.#space.allocate(this.#clusterSize);
-		await this.#sink.write(at, this.#l2);
+		await this.#sink.write(at, this.#l2.bytes);
 		write(this.#l1, this.#index, ownedEntry(at));
 		await this.#space.flush();
 	}
@@ -99,8 +105,12 @@ export class Tables {
 	}
 }
 
-function write(table: Uint8Array, index: number, { high, low }: Entry): void {
-	const view = viewOf(table);
+function write({ view }: Table, index: number, { high, low }: Entry): void {
 	view.setUint32(index * ENTRY_SIZE, high);
 	view.setUint32(index * ENTRY_SIZE + 4, low);
+}
+
+function tableOf(length: number): Table {
+	const bytes = new Uint8Array(length);
+	return { bytes, view: viewOf(bytes) };
 }
