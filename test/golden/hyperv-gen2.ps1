@@ -22,7 +22,7 @@ foreach ($disk in $disks) {
 }
 if (Get-VM | Where-Object { $_.Name -eq $Name }) { throw "There is a machine named '$Name' already: choose another -Name." }
 if (($adapters | Where-Object { -not $_.Switch }) -and -not $PSBoundParameters.ContainsKey('SwitchName')) {
-	Get-VMSwitch | Format-Table Name, SwitchType | Out-Host
+	Get-VMSwitch | Format-Table 'Name', 'SwitchType' | Out-Host
 	$SwitchName = Read-Host 'Name of the virtual switch to connect to (empty for none)'
 }
 
