@@ -19,7 +19,7 @@ import { type DiskView, kinds, type Subject } from "./lint/subject.js";
 import { DESCRIPTOR_LIMIT, findImages, type Origin } from "./open.js";
 import { type NamedOptions, openNamedOrigin } from "./open-disk.js";
 
-export interface LintOptions extends RuleOptions, Pick<NamedOptions, "allowExternal"> {
+export interface LintOptions extends RuleOptions, Pick<NamedOptions, "allowExternal" | "spoolLimit"> {
 	/** Those that import such packages where left out. */
 	readonly importers?: readonly Importer[] | undefined;
 	/** Compare files with the manifest's digests, which reads all of them. */
@@ -43,9 +43,9 @@ export async function lintNamed(name: string, options: LintOptions = {}): Promis
 }
 
 async function openLinted(name: string, options: LintOptions): Promise<Opened> {
-	const { allowExternal } = options;
+	const { allowExternal, spoolLimit } = options;
 	// As raw: what archives hold is looked at by lint itself.
-	const file = await openNamedOrigin(name, { format: "raw", allowExternal });
+	const file = await openNamedOrigin(name, { format: "raw", allowExternal, spoolLimit });
 	try {
 		const opened = (await openSubject(file, options)) ?? (await described(file));
 		if (opened !== undefined) return closing(opened, file);
@@ -54,7 +54,7 @@ async function openLinted(name: string, options: LintOptions): Promise<Opened> {
 		throw error;
 	}
 	await file[Symbol.asyncDispose]();
-	const origin = await openNamedOrigin(name, { allowExternal });
+	const origin = await openNamedOrigin(name, { allowExternal, spoolLimit });
 	try {
 		return closing(
 			(await openSubject(origin, options)) ?? (await described(origin)) ?? (await bareDisk(origin)),

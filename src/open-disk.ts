@@ -10,11 +10,13 @@ import type { OpenNeighbour } from "./source/confine.js";
 import { isContainer } from "./source/container.js";
 import { openLocation } from "./source/location.js";
 import { folderNeighbours } from "./source/neighbours.js";
-import type { Spooler } from "./source/spool.js";
+import { Spooler } from "./source/spool.js";
 
 export interface NamedOptions extends OpenOptions {
 	/** What images may refer to though it lies outside of their folder. */
 	readonly allowExternal?: readonly string[] | undefined;
+	/** Most bytes in temporary files at a time: what {@link Spooler} takes where left out. */
+	readonly spoolLimit?: number | undefined;
 }
 
 /** Something a user named; all that it led to is closed with it. */
@@ -80,14 +82,16 @@ const HEAD = 512;
 /** Looks into archives and compressed files, unless the file itself is meant. */
 async function openInside(name: string, options: NamedOptions): Promise<NamedOrigin> {
 	const { format, allowExternal: allow } = options;
+	// One limit for all that is spooled.
+	const spooler = new Spooler({ limit: options.spoolLimit });
 	// It is meant as it is.
-	if (format === "raw") return openAt(name, options);
-	const file = await openAt(name, options).catch((error: unknown) => {
+	if (format === "raw") return openAt(name, spooler, options);
+	const file = await openAt(name, spooler, options).catch((error: unknown) => {
 		if (error instanceof AnyvisorError && error.kind === "usage") return undefined;
 		throw error;
 	});
 	// What is no file by itself is a member of one.
-	if (file === undefined) return openAt(name, options, diskLikeness);
+	if (file === undefined) return openAt(name, spooler, options, diskLikeness);
 	try {
 		// Asked here, because the readers of all archives would be loaded only to say so.
 		if ((await isWhole(file.source)) || !isContainer(await readUpTo(file.source, 0, HEAD))) return file;
@@ -97,6 +101,7 @@ async function openInside(name: string, options: NamedOptions): Promise<NamedOri
 			isWhole,
 			beside: file.neighbour,
 			allow,
+			spool: spooler,
 		});
 		if (contained === undefined) return file;
 		return {
@@ -143,27 +148,22 @@ export async function openNamedDisk(
 
 async function openAt(
 	name: string,
+	spooler: Spooler,
 	{ allowExternal }: NamedOptions,
 	likeness?: typeof diskLikeness,
 ): Promise<NamedOrigin> {
 	const { file, disks } = isFolder(name) ? await (await import("./named-folder.js")).contentOf(name) : { file: name };
 	// Only to ask for standard input makes a stream of it, which costs milliseconds.
 	const stdin = file === "-" ? process.stdin : undefined;
-	const location = await openLocation(file, { likeness, allow: allowExternal, stdin });
+	const location = await openLocation(file, { likeness, allow: allowExternal, stdin, spool: spooler });
 	const neighbour = disks === undefined ? location.neighbour : either(location.neighbour, folderNeighbours(disks));
 	const opened = [file];
 	const spooled: ByteSource[] = [];
-	// One limit for all that is spooled.
-	let spooler: Spooler | undefined;
 	return {
 		source: location.source,
 		neighbour: noting(neighbour, opened),
 		async decompress(source, codec) {
-			const [{ decompressed, stemOf }, { Spooler }] = await Promise.all([
-				import("./source/decompressed.js"),
-				import("./source/spool.js"),
-			]);
-			spooler ??= new Spooler();
+			const { decompressed, stemOf } = await import("./source/decompressed.js");
 			const content = await spooler.spool(decompressed(source, codec), `${source.name}:${stemOf(source.name)}`);
 			spooled.push(content);
 			return content;

@@ -1,10 +1,10 @@
 import { Command, InvalidArgumentError } from "commander";
 import type { LintDocument } from "../lint/schema.js";
-import { options, withOptions } from "./options.js";
+import { type OpeningOptions, openingOptions, options, withOptions } from "./options.js";
 import type { ProgressMode } from "./progress.js";
 import { stdout } from "./standard-streams.js";
 
-interface LintOptions {
+interface LintOptions extends OpeningOptions {
 	readonly for?: string;
 	readonly hardwareVersion?: number;
 	readonly verify: boolean;
@@ -13,7 +13,6 @@ interface LintOptions {
 	readonly force?: true;
 	readonly json?: true;
 	readonly progress: ProgressMode;
-	readonly allowExternal: readonly string[];
 }
 
 export function lintCommand(): Command {
@@ -32,7 +31,7 @@ It ends with 1 if one that was asked would refuse. --fix writes a corrected copy
 		.option("--no-verify", "do not read the files to compare them with the manifest")
 		.option("--fix", "write a corrected copy; the package itself is never changed")
 		.option("-o, --output <path>", "the copy: a file; of an OVF a folder, or an .ova");
-	return withOptions(command, options.force(), options.json(), options.progress(), options.allowExternal()).action(run);
+	return withOptions(command, options.force(), options.json(), options.progress(), ...openingOptions()).action(run);
 }
 
 function hardwareVersion(text: string): number {
@@ -61,6 +60,7 @@ async function run(name: string, given: LintOptions): Promise<void> {
 		hardwareVersion: given.hardwareVersion,
 		verify: given.verify,
 		allowExternal: given.allowExternal,
+		spoolLimit: given.spoolLimit,
 	};
 	await using linted = await lintNamed(name, asked);
 	const { subject } = linted;

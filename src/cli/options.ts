@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { optionalRules, type Rule, rules } from "../prepare/change.js";
 import { formatNames } from "./disk/formats.js";
+import { parseSize } from "./disk/size.js";
 import { progressModes } from "./progress.js";
 
 const usualRules = rules.filter((rule) => !optionalRules.includes(rule));
@@ -15,6 +16,11 @@ export const options = {
 		new Option("--allow-external <name>", "let images refer to this file or URL outside of their folder; repeatable")
 			.default([], "none")
 			.argParser((name, previous: readonly string[]) => [...previous, name]),
+	spoolLimit: () =>
+		new Option(
+			"--spool-limit <size>",
+			"most that is kept in temporary files at a time, such as 200G, where something cannot be read in place (usually 64G)",
+		).argParser(parseSize),
 	system: () => new Option("--system <id>", "which machine of an OVF that describes several"),
 	verify: () =>
 		new Option("--verify", "check a package's manifest and signature; what reads whole disks does so by itself"),
@@ -66,13 +72,22 @@ export function withOptions(command: Command, ...all: readonly Option[]): Comman
 	return command;
 }
 
+/** How whatever a user names is opened. */
+export const openingOptions = (): readonly Option[] => [options.allowExternal(), options.spoolLimit()];
+
+/** What {@link openingOptions} give. */
+export interface OpeningOptions {
+	readonly allowExternal: readonly string[];
+	readonly spoolLimit?: number;
+}
+
 /** How a VM is opened, in every command that looks into one. */
 export const vmOptions = (): readonly Option[] => [
 	options.format(),
 	options.system(),
 	options.verify(),
 	options.noVerify(),
-	options.allowExternal(),
+	...openingOptions(),
 	options.keyFile(),
 	options.keyFd(),
 ];

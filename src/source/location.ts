@@ -19,7 +19,7 @@ export interface LocationOptions {
 	readonly stdin?: Readable | undefined;
 	readonly http?: Omit<HttpOptions, "spool" | "signal"> | undefined;
 	/** One limit for all that is spooled on the way. */
-	readonly spool?: Omit<SpoolOptions, "signal"> | undefined;
+	readonly spool?: Omit<SpoolOptions, "signal"> | Spooler | undefined;
 	readonly signal?: AbortSignal | undefined;
 }
 
@@ -47,7 +47,7 @@ interface Place {
  */
 export async function openLocation(named: string, options: LocationOptions = {}): Promise<Location> {
 	const { likeness, allow, signal } = options;
-	const spooler = new Spooler({ ...options.spool, signal });
+	const spooler = options.spool instanceof Spooler ? options.spool : new Spooler({ ...options.spool, signal });
 	const opened: ByteSource[] = [];
 	const hold = <S extends ByteSource>(source: S): S => {
 		opened.push(source);

@@ -65,6 +65,8 @@ interface Names {
 	readonly uuid?: true;
 	/** What it has a place for beyond hardware. */
 	readonly says?: readonly Extra[];
+	/** Versions of a virtual TPM that it has a place for. */
+	readonly tpms?: readonly Machine["tpm"][];
 	/** It has none for Secure Boot. */
 	readonly withoutSecureBoot?: true;
 }
@@ -123,10 +125,11 @@ export function attached(appliance: Appliance, names: Names): Machine {
 			...(network === undefined ? {} : { network }),
 		};
 	});
-	const { uuid, ...others } = machine;
+	const { uuid, tpm, ...others } = machine;
 	const packed: Machine = {
 		...others,
 		...(uuid !== undefined && names.uuid && { uuid }),
+		...(tpm !== undefined && hasTpm(machine, names) && { tpm }),
 		controllers: controllers.list(),
 		disks: places,
 		nics,
@@ -168,6 +171,8 @@ function networksLeft(
 	);
 }
 
+const hasTpm = ({ tpm }: Machine, { tpms = [] }: Names) => tpms.includes(tpm);
+
 function notCarried({ machine, hypervisor, newIdentity }: Appliance, names: Names): readonly string[] {
 	const { disks, nics, uuid, secureBoot, lost } = machine;
 	const removable = disks.some(({ kind }) => kind !== "disk");
@@ -175,7 +180,7 @@ function notCarried({ machine, hypervisor, newIdentity }: Appliance, names: Name
 	const newMacs = !keepMacs && toKeepMacs === undefined && nics.some(({ mac }) => mac !== undefined);
 	return [
 		...lost,
-		...unsaid(machine, names.says),
+		...unsaid(machine, [...(names.says ?? []), ...(hasTpm(machine, names) ? ["tpm" as const] : [])]),
 		...(secureBoot && names.withoutSecureBoot ? ["Secure Boot: it is off unless it is turned on there."] : []),
 		...(newMacs ? [`The network cards' MAC addresses: ${hypervisor.title} gives new ones.`] : []),
 		...(removable ? ["CD and floppy drives are left out: add them where they are needed."] : []),

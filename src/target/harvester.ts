@@ -20,6 +20,7 @@ export const harvester = scripted({
 		"disks by qemu-img, the VirtualMachine by types made from KubeVirt's OpenAPI; the script by sh and shellcheck, its calls by a stand-in; the import by nobody",
 	disks: { format: "qcow2", extension: "qcow2" },
 	uuid: true,
+	tpms: ["2.0"],
 	texts: (machine, appliance) => ({
 		"vm.yaml": stringify(
 			virtualMachine(machine, appliance, (name) => ({ persistentVolumeClaim: { claimName: name } })),

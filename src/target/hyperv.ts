@@ -14,7 +14,8 @@ export const hyperv: Layout = {
 	async write(appliance, folder, options) {
 		const base = fileBase(appliance.machine.name);
 		const diskFile = diskFiles(base, "vhdx");
-		const machine = attached(appliance, { file: diskFile });
+		const tpms = appliance.hypervisor.id === "hyperv-gen2" ? (["2.0"] as const) : [];
+		const machine = attached(appliance, { file: diskFile, tpms });
 		await writeDisks(appliance, folder, { format: "vhdx", variant: "dynamic" }, diskFile, options);
 		// Windows PowerShell 5.1 reads a file without a byte order mark in the host's own code page.
 		await writeText(folder, "import.ps1", `\ufeff${importScript(appliance, machine)}`);
@@ -55,6 +56,9 @@ export function importScript({ hypervisor, attach }: Appliance, machine: Machine
 		machine.secureBoot
 			? "	Set-VMFirmware -VM $vm -FirstBootDevice $boot -EnableSecureBoot On -SecureBootTemplate MicrosoftUEFICertificateAuthority"
 			: "	Set-VMFirmware -VM $vm -FirstBootDevice $boot -EnableSecureBoot Off",
+		...(machine.tpm === undefined
+			? []
+			: ["	Set-VMKeyProtector -VM $vm -NewLocalKeyProtector", "	Enable-VMTPM -VM $vm"]),
 	];
 	return `#Requires -Modules Hyper-V
 # Creates the virtual machine whose disks lie beside this script. They are used in place.

@@ -21,6 +21,7 @@ export const kubevirt = scripted({
 		"disks by qemu-img, the VirtualMachine by types made from KubeVirt's OpenAPI; the script by sh and shellcheck, its calls by stand-ins; the import by nobody",
 	disks: { format: "qcow2", extension: "qcow2" },
 	uuid: true,
+	tpms: ["2.0"],
 	texts: (machine, appliance) => ({
 		[VM]: stringify(virtualMachine(machine, appliance, (name) => ({ dataVolume: { name } }))),
 		"import.sh": importScript(machine),
@@ -55,7 +56,7 @@ export const cardsLeftOut = ({ nics }: Machine): string[] => {
 /** https://kubevirt.io/api-reference/main/definitions.html#_v1_virtualmachine */
 export function virtualMachine(machine: Machine, { attach }: Appliance, volume: (name: string) => object): object {
 	const name = label(machine.name);
-	const { uuid, cpus, memory, firmware, secureBoot } = machine;
+	const { uuid, cpus, memory, firmware, secureBoot, tpm } = machine;
 	const [nic] = machine.nics;
 	const bootloader = firmware === "uefi" ? { efi: { secureBoot } } : { bios: {} };
 	return {
@@ -80,6 +81,7 @@ export function virtualMachine(machine: Machine, { attach }: Appliance, volume: 
 								bootOrder: index + 1,
 								disk: { bus: BUSES[attach.disk] ?? "virtio" },
 							})),
+							...(tpm === undefined ? {} : { tpm: {} }),
 							interfaces: nic === undefined ? [] : [card(nic.mac, attach.network)],
 						},
 					},

@@ -14,7 +14,7 @@ export const libvirt: Layout = {
 	async write(appliance, folder, options) {
 		const base = fileBase(appliance.machine.name);
 		const diskFile = diskFiles(base, "qcow2");
-		const machine = attached(appliance, { file: diskFile, network: "default", uuid: true, says: ["tpm"] });
+		const machine = attached(appliance, { file: diskFile, network: "default", uuid: true, tpms: ["1.2", "2.0"] });
 		await writeDisks(appliance, folder, { format: "qcow2" }, diskFile, options);
 		await writeText(folder, `${base}.xml`, writeDomain(machine));
 		const files = machine.disks.map(({ file }) => file).join(" ");

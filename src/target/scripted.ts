@@ -9,6 +9,8 @@ export interface Scripted extends Omit<Layout, "write"> {
 	readonly disks: DiskKind & { readonly extension: string };
 	/** The texts have a place for the UUID of the firmware. */
 	readonly uuid?: true;
+	/** Versions of a virtual TPM that they have a place for. */
+	readonly tpms?: readonly Machine["tpm"][];
 	/** They have none for Secure Boot. */
 	readonly withoutSecureBoot?: true;
 	/** The files beside the disks, by name. */
@@ -16,7 +18,7 @@ export interface Scripted extends Omit<Layout, "write"> {
 	readonly note: (machine: Machine, appliance: Appliance) => ImportNote;
 }
 
-export function scripted({ disks, uuid, withoutSecureBoot, texts, note, ...layout }: Scripted): Layout {
+export function scripted({ disks, uuid, tpms, withoutSecureBoot, texts, note, ...layout }: Scripted): Layout {
 	return {
 		...layout,
 		async write(appliance, folder, options) {
@@ -24,6 +26,7 @@ export function scripted({ disks, uuid, withoutSecureBoot, texts, note, ...layou
 			const machine = attached(appliance, {
 				file,
 				...(uuid && { uuid }),
+				...(tpms && { tpms }),
 				...(withoutSecureBoot && { withoutSecureBoot }),
 			});
 			await writeDisks(appliance, folder, disks, file, options);

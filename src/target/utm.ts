@@ -17,7 +17,7 @@ export const utm: Layout = {
 	async write(appliance, folder, options) {
 		const base = fileBase(appliance.machine.name);
 		const file = diskFiles(base, "qcow2");
-		const machine = attached(appliance, { file, uuid: true, withoutSecureBoot: true });
+		const machine = attached(appliance, { file, uuid: true, withoutSecureBoot: true, tpms: ["2.0"] });
 		const bundle = `${base}.utm`;
 		const [first] = appliance.disks;
 		const uuid = machine.uuid ?? (first && (await contentUuid(first, { name: base }, "utm"))) ?? "";
@@ -46,7 +46,7 @@ type Value = string | number | boolean | readonly Value[] | { readonly [key: str
 const INTERFACES: Readonly<Record<string, string>> = { "virtio-blk": "VirtIO", nvme: "NVMe", ahci: "IDE", ide: "IDE" };
 
 function configuration(machine: Machine, { attach }: Appliance, uuid: string): Value {
-	const { name, description, cpus, memory, firmware, disks, nics } = machine;
+	const { name, description, cpus, memory, firmware, tpm, disks, nics } = machine;
 	return {
 		Backend: "QEMU",
 		ConfigurationVersion: 4,
@@ -73,7 +73,7 @@ function configuration(machine: Machine, { attach }: Appliance, uuid: string): V
 			UEFIBoot: firmware === "uefi",
 			RNGDevice: true,
 			BalloonDevice: false,
-			TPMDevice: false,
+			TPMDevice: tpm !== undefined,
 			Hypervisor: true,
 			RTCLocalTime: false,
 			PS2Controller: false,

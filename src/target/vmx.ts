@@ -15,7 +15,7 @@ export const vmx: Layout = {
 	async write(appliance, folder, options) {
 		const base = fileBase(appliance.machine.name);
 		const diskFile = diskFiles(base, "vmdk");
-		const machine = attached(appliance, { file: diskFile, network: "VM Network", uuid: true, says: ["tpm"] });
+		const machine = attached(appliance, { file: diskFile, network: "VM Network", uuid: true, tpms: ["1.2", "2.0"] });
 		await writeDisks(appliance, folder, { format: "vmdk", variant: "monolithicSparse" }, diskFile, options);
 		await writeText(folder, `${base}.vmx`, writeVmx(machine, guestNames(appliance.guest).vmx));
 		await writeImportNote(

@@ -1,5 +1,6 @@
 import { copyFile, mkdir, open, readFile, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { gzipSync } from "node:zlib";
 import { beforeAll, describe, expect, it } from "vitest";
 import { everyVariant, formatFacts, streamedVariants } from "../../src/cli/disk/formats.js";
 import type { DiskInfo } from "../../src/cli/disk/info.js";
@@ -209,6 +210,19 @@ describe.skipIf(missing("qemu-img", "qemu-io"))(`disk commands ${because("qemu-i
 			expect((await anyvisor(["disk", "info", at("letter.txt")])).code).toBe(exitCodes.unsupported);
 			expect((await anyvisor(["disk", "info", at("none.qcow2")])).code).toBe(exitCodes["not-found"]);
 		});
+	});
+
+	it("keeps to the limit for temporary files that it is given, whoever opens the disk", async () => {
+		const file = path.join(folder, "large.raw.gz");
+		await writeFile(file, gzipSync(new Uint8Array(3 * MIB).fill(1)));
+		for (const words of [["disk", "info"], ["disk", "compare", file], ["inspect"], ["volumes"]]) {
+			const { code, stderr } = await anyvisor([...words, file, "--spool-limit", "2M"]);
+			expect(code, stderr).toBe(exitCodes.refused);
+			expect(stderr).toContain("2097152 bytes");
+			expect(stderr).toContain("--spool-limit");
+		}
+		const { code, stdout } = await anyvisor(["disk", "info", "--json", file, "--spool-limit", "4M"]);
+		expect([code, JSON.parse(stdout)]).toMatchObject([0, { virtualSize: 3 * MIB }]);
 	});
 
 	it("inspect looks into archives for the disk as well", async () => {

@@ -1,15 +1,14 @@
 import { Command, Option } from "commander";
-import { options, withOptions } from "../options.js";
+import { type OpeningOptions, openingOptions, options, withOptions } from "../options.js";
 import type { ProgressMode } from "../progress.js";
 import { stdout } from "../standard-streams.js";
 import { exactBytes, painter, wantsColour } from "../terminal.js";
 
-interface CompareOptions {
+interface CompareOptions extends OpeningOptions {
 	readonly strict?: true;
 	readonly json?: true;
 	readonly format?: string;
 	readonly format2?: string;
-	readonly allowExternal: readonly string[];
 	readonly progress: ProgressMode;
 }
 
@@ -28,7 +27,7 @@ Exit code 0: identical. 1: they differ. Anything else: they could not be compare
 	const [format, second] = [options.format(), options.format()];
 	const format2 = new Option("--format2 <format>", "the same for the second disk").choices(second.argChoices ?? []);
 	format.description = "read the first disk as this format instead of recognising it";
-	return withOptions(command, options.json(), options.progress(), format, format2, options.allowExternal()).action(run);
+	return withOptions(command, options.json(), options.progress(), format, format2, ...openingOptions()).action(run);
 }
 
 async function run(first: string, second: string, given: CompareOptions): Promise<void> {
@@ -38,9 +37,9 @@ async function run(first: string, second: string, given: CompareOptions): Promis
 		import("../progress.js"),
 		import("../exit-codes.js"),
 	]);
-	const { allowExternal } = given;
-	await using one = await openNamedDisk(first, { format: given.format, allowExternal });
-	await using other = await openNamedDisk(second, { format: given.format2, allowExternal });
+	const { allowExternal, spoolLimit } = given;
+	await using one = await openNamedDisk(first, { format: given.format, allowExternal, spoolLimit });
+	await using other = await openNamedDisk(second, { format: given.format2, allowExternal, spoolLimit });
 	const sizes = [one.disk.size, other.disk.size] as const;
 	const bar = progress(given.progress);
 	bar.start("comparing", Math.max(...sizes));

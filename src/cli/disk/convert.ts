@@ -1,10 +1,10 @@
 import { Command, InvalidArgumentError, Option } from "commander";
-import { options, withOptions } from "../options.js";
+import { type OpeningOptions, openingOptions, options, withOptions } from "../options.js";
 import type { ProgressMode } from "../progress.js";
 import { variantLines, writtenFormats } from "./formats.js";
 import { type NewSize, parseNewSize, parseSize } from "./size.js";
 
-export interface ConvertOptions {
+export interface ConvertOptions extends OpeningOptions {
 	readonly to?: string;
 	readonly variant?: string;
 	readonly unitSize?: number;
@@ -24,7 +24,6 @@ export interface ConvertOptions {
 	readonly format?: string;
 	readonly system?: string;
 	readonly verify?: boolean;
-	readonly allowExternal: readonly string[];
 	readonly progress: ProgressMode;
 }
 
@@ -64,7 +63,7 @@ ${variantLines}`,
 		options.system(),
 		options.verify(),
 		options.noVerify(),
-		options.allowExternal(),
+		...openingOptions(),
 	).action(async (input: string, output: string, given: ConvertOptions) => {
 		const { convert } = await import("./converting.js");
 		await convert(input, output, given.fast === true ? { ...given, level: 1 } : given);

@@ -1,8 +1,8 @@
 import { Command, Option } from "commander";
-import { options, withOptions } from "../options.js";
+import { type OpeningOptions, openingOptions, options, withOptions } from "../options.js";
 import type { ProgressMode } from "../progress.js";
 
-export interface FacesOptions {
+export interface FacesOptions extends OpeningOptions {
 	readonly output?: string;
 	readonly inPlace?: true;
 	readonly undo?: true;
@@ -11,7 +11,6 @@ export interface FacesOptions {
 	readonly force?: true;
 	readonly json?: true;
 	readonly format?: string;
-	readonly allowExternal: readonly string[];
 	readonly progress: ProgressMode;
 }
 
@@ -38,7 +37,7 @@ only the end of the raw file changes, and --undo changes it back. Shut the VM do
 		options.json(),
 		options.progress(),
 		options.format(),
-		options.allowExternal(),
+		...openingOptions(),
 	).action(async (image: string, given: FacesOptions) => {
 		const { addFaces, copyWithFaces, takeFacesAway } = await import("./make-faces.js");
 		const act = given.undo ? takeFacesAway : given.inPlace ? addFaces : copyWithFaces;

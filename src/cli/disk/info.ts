@@ -1,14 +1,13 @@
 import { statSync } from "node:fs";
 import { Command } from "commander";
 import type { DiskDetails, Snapshot } from "../../disk/disk.js";
-import { options, withOptions } from "../options.js";
+import { type OpeningOptions, openingOptions, options, withOptions } from "../options.js";
 import { stdout } from "../standard-streams.js";
 import type { Asked } from "./chain.js";
 
-interface InfoOptions {
+interface InfoOptions extends OpeningOptions {
 	readonly json?: true;
 	readonly format?: string;
-	readonly allowExternal: readonly string[];
 }
 
 export function infoCommand(): Command {
@@ -20,7 +19,7 @@ of itself, the files it refers to, and the snapshots inside. Files that are miss
 folder, are named.`,
 		)
 		.argument("<image>", "disk image, or what holds one");
-	return withOptions(command, options.json(), options.format(), options.allowExternal()).action(run);
+	return withOptions(command, options.json(), options.format(), ...openingOptions()).action(run);
 }
 
 /** What `--json` prints. */

@@ -1,14 +1,13 @@
 import { Command } from "commander";
 import type { MapEntry } from "../../disk/map.js";
-import { options, withOptions } from "../options.js";
+import { type OpeningOptions, openingOptions, options, withOptions } from "../options.js";
 import { stdout } from "../standard-streams.js";
 import { humanBytes, type Paint, painter, wantsColour } from "../terminal.js";
 
-interface MapOptions {
+interface MapOptions extends OpeningOptions {
 	readonly json?: true;
 	readonly format?: string;
 	readonly snapshot?: string;
-	readonly allowExternal: readonly string[];
 }
 
 export function mapCommand(): Command {
@@ -19,9 +18,7 @@ export function mapCommand(): Command {
 kept. With --json, an array of {start, length, kind, file, offset, compressed}.`,
 		)
 		.argument("<image>", "disk image, or what holds one");
-	return withOptions(command, options.json(), options.snapshot(), options.format(), options.allowExternal()).action(
-		run,
-	);
+	return withOptions(command, options.json(), options.snapshot(), options.format(), ...openingOptions()).action(run);
 }
 
 async function run(name: string, given: MapOptions): Promise<void> {

@@ -1,12 +1,11 @@
 import { Command } from "commander";
-import { options, withOptions } from "../options.js";
+import { type OpeningOptions, openingOptions, options, withOptions } from "../options.js";
 import { stdout } from "../standard-streams.js";
 import { painter, wantsColour } from "../terminal.js";
 
-interface ListOptions {
+interface ListOptions extends OpeningOptions {
 	readonly json?: true;
 	readonly format?: string;
-	readonly allowExternal: readonly string[];
 }
 
 export function snapshotCommand(): Command {
@@ -22,7 +21,7 @@ export function snapshotCommand(): Command {
 			.argument("<image>", "disk image, or what holds one"),
 		options.json(),
 		options.format(),
-		options.allowExternal(),
+		...openingOptions(),
 	).action(list);
 	return command;
 }

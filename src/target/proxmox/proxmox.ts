@@ -21,13 +21,14 @@ export const proxmox: Layout = {
 	async write(appliance, folder, options) {
 		const base = fileBase(appliance.machine.name);
 		const diskFile = diskFiles(base, "qcow2");
-		const machine = attached(appliance, { file: diskFile, network: BRIDGE, uuid: true });
+		const machine = attached(appliance, { file: diskFile, network: BRIDGE, uuid: true, tpms: ["1.2", "2.0"] });
 		await writeDisks(appliance, folder, { format: "qcow2" }, diskFile, options);
 		await writeText(folder, `${base}.conf`, writeProxmox(machine, { ostype: ostype(appliance) }));
 		const settings = proxmoxSettings(machine, {
 			ostype: ostype(appliance),
 			volume: ({ file }) => `local-lvm:0,import-from=$PWD/${file}`,
 		});
+		const tpm: Setting = ["tpmstate0", `local-lvm:0,version=v${machine.tpm}`];
 		const efi: Setting = ["efidisk0", `local-lvm:0,efitype=4m,pre-enrolled-keys=${machine.secureBoot ? 1 : 0}`];
 		await writeImportNote(
 			appliance,
@@ -35,7 +36,10 @@ export const proxmox: Layout = {
 			{
 				command: {
 					shell: "sh",
-					line: qmCreate(machine.firmware === "uefi" ? [...settings, efi] : settings, machine.description),
+					line: qmCreate(
+						[...settings, ...(machine.firmware === "uefi" ? [efi] : []), ...(machine.tpm === undefined ? [] : [tpm])],
+						machine.description,
+					),
 				},
 				remarks: [
 					STORAGE_NOTE,
