@@ -13,8 +13,10 @@ export interface ByteSink {
 	 * Makes `[at, at + length)` share the blocks that hold `[from, from + length)` of `source`, without copying them.
 	 * False, and nothing has happened, where that cannot be done: no such file system, no file, offsets that are not
 	 * multiples of its blocks.
+	 *
+	 * @param holes how much of it is known to be holes of the source, which have no blocks
 	 */
-	share?(at: number, source: ByteSource, from: number, length: number): Promise<boolean>;
+	share?(at: number, source: ByteSource, from: number, length: number, holes?: number): Promise<boolean>;
 	/** Reserves the space of the first `size` bytes, which read as zero; false where the file system cannot. */
 	reserve?(size: number): Promise<boolean>;
 	/** Sets the final size, syncs, and puts the output under its name. */

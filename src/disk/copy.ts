@@ -15,12 +15,16 @@ export interface Placing {
 	 * data, in ascending order.
 	 */
 	place(index: number): number | Promise<number>;
+	/** Each byte goes where it is on the disk: what has no place asked for may lie there all the same. */
+	readonly linear?: true;
 }
 
 /** What is looked at for zeros, which stay holes of the file. */
 const PIECE = 64 * 1024;
 /** File systems share whole blocks; where theirs are larger, they say so by refusing. */
 const SHARED_BLOCK = 4096;
+/** Bytes of a stretch with holes in it: were it refused, it would have to be read with them. */
+const BRIDGED = 1 << 30;
 /** Two threads that decode have something to do then while this one writes. */
 const ITEMS_IN_FLIGHT = 6;
 
@@ -28,6 +32,8 @@ const ITEMS_IN_FLIGHT = 6;
 interface Item {
 	readonly at: number;
 	readonly length: number;
+	/** Bytes of it that are holes of the file. */
+	readonly holes?: number;
 	/** Where it lies, when it may be shared instead of copied. */
 	readonly shared?: Stored;
 }
@@ -83,15 +89,48 @@ class Copy {
 			yield* alignedStretches(this.#disk.extents(), this.#piece, this.reader.step);
 			return;
 		}
-		for await (const extent of joined(this.#disk.extents())) {
-			if (extent.kind === "zero") continue;
+		for await (const { holes, ...extent } of this.#bridged(joined(this.#disk.extents()))) {
 			const end = extent.at + extent.length;
 			for (let at = extent.at; at < end; ) {
 				const item = this.#item(part(extent, at, end));
-				yield item;
+				yield holes > 0 ? { ...item, holes } : item;
 				at = item.at + item.length;
 			}
 		}
+	}
+
+	/**
+	 * The data, together with the holes of its file between it that the output takes in as well: each call costs, and a
+	 * file may have holes by the ten thousand.
+	 */
+	async *#bridged(extents: AsyncIterable<Extent>): AsyncGenerator<Extent & { readonly holes: number }> {
+		let before: (Extent & { readonly holes: number }) | undefined;
+		// Whether all zeros since then are holes.
+		let holes = true;
+		for await (const extent of extents) {
+			if (extent.kind === "zero") {
+				holes &&= extent.hole === true;
+				continue;
+			}
+			const between = before === undefined ? 0 : extent.at - before.at - before.length;
+			if (before !== undefined && holes && this.#bridges(before, extent)) {
+				before = { ...before, length: before.length + between + extent.length, holes: before.holes + between };
+			} else {
+				if (before !== undefined) yield before;
+				before = { ...extent, holes: 0 };
+			}
+			holes = true;
+		}
+		if (before !== undefined) yield before;
+	}
+
+	#bridges({ at, length, stored }: Extent, next: Extent): boolean {
+		if (this.#sharing !== "works" || stored === undefined || stored.compressed === true) return false;
+		if (stored.source !== next.stored?.source || next.stored.at - stored.at !== next.at - at) return false;
+		if (next.at + next.length - at > BRIDGED || [at, next.at].some((each) => each % SHARED_BLOCK !== 0)) return false;
+		// What lies between belongs to units that have a place.
+		const { linear, unit } = this.#placing;
+		return linear === true || Math.floor(next.at / unit) - Math.floor((at + length - 1) / unit) <= 1;
 	}
 
 	/** What to begin a data extent with: pieces that must be read are read whole, from before its beginning even. */
@@ -144,21 +183,26 @@ class Copy {
 	}
 
 	/** Shares a stretch, in as few calls as its places allow; copies it where that is refused. */
-	async share({ at, length, shared }: Item): Promise<void> {
+	async share({ at, length, holes = 0, shared }: Item): Promise<void> {
 		if (shared === undefined) return;
 		const end = at + length;
+		// Counted with the first part, which may be all of it.
+		let empty = holes;
 		for (let from = at; from < end; ) {
 			const target = await this.#target(from);
-			let to = Math.min(end, this.#unitEnd(from));
+			let to = this.#placing.linear ? end : Math.min(end, this.#unitEnd(from));
 			while (to < end && (await this.#target(to)) === target + to - from) to = Math.min(end, this.#unitEnd(to));
-			const works = this.#sharing !== "off" && (await this.#share(target, shared, from - at, to - from));
+			const stored = { ...shared, at: shared.at + from - at };
+			const works =
+				this.#sharing !== "off" && (await this.#share(target, stored, to - from, Math.min(empty, to - from)));
 			if (!works) await this.#copy(from, to, target);
+			empty = Math.max(0, empty - (to - from));
 			from = to;
 		}
 	}
 
-	async #share(target: number, { source, at }: Stored, within: number, length: number): Promise<boolean> {
-		const works = (await this.#sink.share?.(target, source, at + within, length)) === true;
+	async #share(target: number, { source, at }: Stored, length: number, holes: number): Promise<boolean> {
+		const works = (await this.#sink.share?.(target, source, at, length, holes)) === true;
 		if (this.#sharing === "unknown") this.#sharing = works ? "works" : "off";
 		return works;
 	}

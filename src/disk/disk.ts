@@ -19,6 +19,8 @@ export interface Extent {
 	readonly kind: "data" | "zero";
 	/** Of data; absent where the bytes are in no file. */
 	readonly stored?: Stored;
+	/** Of zeros: the file that holds what is around them has a hole there. */
+	readonly hole?: true;
 }
 
 /** A state of the disk that its image keeps beside the current one. */

@@ -152,8 +152,8 @@ export const joined = (extents: AsyncIterable<Extent> | Iterable<Extent>): Async
 	joinedBy(extents, continues);
 
 /** Whether `next` goes on where the first `length` bytes of an extent end. */
-function continues({ kind, stored }: Extent, length: number, next: Extent): boolean {
-	if (kind !== next.kind) return false;
+function continues({ kind, hole, stored }: Extent, length: number, next: Extent): boolean {
+	if (kind !== next.kind || hole !== next.hole) return false;
 	if (stored === undefined || next.stored === undefined) return stored === next.stored;
 	if (stored.source !== next.stored.source || stored.compressed !== next.stored.compressed) return false;
 	return stored.compressed === true || next.stored.at === stored.at + length;

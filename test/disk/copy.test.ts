@@ -57,9 +57,13 @@ function sharingSink(length: number, source: ByteSource, from: Uint8Array, until
 	const memory = new Uint8Array(length);
 	let asked = 0;
 	let shared = 0;
+	let without = 0;
 	return {
 		memory,
 		shared: () => shared,
+		calls: () => asked,
+		/** Of what was shared, what was said to be holes. */
+		holes: () => without,
 		sink: {
 			name: "out",
 			async write(at: number, bytes: Uint8Array) {
@@ -69,11 +73,12 @@ function sharingSink(length: number, source: ByteSource, from: Uint8Array, until
 				expect(Buffer.compare(copy, bytes)).toBe(0);
 				memory.set(bytes, at);
 			},
-			async share(at: number, of: ByteSource, place: number, bytes: number) {
+			async share(at: number, of: ByteSource, place: number, bytes: number, holes = 0) {
 				await Promise.resolve();
 				if (asked++ >= until || of !== source || [at, place, bytes].some((value) => value % 4096 !== 0)) return false;
 				memory.set(from.subarray(place, place + bytes), at);
 				shared += bytes;
+				without += holes;
 				return true;
 			},
 			commit: () => Promise.resolve(),
@@ -120,6 +125,85 @@ describe("copyUnits", () => {
 					for (const [index, at] of places) rebuilt.set(memory.subarray(at, at + unit), index * unit);
 					expect(Buffer.compare(rebuilt.subarray(0, disk.size), content)).toBe(0);
 					expect(rebuilt.subarray(disk.size).every((byte) => byte === 0)).toBe(true);
+				},
+			),
+			{ numRuns: trials(200) },
+		);
+	});
+
+	it("takes along the holes of the file that lie in units with a place, and nothing else that lies between", async () => {
+		const run = fc.record({
+			blocks: fc.integer({ min: 1, max: 40 }),
+			kind: fc.constantFrom("data", "data", "hole", "zeros over something else"),
+			fill: fc.integer({ min: 1, max: 255 }),
+		});
+		await fc.assert(
+			fc.asyncProperty(
+				fc.array(run, { minLength: 20, maxLength: 60, size: "max" }),
+				fc.constantFrom(4 * KIB, 64 * KIB, 1024 * KIB),
+				fc.constantFrom(1, 3, 1000),
+				fc.boolean(),
+				async (runs, unit, until, linear) => {
+					// The first one shows that sharing works.
+					const all = [{ blocks: 1, kind: "data", fill: 7 }, ...runs];
+					const size = all.reduce((sum, { blocks }) => sum + blocks * 4 * KIB, 0);
+					const [content, file] = [new Uint8Array(size), new Uint8Array(size)];
+					const source = bytesSource(file, "image");
+					const extents: Extent[] = [];
+					let at = 0;
+					let data = 0;
+					for (const { blocks, kind, fill } of all) {
+						const length = blocks * 4 * KIB;
+						if (kind === "data") extents.push({ at, length, kind, stored: { source, at } });
+						else extents.push({ at, length, kind: "zero", ...(kind === "hole" && { hole: true }) });
+						if (kind === "data") data += length;
+						if (kind === "data") content.fill(fill, at, at + length);
+						if (kind !== "hole") file.fill(fill, at, at + length);
+						at += length;
+					}
+					const read: Disk["read"] = async (from, into) => into.set(content.subarray(from, from + into.length));
+					const disk: Disk = {
+						name: "disk",
+						size,
+						format: "raw",
+						sectorSize: SECTOR,
+						read,
+						extents: async function* () {
+							yield* extents;
+						},
+					};
+					const units = Math.ceil(size / unit);
+					const { memory, shared, calls, holes, sink } = sharingSink(units * unit, source, file, until);
+					const places = new Map<number, number>();
+					const place = (index: number) => {
+						places.set(index, linear ? index * unit : places.size * unit);
+						return places.get(index) ?? 0;
+					};
+					await copyUnits(disk, sink, { unit, place, ...(linear && { linear }) }, {});
+					const rebuilt = linear ? memory : new Uint8Array(units * unit);
+					if (!linear)
+						for (const [index, from] of places) rebuilt.set(memory.subarray(from, from + unit), index * unit);
+					expect(Buffer.compare(rebuilt.subarray(0, size), content)).toBe(0);
+					const touched = new Set(
+						extents.flatMap(({ kind, at, length }) =>
+							kind === "zero"
+								? []
+								: Array.from(
+										{ length: Math.ceil((at + length) / unit) - Math.floor(at / unit) },
+										(_, i) => Math.floor(at / unit) + i,
+									),
+						),
+					);
+					if (!linear) expect(new Set(places.keys())).toEqual(touched);
+					if (until === 1000) expect(shared() - holes()).toBe(data);
+					// In a linear output nothing but other zeros parts the data, once sharing is known to work.
+					const parts = all
+						.slice(1)
+						.map(({ kind }) => kind)
+						.join(",")
+						.split("zeros over something else")
+						.filter((part) => part.includes("data"));
+					if (until === 1000 && linear) expect(calls()).toBeLessThanOrEqual(parts.length + 7);
 				},
 			),
 			{ numRuns: trials(200) },

@@ -72,9 +72,9 @@ function counted(sink: ByteSink, tally: Tally): ByteSink {
 		name: sink.name,
 		write: (at, bytes) => sink.write(at, bytes),
 		...(share && {
-			async share(at, source, from, length) {
-				const done = await share(at, source, from, length);
-				if (done) tally.shared += length;
+			async share(at, source, from, length, holes = 0) {
+				const done = await share(at, source, from, length, holes);
+				if (done) tally.shared += length - holes;
 				return done;
 			},
 		}),

@@ -24,7 +24,7 @@ async function* extentsOf(source: ByteSource, size: number): AsyncGenerator<Exte
 	for await (const { at, length, kind } of source.extents()) {
 		if (at >= size) break;
 		const extent = { at, length: Math.min(length, size - at), kind };
-		yield kind === "data" ? { ...extent, stored: { source, at } } : extent;
+		yield kind === "data" ? { ...extent, stored: { source, at } } : { ...extent, hole: true };
 	}
 }
 

@@ -15,7 +15,7 @@ const UNIT = 64 * 1024;
  */
 export async function writeRaw(disk: Disk, sink: ByteSink, options: WriteOptions): Promise<Written> {
 	variantOf("raw", options, VARIANTS);
-	const placing = { unit: UNIT, place: (index: number) => index * UNIT };
+	const placing = { unit: UNIT, place: (index: number) => index * UNIT, linear: true } as const;
 	await preallocated(sink, options, { from: 0, to: disk.size }, (into) => copyUnits(disk, into, placing, options));
 	return { size: disk.size };
 }

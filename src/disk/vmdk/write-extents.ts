@@ -118,9 +118,9 @@ class ExtentFiles implements ByteSink {
 		return file.write(offset, bytes);
 	}
 
-	async share(at: number, source: ByteSource, from: number, length: number): Promise<boolean> {
+	async share(at: number, source: ByteSource, from: number, length: number, holes?: number): Promise<boolean> {
 		const { file, offset } = this.#at(at);
-		return (await file.share?.(offset, source, from, length)) === true;
+		return (await file.share?.(offset, source, from, length, holes)) === true;
 	}
 
 	async commit(): Promise<void> {
