@@ -53,7 +53,7 @@ describe.skipIf(missing("split"))(`a raw disk in pieces ${because("split")}`, ()
 		await truncate(hole, MIB);
 		await withDisk(first, async (disk) => {
 			const zero = (await listExtents(disk)).filter(({ kind }) => kind === "zero");
-			expect(zero).toEqual([{ at: 2 * MIB, length: MIB, kind: "zero" }]);
+			expect(zero).toEqual([{ at: 2 * MIB, length: MIB, kind: "zero", hole: true }]);
 		});
 	});
 

@@ -125,6 +125,7 @@ describe("the registry", () => {
 			"shape",
 			"infer",
 			"units",
+			"xml-head",
 			"xml-read",
 			"xml-write",
 			"refit",
