@@ -81,6 +81,14 @@ export interface OpeningOptions {
 	readonly spoolLimit?: number;
 }
 
+/** How one disk is opened, of whatever holds it. */
+export const imageOptions = (): readonly Option[] => [options.system(), ...openingOptions()];
+
+/** What {@link imageOptions} give. */
+export interface ImageOptions extends OpeningOptions {
+	readonly system?: string;
+}
+
 /** How a VM is opened, in every command that looks into one. */
 export const vmOptions = (): readonly Option[] => [
 	options.format(),

@@ -104,7 +104,8 @@ class Copy {
 	 * file may have holes by the ten thousand.
 	 */
 	async *#bridged(extents: AsyncIterable<Extent>): AsyncGenerator<Extent & { readonly holes: number }> {
-		let before: (Extent & { readonly holes: number }) | undefined;
+		let before: { readonly first: Extent; length: number; holes: number } | undefined;
+		const together = ({ first, length, holes }: NonNullable<typeof before>) => ({ ...first, length, holes });
 		// Whether all zeros since then are holes.
 		let holes = true;
 		for await (const extent of extents) {
@@ -112,16 +113,16 @@ class Copy {
 				holes &&= extent.hole === true;
 				continue;
 			}
-			const between = before === undefined ? 0 : extent.at - before.at - before.length;
-			if (before !== undefined && holes && this.#bridges(before, extent)) {
-				before = { ...before, length: before.length + between + extent.length, holes: before.holes + between };
+			if (before !== undefined && holes && this.#bridges(together(before), extent)) {
+				before.holes += extent.at - before.first.at - before.length;
+				before.length = extent.at + extent.length - before.first.at;
 			} else {
-				if (before !== undefined) yield before;
-				before = { ...extent, holes: 0 };
+				if (before !== undefined) yield together(before);
+				before = { first: extent, length: extent.length, holes: 0 };
 			}
 			holes = true;
 		}
-		if (before !== undefined) yield before;
+		if (before !== undefined) yield together(before);
 	}
 
 	#bridges({ at, length, stored }: Extent, next: Extent): boolean {

@@ -225,6 +225,36 @@ describe.skipIf(missing("qemu-img", "qemu-io"))(`disk commands ${because("qemu-i
 		expect([code, JSON.parse(stdout)]).toMatchObject([0, { virtualSize: 3 * MIB }]);
 	});
 
+	it("takes the disk of one of the machines of an OVF by --system", async () => {
+		const item = (type: number, id: number, more = "") =>
+			`<Item><rasd:ElementName>e${id}</rasd:ElementName>${more}<rasd:InstanceID>${id}</rasd:InstanceID><rasd:ResourceType>${type}</rasd:ResourceType></Item>`;
+		const system = (id: string) =>
+			`<VirtualSystem ovf:id="${id}"><Info/><VirtualHardwareSection><Info/>${item(5, 1)}<Item><rasd:ElementName>d</rasd:ElementName><rasd:HostResource>ovf:/disk/${id}</rasd:HostResource><rasd:InstanceID>2</rasd:InstanceID><rasd:Parent>1</rasd:Parent><rasd:ResourceType>17</rasd:ResourceType></Item></VirtualHardwareSection></VirtualSystem>`;
+		const names = ["web", "db"];
+		const each = (text: (name: string) => string) => names.map((name) => text(name)).join("");
+		const ovf = at("two.ovf");
+		await writeFile(at("web.img"), new Uint8Array(MIB).fill(1));
+		await writeFile(at("db.img"), new Uint8Array(2 * MIB).fill(1));
+		await writeFile(
+			ovf,
+			`<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1" xmlns:rasd="http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ResourceAllocationSettingData">
+			<References>${each((name) => `<File ovf:id="f-${name}" ovf:href="${name}.img"/>`)}</References>
+			<DiskSection><Info/>${each((name) => `<Disk ovf:diskId="${name}" ovf:fileRef="f-${name}" ovf:capacity="1" ovf:format="raw"/>`)}</DiskSection>
+			<VirtualSystemCollection>${each(system)}</VirtualSystemCollection></Envelope>`,
+		);
+		for (const command of ["info", "map", "check"]) {
+			const { code, stderr } = await anyvisor(["disk", command, ovf]);
+			expect([code, stderr]).toEqual([exitCodes.usage, expect.stringContaining("describes 2 machines: web, db")]);
+		}
+		const info = await anyvisor(["disk", "info", "--json", ovf, "--system", "db"]);
+		expect(JSON.parse(info.stdout)).toMatchObject({ virtualSize: 2 * MIB });
+		const map = await anyvisor(["disk", "map", "--json", ovf, "--system", "web"]);
+		expect(JSON.parse(map.stdout)).toMatchObject([{ start: 0, length: MIB, kind: "data" }]);
+		const compare = ["disk", "compare", ovf, ovf, "--strict", "--system"];
+		expect(await anyvisor([...compare, "db", "--system2", "db"])).toMatchObject({ code: 0 });
+		expect(await anyvisor([...compare, "db", "--system2", "web"])).toMatchObject({ code: 1 });
+	});
+
 	it("inspect looks into archives for the disk as well", async () => {
 		await run("tar", "-C", folder, "-cf", at("disk.tar"), "base.qcow2");
 		for (const name of [at("disk.tar"), `${at("disk.tar")}:base.qcow2`]) {

@@ -1,12 +1,12 @@
 import { Command } from "commander";
 import type { CheckSummary } from "../../disk/check.js";
 import type { Finding } from "../../disk/disk.js";
-import { type OpeningOptions, openingOptions, options, withOptions } from "../options.js";
+import { type ImageOptions, imageOptions, options, withOptions } from "../options.js";
 import type { ProgressMode } from "../progress.js";
 import { stdout } from "../standard-streams.js";
 import { humanBytes, type Paint, painter, wantsColour } from "../terminal.js";
 
-interface CheckOptions extends OpeningOptions {
+interface CheckOptions extends ImageOptions {
 	readonly read?: true;
 	readonly json?: true;
 	readonly format?: string;
@@ -27,7 +27,7 @@ Exit code 0: neither errors nor leaks. 10: errors. 11: leaks only. Anything else
 		)
 		.argument("<image>", "disk image, or what holds one")
 		.option("--read", "also read all data, which decompresses everything");
-	return withOptions(command, options.json(), options.progress(), options.format(), ...openingOptions()).action(run);
+	return withOptions(command, options.json(), options.progress(), options.format(), ...imageOptions()).action(run);
 }
 
 async function run(name: string, given: CheckOptions): Promise<void> {

@@ -1,14 +1,15 @@
 import { Command, Option } from "commander";
-import { type OpeningOptions, openingOptions, options, withOptions } from "../options.js";
+import { type ImageOptions, imageOptions, options, withOptions } from "../options.js";
 import type { ProgressMode } from "../progress.js";
 import { stdout } from "../standard-streams.js";
 import { exactBytes, painter, wantsColour } from "../terminal.js";
 
-interface CompareOptions extends OpeningOptions {
+interface CompareOptions extends ImageOptions {
 	readonly strict?: true;
 	readonly json?: true;
 	readonly format?: string;
 	readonly format2?: string;
+	readonly system2?: string;
 	readonly progress: ProgressMode;
 }
 
@@ -26,8 +27,11 @@ Exit code 0: identical. 1: they differ. Anything else: they could not be compare
 		.option("--strict", "disks of different sizes differ");
 	const [format, second] = [options.format(), options.format()];
 	const format2 = new Option("--format2 <format>", "the same for the second disk").choices(second.argChoices ?? []);
+	const system2 = new Option("--system2 <id>", "which machine of the second one");
 	format.description = "read the first disk as this format instead of recognising it";
-	return withOptions(command, options.json(), options.progress(), format, format2, ...openingOptions()).action(run);
+	return withOptions(command, options.json(), options.progress(), format, format2, ...imageOptions(), system2).action(
+		run,
+	);
 }
 
 async function run(first: string, second: string, given: CompareOptions): Promise<void> {
@@ -37,9 +41,9 @@ async function run(first: string, second: string, given: CompareOptions): Promis
 		import("../progress.js"),
 		import("../exit-codes.js"),
 	]);
-	const { allowExternal, spoolLimit } = given;
-	await using one = await openNamedDisk(first, { format: given.format, allowExternal, spoolLimit });
-	await using other = await openNamedDisk(second, { format: given.format2, allowExternal, spoolLimit });
+	const { format, system, format2, system2, allowExternal, spoolLimit } = given;
+	await using one = await openNamedDisk(first, { format, system, allowExternal, spoolLimit });
+	await using other = await openNamedDisk(second, { format: format2, system: system2, allowExternal, spoolLimit });
 	const sizes = [one.disk.size, other.disk.size] as const;
 	const bar = progress(given.progress);
 	bar.start("comparing", Math.max(...sizes));

@@ -1,10 +1,10 @@
 import { Command, InvalidArgumentError, Option } from "commander";
-import { type OpeningOptions, openingOptions, options, withOptions } from "../options.js";
+import { type ImageOptions, imageOptions, options, withOptions } from "../options.js";
 import type { ProgressMode } from "../progress.js";
 import { variantLines, writtenFormats } from "./formats.js";
 import { type NewSize, parseNewSize, parseSize } from "./size.js";
 
-export interface ConvertOptions extends OpeningOptions {
+export interface ConvertOptions extends ImageOptions {
 	readonly to?: string;
 	readonly variant?: string;
 	readonly unitSize?: number;
@@ -22,7 +22,6 @@ export interface ConvertOptions extends OpeningOptions {
 	readonly force?: true;
 	readonly json?: true;
 	readonly format?: string;
-	readonly system?: string;
 	readonly verify?: boolean;
 	readonly progress: ProgressMode;
 }
@@ -60,10 +59,9 @@ ${variantLines}`,
 		options.json(),
 		options.progress(),
 		options.format(),
-		options.system(),
 		options.verify(),
 		options.noVerify(),
-		...openingOptions(),
+		...imageOptions(),
 	).action(async (input: string, output: string, given: ConvertOptions) => {
 		const { convert } = await import("./converting.js");
 		await convert(input, output, given.fast === true ? { ...given, level: 1 } : given);

@@ -1,8 +1,8 @@
 import { Command, Option } from "commander";
-import { type OpeningOptions, openingOptions, options, withOptions } from "../options.js";
+import { type ImageOptions, imageOptions, options, withOptions } from "../options.js";
 import type { ProgressMode } from "../progress.js";
 
-export interface FacesOptions extends OpeningOptions {
+export interface FacesOptions extends ImageOptions {
 	readonly output?: string;
 	readonly inPlace?: true;
 	readonly undo?: true;
@@ -37,7 +37,7 @@ only the end of the raw file changes, and --undo changes it back. Shut the VM do
 		options.json(),
 		options.progress(),
 		options.format(),
-		...openingOptions(),
+		...imageOptions(),
 	).action(async (image: string, given: FacesOptions) => {
 		const { addFaces, copyWithFaces, takeFacesAway } = await import("./make-faces.js");
 		const act = given.undo ? takeFacesAway : given.inPlace ? addFaces : copyWithFaces;

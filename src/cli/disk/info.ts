@@ -1,11 +1,11 @@
 import { statSync } from "node:fs";
 import { Command } from "commander";
 import type { DiskDetails, Snapshot } from "../../disk/disk.js";
-import { type OpeningOptions, openingOptions, options, withOptions } from "../options.js";
+import { type ImageOptions, imageOptions, options, withOptions } from "../options.js";
 import { stdout } from "../standard-streams.js";
 import type { Asked } from "./chain.js";
 
-interface InfoOptions extends OpeningOptions {
+interface InfoOptions extends ImageOptions {
 	readonly json?: true;
 	readonly format?: string;
 }
@@ -19,7 +19,7 @@ of itself, the files it refers to, and the snapshots inside. Files that are miss
 folder, are named.`,
 		)
 		.argument("<image>", "disk image, or what holds one");
-	return withOptions(command, options.json(), options.format(), ...openingOptions()).action(run);
+	return withOptions(command, options.json(), options.format(), ...imageOptions()).action(run);
 }
 
 /** What `--json` prints. */

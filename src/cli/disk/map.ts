@@ -1,10 +1,10 @@
 import { Command } from "commander";
 import type { MapEntry } from "../../disk/map.js";
-import { type OpeningOptions, openingOptions, options, withOptions } from "../options.js";
+import { type ImageOptions, imageOptions, options, withOptions } from "../options.js";
 import { stdout } from "../standard-streams.js";
 import { humanBytes, type Paint, painter, wantsColour } from "../terminal.js";
 
-interface MapOptions extends OpeningOptions {
+interface MapOptions extends ImageOptions {
 	readonly json?: true;
 	readonly format?: string;
 	readonly snapshot?: string;
@@ -18,7 +18,7 @@ export function mapCommand(): Command {
 kept. With --json, an array of {start, length, kind, file, offset, compressed}.`,
 		)
 		.argument("<image>", "disk image, or what holds one");
-	return withOptions(command, options.json(), options.snapshot(), options.format(), ...openingOptions()).action(run);
+	return withOptions(command, options.json(), options.snapshot(), options.format(), ...imageOptions()).action(run);
 }
 
 async function run(name: string, given: MapOptions): Promise<void> {

@@ -1,9 +1,9 @@
 import { Command } from "commander";
-import { type OpeningOptions, openingOptions, options, withOptions } from "../options.js";
+import { type ImageOptions, imageOptions, options, withOptions } from "../options.js";
 import { stdout } from "../standard-streams.js";
 import { painter, wantsColour } from "../terminal.js";
 
-interface ListOptions extends OpeningOptions {
+interface ListOptions extends ImageOptions {
 	readonly json?: true;
 	readonly format?: string;
 }
@@ -21,7 +21,7 @@ export function snapshotCommand(): Command {
 			.argument("<image>", "disk image, or what holds one"),
 		options.json(),
 		options.format(),
-		...openingOptions(),
+		...imageOptions(),
 	).action(list);
 	return command;
 }
