@@ -25,7 +25,8 @@ class StandardStream implements TextStream {
 	}
 
 	get columns(): number | undefined {
-		return this.#mayBeTerminal() ? this.stream.columns : undefined;
+		// Some terminals say 0.
+		return (this.#mayBeTerminal() && this.stream.columns) || undefined;
 	}
 
 	write(text: string): void {
