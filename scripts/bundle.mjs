@@ -88,7 +88,7 @@ const sharedByFilesystems = /dist[\\/]filesystem[\\/]\w+(-\w+)*\.js$/;
  */
 const groups = [
 	// What every command needs.
-	{ name: "program", test: modules("cli/program", "cli/options") },
+	{ name: "program", test: modules("cli/program", "cli/options", "cli/progress") },
 	// How every command on disks begins.
 	{
 		name: "open",

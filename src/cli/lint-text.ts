@@ -1,8 +1,7 @@
 import type { Verdict } from "../lint/index.js";
 import type { LintDocument } from "../lint/schema.js";
 import { stdout } from "./standard-streams.js";
-import type { Terminal } from "./terminal.js";
-import { type Paint, painter, printable, type Style, wantsColour, wrap } from "./terminal.js";
+import { type Paint, painter, printable, type Style, type Terminal, wantsColour, wrap } from "./terminal.js";
 
 type Told = LintDocument["verdicts"][number];
 

@@ -1,6 +1,5 @@
 import type { Inspection } from "../inspection-schema.js";
 import { stdout } from "./standard-streams.js";
-import type { Terminal } from "./terminal.js";
 import {
 	type Cell,
 	humanBytes,
@@ -8,6 +7,7 @@ import {
 	painter,
 	printable,
 	type Style,
+	type Terminal,
 	table,
 	wantsColour,
 	wrap,

@@ -2,9 +2,10 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { optionalRules, type Rule, rules } from "../prepare/change.js";
 import { formatNames } from "./disk/formats.js";
 import { parseSize } from "./disk/size.js";
-import { progressModes } from "./progress.js";
 
 const usualRules = rules.filter((rule) => !optionalRules.includes(rule));
+
+export const progressModes = ["auto", "json", "none"] as const;
 
 /** Options that several commands share, each worded once. */
 export const options = {

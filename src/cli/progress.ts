@@ -1,9 +1,8 @@
 import { now } from "../source/now.js";
+import type { progressModes } from "./options.js";
 import { stderr } from "./standard-streams.js";
-import type { TextStream } from "./terminal.js";
-import { humanBytes, humanSeconds } from "./terminal.js";
+import { humanBytes, humanSeconds, type TextStream } from "./terminal.js";
 
-export const progressModes = ["auto", "json", "none"] as const;
 export type ProgressMode = (typeof progressModes)[number];
 
 /** Tells how a long command is getting on; always on standard error, so that standard output stays clean. */

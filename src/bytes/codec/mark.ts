@@ -1,4 +1,4 @@
-import { viewOf } from "../struct.js";
+import { flags64, struct, u8, u32, viewOf } from "../struct.js";
 import type { CodecId } from "./codec.js";
 
 /** https://www.rfc-editor.org/rfc/rfc1952#section-2.3 */
@@ -15,9 +15,11 @@ const BZIP2_SIGNATURE = [0x42, 0x5a, 0x68];
 const ZSTD_MAGIC = 0xfd2fb528;
 /** lc, lp and pb as every encoder has them unless told otherwise. */
 const LZMA_USUAL_PROPERTIES = 0x5d;
-const LZMA_HEADER = 13;
 
-/** An .lzma stream's content then ends with a mark. */
+/** https://github.com/tukaani-project/xz/blob/master/doc/lzma-file-format.txt */
+export const LzmaHeader = struct("lzma header", "little", { properties: u8, dictionarySize: u32, size: flags64 });
+
+/** The content then ends with a mark. */
 export const UNKNOWN_SIZE = 0xffff_ffff_ffff_ffffn;
 
 const begins = (head: Uint8Array, bytes: readonly number[]) => bytes.every((byte, i) => head[i] === byte);
@@ -43,9 +45,9 @@ const isDictionarySize = (size: number) => {
 
 /** Its magic is no more than a usual parameter: what follows has to make sense. */
 function isLzma(head: Uint8Array): boolean {
-	if (head.length < LZMA_HEADER || head[0] !== LZMA_USUAL_PROPERTIES) return false;
-	const size = viewOf(head).getBigUint64(5, true);
-	return isDictionarySize(viewOf(head).getUint32(1, true)) && (size === UNKNOWN_SIZE || size < 2n ** 38n);
+	if (head.length < LzmaHeader.size || head[0] !== LZMA_USUAL_PROPERTIES) return false;
+	const { dictionarySize, size } = LzmaHeader.parse(head);
+	return isDictionarySize(dictionarySize) && (size === UNKNOWN_SIZE || size < 2n ** 38n);
 }
 
 /** What recognises each format by its first 16 bytes; some have no mark. */

@@ -1,7 +1,15 @@
 import type { DiskDetails, Snapshot } from "../../disk/disk.js";
 import { stdout } from "../standard-streams.js";
-import type { Terminal } from "../terminal.js";
-import { type Cell, exactBytes, humanBytes, type Paint, painter, table, wantsColour } from "../terminal.js";
+import {
+	type Cell,
+	exactBytes,
+	humanBytes,
+	type Paint,
+	painter,
+	type Terminal,
+	table,
+	wantsColour,
+} from "../terminal.js";
 import type { DiskInfo, ReferredFile } from "./info.js";
 
 /** What an image is, as a terminal shows it. */

@@ -29,7 +29,7 @@ async function run(name: string, given: MapOptions): Promise<void> {
 	]);
 	await using named = await openNamedDisk(name, given);
 	const entries = mapDisk(named.disk);
-	const paint = painter(wantsColour(process.stdout));
+	const paint = painter(wantsColour(stdout));
 	await writeAll(stdout.stream, given.json ? jsonLines(entries) : textLines(entries, named.disk.size, paint));
 }
 

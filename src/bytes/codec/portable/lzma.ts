@@ -1,8 +1,7 @@
 import { refused } from "../../errors.js";
 import { type ByteSource, readUpTo } from "../../source.js";
 import { about, broken, type Engine, type Place, truncated } from "../engine.js";
-import { LzmaHeader } from "../lzma.js";
-import { UNKNOWN_SIZE } from "../mark.js";
+import { LzmaHeader, UNKNOWN_SIZE } from "../mark.js";
 import { LzmaDecoder } from "./lzma-decoder.js";
 
 /** "xz -9" uses 64 MiB. */
