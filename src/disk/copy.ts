@@ -15,9 +15,10 @@ export interface Placing {
 	 * data, in ascending order.
 	 */
 	place(index: number): number | Promise<number>;
-	/** Each byte goes where it is on the disk: what has no place asked for may lie there all the same. */
-	readonly linear?: true;
 }
+
+/** The unit of what takes the bytes as they are: all of them are one. */
+export const ONE_UNIT = Number.MAX_SAFE_INTEGER;
 
 /** What is looked at for zeros, which stay holes of the file. */
 const PIECE = 64 * 1024;
@@ -73,7 +74,9 @@ class Copy {
 	readonly #piece: number;
 	/** Whether the sink shares blocks: `unknown` until it was asked. */
 	#sharing: "unknown" | "works" | "off";
-	#unit = { index: -1, at: 0 };
+	/** The unit that was asked for last. */
+	#unit = -1;
+	#unitAt = 0;
 
 	constructor(disk: Disk, sink: ByteSink, placing: Placing) {
 		this.#disk = disk;
@@ -130,8 +133,8 @@ class Copy {
 		if (stored.source !== next.stored?.source || next.stored.at - stored.at !== next.at - at) return false;
 		if (next.at + next.length - at > BRIDGED || [at, next.at].some((each) => each % SHARED_BLOCK !== 0)) return false;
 		// What lies between belongs to units that have a place.
-		const { linear, unit } = this.#placing;
-		return linear === true || Math.floor(next.at / unit) - Math.floor((at + length - 1) / unit) <= 1;
+		const { unit } = this.#placing;
+		return Math.floor(next.at / unit) - Math.floor((at + length - 1) / unit) <= 1;
 	}
 
 	/** What to begin a data extent with: pieces that must be read are read whole, from before its beginning even. */
@@ -191,8 +194,13 @@ class Copy {
 		let empty = holes;
 		for (let from = at; from < end; ) {
 			const target = await this.#target(from);
-			let to = this.#placing.linear ? end : Math.min(end, this.#unitEnd(from));
-			while (to < end && (await this.#target(to)) === target + to - from) to = Math.min(end, this.#unitEnd(to));
+			let to = Math.min(end, this.#unitEnd(from));
+			while (to < end) {
+				// By the hundred thousand, and hardly one of them has to wait.
+				const placed = this.#target(to);
+				if ((typeof placed === "number" ? placed : await placed) !== target + to - from) break;
+				to = Math.min(end, this.#unitEnd(to));
+			}
 			const stored = { ...shared, at: shared.at + from - at };
 			const works =
 				this.#sharing !== "off" && (await this.#share(target, stored, to - from, Math.min(empty, to - from)));
@@ -223,12 +231,17 @@ class Copy {
 	#target(at: number): number | Promise<number> {
 		const index = Math.floor(at / this.#placing.unit);
 		const within = at - index * this.#placing.unit;
-		if (index === this.#unit.index) return this.#unit.at + within;
-		const keep = (place: number) => {
-			this.#unit = { index, at: place };
-			return place + within;
-		};
-		const place = this.#placing.place(index);
-		return typeof place === "number" ? keep(place) : place.then(keep);
+		if (index !== this.#unit) {
+			const place = this.#placing.place(index);
+			if (typeof place !== "number") return place.then((at) => this.#placed(index, at) + within);
+			this.#placed(index, place);
+		}
+		return this.#unitAt + within;
+	}
+
+	#placed(unit: number, at: number): number {
+		this.#unit = unit;
+		this.#unitAt = at;
+		return at;
 	}
 }

@@ -2,6 +2,7 @@ import { AnyvisorError, refused, unsupported } from "../../bytes/errors.js";
 import type { ByteSink } from "../../bytes/sink.js";
 import { copyUnits } from "../copy.js";
 import type { Disk, WriteOptions, Written } from "../disk.js";
+import { after } from "../table-pages.js";
 import { variantOf } from "../variant.js";
 import { Appender } from "../write-behind.js";
 import { buildHeader } from "./build-header.js";
@@ -92,8 +93,7 @@ class Clusters {
 	}
 
 	readonly place = (cluster: number): number | Promise<number> => {
-		const ready = this.ready(cluster);
-		return ready === undefined ? this.#tables.place(cluster) : ready.then(() => this.#tables.place(cluster));
+		return after(this.ready(cluster), () => this.#tables.place(cluster));
 	};
 
 	/** Makes sure that the entry of a cluster can be set. */

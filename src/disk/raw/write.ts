@@ -1,13 +1,10 @@
 import type { ByteSink } from "../../bytes/sink.js";
-import { copyUnits } from "../copy.js";
+import { copyUnits, ONE_UNIT } from "../copy.js";
 import type { Disk, WriteOptions, Written } from "../disk.js";
 import { preallocated } from "../preallocate.js";
 import { variantOf } from "../variant.js";
 
 const VARIANTS = ["plain"] as const;
-
-/** Every place is its own; this is only how finely zeros are looked for. */
-const UNIT = 64 * 1024;
 
 /**
  * Writes the bytes as they are; runs of zeros, looked for in 64 KiB, become holes of the file. Preallocated in full, the
@@ -15,7 +12,7 @@ const UNIT = 64 * 1024;
  */
 export async function writeRaw(disk: Disk, sink: ByteSink, options: WriteOptions): Promise<Written> {
 	variantOf("raw", options, VARIANTS);
-	const placing = { unit: UNIT, place: (index: number) => index * UNIT, linear: true } as const;
+	const placing = { unit: ONE_UNIT, place: () => 0 };
 	await preallocated(sink, options, { from: 0, to: disk.size }, (into) => copyUnits(disk, into, placing, options));
 	return { size: disk.size };
 }

@@ -51,9 +51,8 @@ export const HeaderPlus = struct("VDI 1.1+ header", "little", { lchsGeometry: Ge
 
 export const TYPE = { dynamic: 1, static: 2, undo: 3, differencing: 4 } as const;
 
-/** An entry of the block map: the number of a block in the data area, or one of these two. */
-export const Entry = struct("VDI block map entry", "little", { block: u32 });
-export const ENTRY_SIZE = Entry.size;
+/** Bytes of an entry of the block map, which is the number of a block in the data area, or one of these two. */
+export const ENTRY_SIZE = 4;
 /** The block is left to the parent; without one it reads as zero. */
 export const BLOCK_FREE = 0xffff_ffff;
 export const BLOCK_ZERO = 0xffff_fffe;

@@ -1,16 +1,15 @@
 import { AnyvisorError, unsupported } from "../../bytes/errors.js";
 import type { ByteSink } from "../../bytes/sink.js";
 import { contentUuid } from "../content-uuid.js";
-import { copyUnits } from "../copy.js";
+import { copyUnits, ONE_UNIT } from "../copy.js";
 import type { Disk, WriteOptions, Written } from "../disk.js";
 import { preallocated } from "../preallocate.js";
+import { after, TablePages } from "../table-pages.js";
 import { variantOf } from "../variant.js";
-import { Appender } from "../write-behind.js";
 import {
 	BLOCK,
 	BLOCKS_LIMIT,
 	ENTRY_SIZE,
-	Entry,
 	FILE_INFO,
 	Header,
 	HeaderPlus,
@@ -27,8 +26,11 @@ export const imageUuid = (disk: Disk, file: Pick<ByteSink, "name">): Promise<str
 	contentUuid(disk, file, "vdi create");
 
 const MAP_AT = SECTOR;
-/** A stretch of the block map that says nothing: {@link BLOCK_FREE} in every entry. */
-const FREE = new Uint8Array(64 * 1024).fill(0xff);
+const MAP_PAGE = 64 * 1024;
+/** What entries of {@link BLOCK_FREE} consist of. */
+const FREE = 0xff;
+/** Bytes of the map without an entry that are written in one go. */
+const FREE_AT_ONCE = 1024 * 1024;
 
 /**
  * Writes `disk` as VDI 1.1 with blocks of 1 MiB, each at a multiple of 1 MiB of the file. Blocks without data are not in
@@ -42,19 +44,18 @@ export async function writeVdi(disk: Disk, sink: ByteSink, options: WriteOptions
 	const dataAt = Math.ceil((MAP_AT + blocks * ENTRY_SIZE) / BLOCK) * BLOCK;
 	const map = new MapWriter(sink, blocks);
 	let allocated = 0;
-	/** Gives `block` its place; in a static image, every block before it as well. */
-	const place = async (block: number) => {
-		for (let next = fixed ? allocated : block; next <= block; next++) await map.set(next, allocated++);
-		return dataAt + (allocated - 1) * BLOCK;
+	const place = (block: number) => {
+		const entry = allocated++;
+		return after(map.begin(block), () => {
+			map.set(block, entry);
+			return dataAt + entry * BLOCK;
+		});
 	};
+	const placing = fixed ? { unit: ONE_UNIT, place: () => dataAt } : { unit: BLOCK, place };
 	const whole = fixed ? { from: dataAt, to: dataAt + blocks * BLOCK } : undefined;
-	try {
-		await preallocated(sink, options, whole, (into) => copyUnits(disk, into, { unit: BLOCK, place }, options));
-		if (fixed && allocated < blocks) await place(blocks - 1);
-		await map.finish();
-	} finally {
-		await map.settle();
-	}
+	await preallocated(sink, options, whole, (into) => copyUnits(disk, into, placing, options));
+	if (fixed) for (let block = 0; block < blocks; block++) await place(block);
+	await map.finish();
 	await sink.write(0, await buildHeader(disk, sink, { type: TYPE[variant], dataAt, blocks, allocated }));
 	return { size: dataAt + allocated * BLOCK };
 }
@@ -107,32 +108,42 @@ async function buildHeader(
 
 /** Writes the block map; entries come in ascending order, and those left out are free. */
 class MapWriter {
-	readonly #appender: Appender;
-	readonly #blocks: number;
+	readonly #pages: TablePages;
+	readonly #write: (length: number, page: Uint8Array) => Promise<void>;
+	readonly #length: number;
+	/** Bytes of the map that have been written. */
+	#end = 0;
 
 	constructor(sink: ByteSink, blocks: number) {
-		this.#appender = new Appender(sink, MAP_AT);
-		this.#blocks = blocks;
+		this.#length = blocks * ENTRY_SIZE;
+		this.#write = async (length, page) => {
+			await sink.write(MAP_AT + this.#end, page.subarray(0, length));
+			this.#end += length;
+		};
+		this.#pages = new TablePages(MAP_PAGE, FREE, async (index, page) => {
+			await this.#freeUpTo(index * MAP_PAGE);
+			await this.#write(Math.min(MAP_PAGE, this.#length - this.#end), page);
+		});
 	}
 
-	async set(block: number, entry: number): Promise<void> {
-		await this.#freeUpTo(block);
-		await this.#appender.append(Entry.build({ block: entry }));
+	/** Writes the page in front of the one of this block, where there is one. */
+	begin(block: number): Promise<void> | undefined {
+		return this.#pages.begin(Math.floor((block * ENTRY_SIZE) / MAP_PAGE));
+	}
+
+	/** Sets the entry of a block whose page has begun. */
+	set(block: number, entry: number): void {
+		this.#pages.view.setUint32((block * ENTRY_SIZE) % MAP_PAGE, entry, true);
 	}
 
 	async finish(): Promise<void> {
-		await this.#freeUpTo(this.#blocks);
-		await this.#appender.finish();
+		await this.#pages.finish();
+		await this.#freeUpTo(this.#length);
 	}
 
-	settle(): Promise<void> {
-		return this.#appender.settle();
-	}
-
-	async #freeUpTo(block: number): Promise<void> {
-		const end = MAP_AT + block * ENTRY_SIZE;
-		while (this.#appender.position < end) {
-			await this.#appender.append(FREE.subarray(0, end - this.#appender.position));
-		}
+	async #freeUpTo(end: number): Promise<void> {
+		if (end <= this.#end) return;
+		const free = new Uint8Array(Math.min(FREE_AT_ONCE, end - this.#end)).fill(FREE);
+		while (this.#end < end) await this.#write(Math.min(free.length, end - this.#end), free);
 	}
 }

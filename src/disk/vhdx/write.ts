@@ -1,10 +1,10 @@
 import { AnyvisorError, unsupported } from "../../bytes/errors.js";
 import type { ByteSink } from "../../bytes/sink.js";
-import { viewOf } from "../../bytes/struct.js";
 import { contentUuid } from "../content-uuid.js";
-import { copyUnits } from "../copy.js";
+import { copyUnits, ONE_UNIT } from "../copy.js";
 import type { Disk, WriteOptions, Written } from "../disk.js";
 import { preallocated } from "../preallocate.js";
+import { after, TablePages } from "../table-pages.js";
 import { variantOf } from "../variant.js";
 import {
 	BAT_ENTRY,
@@ -77,19 +77,19 @@ export async function writeVhdx(disk: Disk, sink: ByteSink, options: WriteOption
 
 	const bat = new BatWriter(sink);
 	let end = payloadAt;
-	let next = 0;
-	/** Gives `block` its place; in a fixed file, every block before it as well. */
-	const place = async (block: number) => {
-		if (!fixed) next = block;
-		for (; next <= block; next++) {
-			await bat.set(next + Math.floor(next / ratio), end);
-			end += blockSize;
-		}
-		return end - blockSize;
+	const place = (block: number) => {
+		const at = end;
+		end += blockSize;
+		const index = block + Math.floor(block / ratio);
+		return after(bat.begin(index), () => {
+			bat.set(index, at);
+			return at;
+		});
 	};
+	const placing = fixed ? { unit: ONE_UNIT, place: () => payloadAt } : { unit: blockSize, place };
 	const whole = fixed ? { from: payloadAt, to: payloadAt + blocks * blockSize } : undefined;
-	await preallocated(sink, options, whole, (into) => copyUnits(disk, into, { unit: blockSize, place }, options));
-	if (fixed && next < blocks) await place(blocks - 1);
+	await preallocated(sink, options, whole, (into) => copyUnits(disk, into, placing, options));
+	if (fixed) for (let block = 0; block < blocks; block++) await place(block);
 	await bat.finish();
 	return { size: end };
 }
@@ -133,29 +133,27 @@ function shapeOf(disk: Disk, options: WriteOptions): Shape {
 	return { fixed, blockSize, sectorSize };
 }
 
-/** Gathers one page of the block allocation table at a time; entries come in ascending order. */
+/** Writes the block allocation table; entries come in ascending order. */
 class BatWriter {
-	readonly #sink: ByteSink;
-	#at = 0;
-	#page: Uint8Array | undefined;
+	readonly #pages: TablePages;
 
 	constructor(sink: ByteSink) {
-		this.#sink = sink;
+		this.#pages = new TablePages(BAT_PAGE, 0, (index, page) => sink.write(BAT_AT + index * BAT_PAGE, page));
 	}
 
-	async set(index: number, offset: number) {
-		const within = (index * BAT_ENTRY) % BAT_PAGE;
-		const at = BAT_AT + index * BAT_ENTRY - within;
-		if (at !== this.#at) await this.finish();
-		this.#at = at;
-		this.#page ??= new Uint8Array(BAT_PAGE);
+	/** Writes the page in front of the one of this entry, where there is one. */
+	begin(index: number): Promise<void> | undefined {
+		return this.#pages.begin(Math.floor((index * BAT_ENTRY) / BAT_PAGE));
+	}
+
+	/** Sets an entry whose page has begun. */
+	set(index: number, offset: number): void {
 		// Offsets are whole MiB, so that the state has its bits to itself.
-		viewOf(this.#page).setBigUint64(within, BigInt(offset + STATE.fullyPresent), true);
+		this.#pages.view.setBigUint64((index * BAT_ENTRY) % BAT_PAGE, BigInt(offset + STATE.fullyPresent), true);
 	}
 
-	async finish() {
-		if (this.#page !== undefined) await this.#sink.write(this.#at, this.#page);
-		this.#page = undefined;
+	finish(): Promise<void> {
+		return this.#pages.finish();
 	}
 }
 

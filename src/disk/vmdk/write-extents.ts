@@ -62,12 +62,14 @@ export async function writeExtents(createType: keyof typeof ARRANGEMENTS, job: J
 				await owned?.finish();
 				return size;
 			};
-			files.add(owned?.sink ?? file, { place: (index) => index * grainSize, finish });
+			files.add(owned?.sink ?? file, { place: () => 0, finish });
 		}
 	}
-	const perFile = Math.ceil(span / grainSize);
+	// A flat extent takes the bytes as they are.
+	const unit = type === "SPARSE" ? grainSize : Math.max(1, span);
+	const perFile = Math.ceil(span / unit);
 	const place = (index: number) => files.place(Math.floor(index / perFile), index % perFile);
-	await copyUnits(disk, files, { unit: grainSize, place }, options);
+	await copyUnits(disk, files, { unit, place }, options);
 	await files.commit();
 	await sink.write(0, descriptor);
 	return { size: descriptor.length };
@@ -101,10 +103,12 @@ class ExtentFiles implements ByteSink {
 		this.#writers.push(writer);
 	}
 
-	async place(file: number, unit: number): Promise<number> {
+	place(file: number, unit: number): number | Promise<number> {
 		const writer = this.#writers[file];
 		if (writer === undefined) throw new RangeError(`there is no extent ${file}`);
-		return file * this.#stride + (await writer.place(unit));
+		const before = file * this.#stride;
+		const place = writer.place(unit);
+		return typeof place === "number" ? before + place : place.then((at) => before + at);
 	}
 
 	#at(at: number): { file: ByteSink; offset: number } {

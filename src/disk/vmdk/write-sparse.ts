@@ -3,6 +3,7 @@ import type { ByteSink } from "../../bytes/sink.js";
 import { viewOf } from "../../bytes/struct.js";
 import { copyUnits } from "../copy.js";
 import type { Written } from "../disk.js";
+import { after, TablePages } from "../table-pages.js";
 import { buildDescriptor } from "./descriptor-text.js";
 import { ENTRIES_PER_TABLE, FLAG, type HostedHeader, NEW_LINE_TEST, SECTOR, SparseExtentHeader } from "./layout.js";
 import { SPARSE_MAGIC } from "./mark.js";
@@ -81,12 +82,14 @@ export async function beginSparseExtent(
 	});
 	let position = firstGrain;
 	return {
-		async place(grain) {
+		place(grain) {
 			const at = position;
 			if (at + grainSize > FILE_LIMIT) throw tooLarge(sink);
-			await tables.place(grain, () => at / SECTOR);
 			position += grainSize;
-			return at;
+			return after(tables.begin(grain), () => {
+				tables.set(grain, at / SECTOR);
+				return at;
+			});
 		},
 		async finish() {
 			await tables.finish();
@@ -97,24 +100,24 @@ export async function beginSparseExtent(
 
 /** Gathers the entries of one grain table at a time and hands each that is not empty to `write`, in ascending order. */
 export class GrainTableWriter {
-	readonly #write: (index: number, table: Uint8Array) => Promise<void>;
-	#current: { readonly index: number; readonly table: Uint8Array } | undefined;
+	readonly #pages: TablePages;
 
 	constructor(write: (index: number, table: Uint8Array) => Promise<void>) {
-		this.#write = write;
+		this.#pages = new TablePages(TABLE_SIZE, 0, write);
 	}
 
-	/** `sector` is asked after the table in front of the grain, where there was one, has been written. */
-	async place(grain: number, sector: () => number): Promise<void> {
-		const index = Math.floor(grain / ENTRIES_PER_TABLE);
-		if (this.#current?.index !== index) await this.finish();
-		this.#current ??= { index, table: new Uint8Array(TABLE_SIZE) };
-		viewOf(this.#current.table).setUint32((grain % ENTRIES_PER_TABLE) * 4, sector(), true);
+	/** Writes the table in front of the one of this grain, where there is one. */
+	begin(grain: number): Promise<void> | undefined {
+		return this.#pages.begin(Math.floor(grain / ENTRIES_PER_TABLE));
 	}
 
-	async finish(): Promise<void> {
-		if (this.#current !== undefined) await this.#write(this.#current.index, this.#current.table);
-		this.#current = undefined;
+	/** Sets the entry of a grain whose table has begun. */
+	set(grain: number, sector: number): void {
+		this.#pages.view.setUint32((grain % ENTRIES_PER_TABLE) * 4, sector, true);
+	}
+
+	finish(): Promise<void> {
+		return this.#pages.finish();
 	}
 }
 

@@ -67,7 +67,8 @@ export async function writeStreamOptimized(job: Job): Promise<Written> {
 	const encoding = { codec: "zlib", level: options.level } as const;
 	try {
 		for await (const { index, packed } of encodedUnits(disk, grainSize, encoding, options)) {
-			await tables.place(index, sector);
+			await tables.begin(index);
+			tables.set(index, sector());
 			await append(GrainMarker.build({ val: (index * grainSize) / SECTOR, size: packed.length }));
 			await append(packed);
 			await append(PADDING.subarray(0, wholeSectors(stream.position) - stream.position));
