@@ -29,6 +29,7 @@ if [ "${1:-}" != --demo ]; then
 		systemd-boot-efi binutils shim-unsigned sbsigntool openssl
 		# judges of what is read and written
 		qemu-utils shellcheck 7zip libvhdi-utils python3-libvhdi python3-yaml libxml2-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
+		libxenmisc4.17
 		xz-utils lz4 lzop bzip2 libvmdk-utils file strace udev netplan.io selinux-utils
 		# edits file systems that nothing here can edit
 		libguestfs-tools

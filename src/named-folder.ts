@@ -2,7 +2,8 @@ import { readdir, stat } from "node:fs/promises";
 import path from "node:path";
 import { notFound, refused } from "./bytes/errors.js";
 import { readBytes, readUpTo } from "./bytes/source.js";
-import { machineFormatOf } from "./machine/registry.js";
+import { descriptorRank, isLeftOver, ofOneMachine } from "./descriptor-likeness.js";
+import { HYPERV } from "./hyperv-folders.js";
 import { bearsDiskMark, DESCRIPTOR_LIMIT, isPackage } from "./open.js";
 import { guarded } from "./source/failure.js";
 import { openFile } from "./source/file.js";
@@ -17,9 +18,6 @@ const MOST_LISTED = 8;
 /** What a file in a folder is, the first of them what rather stands for a VM. */
 const kinds = ["descriptor", "package", "disk image"] as const;
 type Kind = (typeof kinds)[number];
-
-/** What Hyper-V exports: these folders, and one of checkpoints. */
-const HYPERV = { machines: "Virtual Machines", disks: "Virtual Hard Disks" } as const;
 
 /** What a folder is opened as. */
 export interface FolderContent {
@@ -50,14 +48,16 @@ async function fileInFolder(folder: string): Promise<string> {
 			hint: "Name the descriptor or the disk image in it.",
 		});
 	}
-	const found = new Map<Kind, string[]>(kinds.map((kind) => [kind, []]));
+	const found = new Map<Kind, Map<string, number>>(kinds.map((kind) => [kind, new Map()]));
 	for (const name of names.toSorted()) {
-		const kind = await kindOf(path.join(folder, name));
-		if (kind !== undefined) found.get(kind)?.push(name);
+		const { kind, rank = 0 } = (await kindOf(path.join(folder, name))) ?? {};
+		if (kind !== undefined) found.get(kind)?.set(name, rank);
 	}
-	for (const [kind, [first, ...others]] of found) {
+	for (const [kind, ranks] of found) {
+		const [first, ...others] = ranks.keys();
 		if (first === undefined) continue;
-		if (others.length === 0) return path.join(folder, first);
+		const only = others.length === 0 ? first : ofOneMachine(ranks);
+		if (only !== undefined) return path.join(folder, only);
 		const list = [first, ...others].slice(0, MOST_LISTED).join(", ");
 		throw refused(`${folder} has ${others.length + 1} files that are a ${kind}: ${list}`, {
 			file: folder,
@@ -70,12 +70,9 @@ async function fileInFolder(folder: string): Promise<string> {
 	});
 }
 
-/** VirtualBox's settings before the last change, and copies that editors leave. */
-const OLD = /-prev$|~$|\.bak$|\.old$/i;
-
-async function kindOf(file: string): Promise<Kind | undefined> {
+async function kindOf(file: string): Promise<{ readonly kind: Kind; readonly rank?: number } | undefined> {
 	if (
-		OLD.test(file) ||
+		isLeftOver(file) ||
 		!(await stat(file).then(
 			(found) => found.isFile(),
 			() => false,
@@ -83,14 +80,13 @@ async function kindOf(file: string): Promise<Kind | undefined> {
 	)
 		return undefined;
 	await using source = await openFile(file);
-	if (await isPackage(source)) return "package";
+	if (await isPackage(source)) return { kind: "package" };
 	if (isTar(await readUpTo(source, 0, 512))) return undefined;
-	if (await bearsDiskMark(source)) return "disk image";
+	if (await bearsDiskMark(source)) return { kind: "disk image" };
 	if (source.size <= DESCRIPTOR_LIMIT) {
 		const bytes = await readBytes(source, 0, source.size);
-		const name = path.basename(file);
-		// The state of a machine that ran is stored as its description is.
-		if (!/\.vmrs$/i.test(name) && machineFormatOf({ name, bytes }) !== undefined) return "descriptor";
+		const rank = descriptorRank({ name: path.basename(file), bytes });
+		if (rank !== undefined) return { kind: "descriptor", rank };
 	}
-	return /\.(?:raw|img)$/i.test(file) ? "disk image" : undefined;
+	return /\.(?:raw|img)$/i.test(file) ? { kind: "disk image" } : undefined;
 }

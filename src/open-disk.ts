@@ -5,7 +5,9 @@ import type { Disk } from "./disk/disk.js";
 import { diskLikeness } from "./disk/likeness.js";
 import { confinedNeighbours } from "./disk/neighbours.js";
 import { openDisk } from "./disk/registry.js";
+import { disksBeside } from "./hyperv-folders.js";
 import { bearsDiskMark, checkIntegrity, findImages, isPackage, type OpenOptions, type Origin } from "./open.js";
+import type { Likeness } from "./source/archive-member.js";
 import type { OpenNeighbour } from "./source/confine.js";
 import { isContainer } from "./source/container.js";
 import { openLocation } from "./source/location.js";
@@ -91,14 +93,15 @@ async function openInside(name: string, options: NamedOptions): Promise<NamedOri
 		throw error;
 	});
 	// What is no file by itself is a member of one.
-	if (file === undefined) return openAt(name, spooler, options, diskLikeness);
+	if (file === undefined) return openAt(name, spooler, options, await likenessOf(options));
 	try {
 		// Asked here, because the readers of all archives would be loaded only to say so.
 		if ((await isWhole(file.source)) || !isContainer(await readUpTo(file.source, 0, HEAD))) return file;
 		const { openContained } = await import("./source/archive.js");
 		const contained = await openContained(file.source, {
-			likeness: diskLikeness,
+			likeness: await likenessOf(options),
 			isWhole,
+			disksOf: disksBeside,
 			beside: file.neighbour,
 			allow,
 			spool: spooler,
@@ -119,6 +122,10 @@ async function openInside(name: string, options: NamedOptions): Promise<NamedOri
 		throw error;
 	}
 }
+
+/** Whoever names a format means a disk. */
+const likenessOf = async ({ format }: NamedOptions): Promise<Likeness> =>
+	format === undefined ? (await import("./descriptor-likeness.js")).vmLikeness : diskLikeness;
 
 /** A disk as itself, or a package, whose descriptor says what its disks are. */
 const isWhole = async (source: ByteSource) => (await bearsDiskMark(source)) || isPackage(source);
@@ -150,7 +157,7 @@ async function openAt(
 	name: string,
 	spooler: Spooler,
 	{ allowExternal }: NamedOptions,
-	likeness?: typeof diskLikeness,
+	likeness?: Likeness,
 ): Promise<NamedOrigin> {
 	const { file, disks } = isFolder(name) ? await (await import("./named-folder.js")).contentOf(name) : { file: name };
 	// Only to ask for standard input makes a stream of it, which costs milliseconds.

@@ -71,7 +71,20 @@ export async function openVm(origin: Origin, options: OpenOptions = {}): Promise
 	for (const { source, neighbour, format: settled } of images) {
 		disks.push(await openDisk(source, { format: format ?? settled, neighbours: confinedNeighbours(neighbour) }));
 	}
-	return { name, size, kind, described, disks };
+	return { name, size, kind, described: described && withFiles(described), disks };
+}
+
+/** Without the disks that are in no file: blank ones, and those that only their host has. */
+function withFiles(machine: Machine): Machine {
+	const isThere = ({ kind, file }: Machine["disks"][number]) => kind !== "disk" || file !== undefined;
+	const absent = machine.disks.filter((disk) => !isThere(disk));
+	if (absent.length === 0) return machine;
+	const lost = absent.map(({ id, capacity, controller, unit }) => {
+		const place = controller === undefined ? "" : ` at ${controller}:${unit ?? 0}`;
+		const size = capacity === undefined ? "" : `: add a blank one of ${capacity} bytes where it is needed`;
+		return `The disk ${id}${place} is in no file, and is not carried over${size}.`;
+	});
+	return { ...machine, disks: machine.disks.filter(isThere), lost: [...machine.lost, ...lost] };
 }
 
 /** As the options have it; done once it is clear that what was named will be used. */

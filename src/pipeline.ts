@@ -101,7 +101,10 @@ export async function look(vm: Readable & Pick<Vm, "name">): Promise<Contents> {
 	const diskHead = (length: number) => (boot ? readUpTo(boot, 0, length) : Promise.resolve(new Uint8Array()));
 	const guest = await detectGuest(tree, { volumes, diskHead });
 	if (!tree || !guest) throw nothingFound(vm.name, volumes);
-	const problems = [...guest.problems, ...namesThatChange({ guest, stableName: (name) => stableName(name, volumes) })];
+	const problems = [
+		...guest.problems,
+		...namesThatChange({ guest, stableName: (...asked) => stableName(volumes, ...asked) }),
+	];
 	return { tree, guest: { ...guest, problems }, volumes };
 }
 
@@ -278,16 +281,20 @@ export function planFor(
 ): Promise<readonly Change[]> {
 	const { nics } = machineOf(vm, guest);
 	const nicsOn = (hypervisor: Hypervisor) => machineOn(vm, guest, hypervisor).nics;
-	return plan({ guest, tree, nics, nicsOn, targets, stableName: (device) => stableName(device, volumes) }, skip, also);
+	return plan(
+		{ guest, tree, nics, nicsOn, targets, stableName: (...asked) => stableName(volumes, ...asked) },
+		skip,
+		also,
+	);
 }
 
 /** A copied partition has the UUID of the original: it then names neither of them, and which one answers is chance. */
-function stableName(device: string, volumes: readonly FoundVolume[]): string | undefined {
+function stableName(volumes: readonly FoundVolume[], device: string, byKernel = false): string | undefined {
 	const found = findVolume(device, volumes);
 	if (found === undefined) return undefined;
 	const alone = (name: (one: FoundVolume) => string | undefined) =>
 		volumes.filter((one) => name(one)?.toLowerCase() === name(found)?.toLowerCase()).length === 1;
-	if (found.uuid !== "" && alone(({ uuid }) => uuid)) return `UUID=${found.uuid}`;
+	if (!byKernel && found.uuid !== "" && alone(({ uuid }) => uuid)) return `UUID=${found.uuid}`;
 	const { partUuid } = found.volume;
 	return partUuid && alone(({ volume }) => volume.partUuid) ? `PARTUUID=${partUuid}` : undefined;
 }

@@ -1,5 +1,6 @@
 import { notFound, refused } from "./bytes/errors.js";
 import { type ByteSource, readUpTo } from "./bytes/source.js";
+import { disksBeside } from "./hyperv-folders.js";
 import { BOX_METADATA, type Box, boxDescriptor, readBox } from "./machine/vagrant.js";
 import type { Origin } from "./open.js";
 import { leadOf, type OpenNeighbour, outside } from "./source/confine.js";
@@ -51,7 +52,7 @@ function membersOf(
 	files: ReadonlyMap<string, TarMember>,
 	open: (path: string) => ByteSource,
 ): OpenNeighbour {
-	const folders = [folder, folder.replace(/(^|\/)Virtual Machines\/$/i, "$1Virtual Hard Disks/")];
+	const folders = [folder, ...disksBeside(folder)];
 	return async (name) => {
 		const { path, inside } = leadOf("", name);
 		if (!inside) throw outside(name, archive.name, path);

@@ -20,8 +20,8 @@ export async function withoutHoles(sink: ByteSink, from: number, to: number): Pr
 	return { sink: filling, finish: () => filling.skipTo(to) };
 }
 
-/** Shares nothing; what it passes on is the caller's to commit. */
-class OwnSpace implements ByteSink {
+/** Shares no blocks with other files; what it passes on is the caller's to commit. */
+export class OwnSpace implements ByteSink {
 	readonly name: string;
 	protected readonly sink: ByteSink;
 

@@ -47,15 +47,23 @@ function byPlace(naming: InterfaceNaming, card: Card, kernel: string): Interface
 	if (naming.by === "slots") return byPolicy(["onboard", "slot", "path"], naming, card) ?? { name: kernel };
 	if (naming.by !== "links") return { name: kernel };
 	for (const link of naming.links) {
-		// udev 252 passes over a file that asks for nothing; older ones may take it for every card.
 		const empty = Object.keys(link.match).length === 0;
-		const applies = empty ? ((naming.udev ?? 0) >= 252 ? false : undefined) : matches(link, card, kernel);
+		const applies = empty ? takesAll(link, naming.udev) : matches(link, card, kernel);
 		if (applies === undefined) return { unknown: `${link.file} may name it` };
 		if (!applies) continue;
 		const named = naming.disabledBy === undefined ? byPolicy(link.namePolicy, naming, card) : undefined;
 		return named ?? { name: link.name ?? kernel };
 	}
 	return { name: kernel };
+}
+
+/**
+ * Whether a `.link` file that asks for nothing fits every card: up to udev 242, where the default one is such; from 252 on
+ * it is passed over.
+ */
+function takesAll({ file }: LinkFile, udev: number | null): boolean | undefined {
+	if (udev === null) return file.endsWith("/99-default.link") ? true : undefined;
+	return udev >= 252 ? false : udev < 243 ? true : undefined;
 }
 
 /** Whether the `[Match]` section of a `.link` file fits the card; undefined where that is not known. */

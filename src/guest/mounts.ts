@@ -14,6 +14,8 @@ export interface MountableVolume {
 	readonly filesystem?: Filesystem | undefined;
 	/** Absent: the file system's. */
 	readonly uuid?: string;
+	/** The number of its disk; absent: the disks are told apart by the numbers of their volumes. */
+	readonly disk?: number;
 }
 
 /** What Anyvisor looks into beside the root; anything else in an fstab is data. */
@@ -216,13 +218,22 @@ function findByName<V extends MountableVolume>(device: string, volumes: readonly
 	return (disks.length === 1 ? disks[0] : disks[disk])?.find(({ volume }) => volume.number === number);
 }
 
-/** Volumes of one disk stand together, their numbers rising. */
+/**
+ * The volumes of each disk; of one that is empty, none. Where nobody says which disk they are on, those of one stand
+ * together, their numbers rising, and a disk without partitions has the number 0.
+ */
 function byDisk<V extends MountableVolume>(volumes: readonly V[]): readonly (readonly V[])[] {
+	const numbers = volumes.flatMap(({ disk }) => disk ?? []);
+	if (numbers.length === volumes.length) {
+		return Array.from({ length: Math.max(-1, ...numbers) + 1 }, (_, disk) =>
+			volumes.filter((candidate) => candidate.disk === disk),
+		);
+	}
 	const disks: V[][] = [];
 	for (const candidate of volumes) {
 		const last = disks.at(-1);
-		const before = last?.at(-1);
-		if (last && before && candidate.volume.number > before.volume.number) last.push(candidate);
+		const before = last?.at(-1)?.volume.number ?? 0;
+		if (last && before > 0 && candidate.volume.number > before) last.push(candidate);
 		else disks.push([candidate]);
 	}
 	return disks;

@@ -1,4 +1,5 @@
 import { damaged } from "../bytes/errors.js";
+import { wordsOf } from "../bytes/words.js";
 import type { DescriptorFile, Machine, MachineDisk, MachineNic } from "./machine.js";
 import { Controllers, checkedCpus, checkedMemory, nameDisks, present } from "./shape.js";
 import { macAddress, statedNumber, uuidOf } from "./units.js";
@@ -49,7 +50,7 @@ const FIRMWARE = "ac6b8dc1-3257-4a70-b1b2-a9c9215659ad";
 const OTHERS = /Fib(?:re|er) Channel|PCI Express|GPU|Persistent Memory/i;
 const EMULATED_ETHERNET = /Ethernet/;
 
-const KINDS: Readonly<Record<string, MachineDisk["kind"]>> = { VHD: "disk", ISO: "cdrom", VFD: "floppy" };
+const KINDS: Readonly<Record<string, MachineDisk["kind"]>> = wordsOf({ VHD: "disk", ISO: "cdrom", VFD: "floppy" });
 /** The second generation, which has UEFI. */
 const GENERATION_2 = 1;
 
@@ -132,10 +133,12 @@ function drivesOf(
 	only?: number,
 ): Omit<MachineDisk, "id">[] {
 	const numbered = (node: Settings | undefined, word: string) =>
-		[...(node?.children ?? [])].flatMap(([name, child]) => {
-			const number = new RegExp(`^${word}(\\d{1,3})$`).exec(name)?.[1];
-			return number === undefined ? [] : [[Number(number), child] as const];
-		});
+		[...(node?.children ?? [])]
+			.flatMap(([name, child]) => {
+				const number = new RegExp(`^${word}(\\d{1,3})$`).exec(name)?.[1];
+				return number === undefined ? [] : [[Number(number), child] as const];
+			})
+			.toSorted(([a], [b]) => a - b);
 	return numbered(settings, "controller").flatMap(([channel, controller]) => {
 		const place = model === undefined ? undefined : controllers.at(model, only ?? channel);
 		return numbered(controller, "drive").flatMap(([unit, drive]): Omit<MachineDisk, "id">[] => {

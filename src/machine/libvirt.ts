@@ -1,4 +1,5 @@
 import { damaged, unsupported } from "../bytes/errors.js";
+import { wordsOf } from "../bytes/words.js";
 import type { Controller, ControllerModel, DescriptorFile, Machine, MachineDisk, MachineFormat } from "./machine.js";
 import { busOf, Controllers, checkedCpus, checkedMemory, enumerate, nameDisks, present } from "./shape.js";
 import { libvirtUnit, macAddress, statedNumber, uuidOf, wholeNumber } from "./units.js";
@@ -12,17 +13,18 @@ export const libvirt: MachineFormat = {
 	matches: ({ bytes }) => rootTag(bytes)?.name === "domain",
 	read: readDomain,
 	write: writeDomain,
-	says: ["tpm"],
+	says: ["tpm", "secure-boot", "floppy"],
 	takes: {
-		controllers: ["virtio-blk", "virtio-scsi", "ahci", "ide", "pvscsi", "lsilogic", "lsisas1068", "buslogic"],
+		controllers: ["virtio-blk", "virtio-scsi", "ahci", "ide", "pvscsi", "lsilogic", "lsisas1068"],
 		nics: ["virtio-net", "e1000", "e1000e", "rtl8139", "pcnet32", "vmxnet3"],
+		withoutSecureBoot: ["ide"],
 	},
 };
 
 /** Where libvirt's default storage pool keeps images; a domain names its disks by absolute path. */
 export const IMAGE_FOLDER = "/var/lib/libvirt/images";
 
-const SCSI_MODELS: Readonly<Record<string, ControllerModel>> = {
+const SCSI_MODELS: Readonly<Record<string, ControllerModel>> = wordsOf({
 	"virtio-scsi": "virtio-scsi",
 	"virtio-transitional": "virtio-scsi",
 	"virtio-non-transitional": "virtio-scsi",
@@ -30,19 +32,23 @@ const SCSI_MODELS: Readonly<Record<string, ControllerModel>> = {
 	lsisas1068: "lsisas1068",
 	buslogic: "buslogic",
 	vmpvscsi: "pvscsi",
-};
+});
 
 /** Controllers by the bus of a disk's target; those of `scsi` disks are told apart by their own model. */
-const BUS_MODELS: Readonly<Record<string, ControllerModel>> = {
+const BUS_MODELS: Readonly<Record<string, ControllerModel>> = wordsOf({
 	virtio: "virtio-blk",
 	xen: "xen-vbd",
 	sata: "ahci",
 	ide: "ide",
 	nvme: "nvme",
-};
+});
 
 /** {@link MachineNic.model} to libvirt's word where the two differ. */
-const NICS: Readonly<Record<string, string>> = { "virtio-net": "virtio", "xen-vif": "netfront", pcnet32: "pcnet" };
+const NICS: Readonly<Record<string, string>> = wordsOf({
+	"virtio-net": "virtio",
+	"xen-vif": "netfront",
+	pcnet32: "pcnet",
+});
 
 /** Devices that every hypervisor brings by itself, in one form or another. */
 const EVERYWHERE = new Set(
@@ -240,13 +246,18 @@ function noteLost(domain: XmlElement, devices: XmlElement | undefined, lost: str
  * A domain for KVM. Disks named by a relative path are expected in {@link IMAGE_FOLDER}; their format is taken from
  * the file name's ending.
  *
- * @throws `unsupported` for a controller that libvirt's domains do not have.
+ * @throws `unsupported` for a controller that libvirt's domains do not have, or not together with Secure Boot.
  */
 export function writeDomain(machine: Machine): string {
 	const uefi = machine.firmware === "uefi";
 	const x86 = machine.arch === "x86_64" || machine.arch === "i686";
-	// Q35 has no IDE controller.
+	// Q35 has no IDE controller, and the other machine no Secure Boot.
 	const pc = x86 && machine.controllers.some(({ model }) => model === "ide");
+	if (pc && machine.secureBoot) {
+		throw unsupported("libvirt has no machine with an IDE controller and Secure Boot", {
+			hint: "Attach what hangs on IDE to an AHCI controller.",
+		});
+	}
 	// CRB is x86 with version 2.0 only.
 	const tpmModel = x86 && machine.tpm === "2.0" ? "tpm-crb" : "tpm-tis";
 	return xmlDocument(
@@ -360,23 +371,27 @@ function writeDrives(machine: Machine): Markup[] {
 						type: "drive",
 						controller: ide ? 0 : place?.index,
 						bus: ide ? place.index : 0,
-						target: 0,
-						unit,
+						...(place !== undefined && BY_TARGET.includes(place.model)
+							? { target: unit, unit: 0 }
+							: { target: 0, unit }),
 					})
 				: undefined,
 		);
 	});
 }
 
-const PREFIXES: Readonly<Record<string, string>> = { ide: "hd", fdc: "fd", virtio: "vd", xen: "xvd" };
+/** Where each disk is a target of its own; on the others libvirt counts units. */
+const BY_TARGET: readonly ControllerModel[] = ["pvscsi", "lsisas1068"];
+
+const PREFIXES: Readonly<Record<string, string>> = wordsOf({ ide: "hd", fdc: "fd", virtio: "vd", xen: "xvd" });
 
 /** QEMU's drivers by the ending of a file's name; of the others it is raw. */
-const FORMATS: Readonly<Record<string, string>> = {
+const FORMATS: Readonly<Record<string, string>> = wordsOf({
 	qcow2: "qcow2",
 	vhd: "vpc",
 	vhdx: "vhdx",
 	vmdk: "vmdk",
 	vdi: "vdi",
-};
+});
 
 const imageFormat = (file: string | undefined) => FORMATS[file?.split(".").at(-1)?.toLowerCase() ?? ""] ?? "raw";

@@ -113,7 +113,7 @@ export interface DescriptorFile {
 }
 
 /** Parts of a machine that only some formats can say. */
-export type Extra = "product" | "tpm";
+export type Extra = "product" | "tpm" | "secure-boot" | "floppy";
 
 export interface ReadOptions {
 	/** Which machine of a descriptor of several, by its id. Only OVF has such. */
@@ -130,5 +130,10 @@ export interface MachineFormat {
 	/** What it has a place for beyond hardware. */
 	readonly says?: readonly Extra[];
 	/** Models that can be written. */
-	readonly takes?: { readonly controllers: readonly ControllerModel[]; readonly nics: readonly string[] };
+	readonly takes?: {
+		readonly controllers: readonly ControllerModel[];
+		readonly nics: readonly string[];
+		/** Of these controllers, those that no machine with Secure Boot has. */
+		readonly withoutSecureBoot?: readonly ControllerModel[];
+	};
 }

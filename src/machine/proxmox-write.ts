@@ -1,5 +1,7 @@
 import { unsupported } from "../bytes/errors.js";
+import { wordsOf } from "../bytes/words.js";
 import type { ControllerModel, Machine, MachineDisk, MachineNic } from "./machine.js";
+import { bridgeOf } from "./shape.js";
 
 /** A key of the configuration and its value, which is an option of `qm create` and its argument as well. */
 export type Setting = readonly [key: string, value: string];
@@ -25,23 +27,24 @@ interface Bus {
 
 const BUSES: Readonly<Partial<Record<ControllerModel, Bus>>> = {
 	"virtio-scsi": { name: "scsi", drives: 31 },
+	pvscsi: { name: "scsi", drives: 31 },
 	"virtio-blk": { name: "virtio", drives: 16 },
 	ahci: { name: "sata", drives: 6 },
 	ide: { name: "ide", drives: 4 },
 };
 
-const NICS: Readonly<Record<string, string>> = {
+const NICS: Readonly<Record<string, string>> = wordsOf({
 	"virtio-net": "virtio",
 	e1000: "e1000",
 	e1000e: "e1000e",
 	rtl8139: "rtl8139",
 	vmxnet3: "vmxnet3",
 	pcnet32: "pcnet",
-};
+});
 
 /** Models that can be written. */
 export const PROXMOX_TAKES = {
-	controllers: ["virtio-scsi", "virtio-blk", "ahci", "ide"],
+	controllers: ["virtio-scsi", "pvscsi", "virtio-blk", "ahci", "ide"],
 	nics: Object.keys(NICS),
 } as const;
 
@@ -54,7 +57,6 @@ export const PROXMOX_TAKES = {
 export function proxmoxSettings(machine: Machine, { volume = asFile, ostype }: ProxmoxDetails = {}): Setting[] {
 	const { controllers, firmware, arch, uuid } = machine;
 	const drives = drivesOf(machine, volume);
-	const scsi = controllers.some(({ model }) => model === "virtio-scsi");
 	// On Q35, "IDE" is AHCI.
 	const isa = controllers.some(({ model }) => model === "ide");
 	const optional = (key: string, value: string | undefined): Setting[] => (value === undefined ? [] : [[key, value]]);
@@ -68,11 +70,19 @@ export function proxmoxSettings(machine: Machine, { volume = asFile, ostype }: P
 		["memory", String(Math.max(16, Math.ceil(machine.memory / 2 ** 20)))],
 		["name", dnsName(machine.name)],
 		...optional("ostype", ostype),
-		...optional("scsihw", scsi ? "virtio-scsi-pci" : undefined),
+		...optional("scsihw", scsiHardware(machine)),
 		...optional("smbios1", uuid === undefined ? undefined : `uuid=${uuid}`),
 		...drives,
 		...machine.nics.map((nic, index): Setting => [`net${index}`, nicSetting(nic)]),
 	];
+}
+
+/** What all SCSI drives hang on. */
+function scsiHardware({ controllers }: Machine): string | undefined {
+	const [one, other] = ["virtio-scsi", "pvscsi"].filter((wanted) => controllers.some(({ model }) => model === wanted));
+	if (other !== undefined)
+		throw unsupported(`Proxmox VE has one model of SCSI controllers for all, not ${one} and ${other}`);
+	return one === "virtio-scsi" ? "virtio-scsi-pci" : one;
 }
 
 /** The configuration's text; see {@link proxmox} for where it is defined. */
@@ -152,6 +162,6 @@ function withSize(volume: string, { capacity }: MachineDisk): string {
 function nicSetting({ model, mac, network }: MachineNic): string {
 	const word = NICS[model];
 	if (word === undefined) throw unsupported(`Proxmox VE has no network card of model ${model}`);
-	const bridge = network !== undefined && /^[a-z][\w.-]{0,14}$/i.test(network) ? network : BRIDGE;
+	const bridge = bridgeOf(network) ?? BRIDGE;
 	return `${word}${mac === undefined ? "" : `=${mac.toUpperCase()}`},bridge=${bridge}`;
 }

@@ -1,4 +1,5 @@
 import { damaged } from "../bytes/errors.js";
+import { wordsOf } from "../bytes/words.js";
 import type { ControllerModel, DescriptorFile, Machine, MachineDisk, MachineFormat, MachineNic } from "./machine.js";
 import { PROXMOX_TAKES, writeProxmox } from "./proxmox-write.js";
 import { Controllers, checkedCpus, checkedMemory, enumerate, nameDisks, present } from "./shape.js";
@@ -19,7 +20,7 @@ export const proxmox: MachineFormat = {
 const TELLING = /^(?:ostype|scsihw|smbios1|vmgenid|bootdisk|(?:net|scsi|ide|sata|virtio|efidisk)\d{1,2})$/;
 /** Said by other texts too, but not by files of that name. */
 const TELLING_IN_CONF = /^(?:machine|agent|cores|sockets|memory|cpu)$/;
-const LINE = /^([a-z][a-z_]*\d{0,3}):\s*(.*?)\s*$/;
+const LINE = /^([a-z][a-z_-]*\d{0,3}):(.*)$/;
 
 function isConfiguration({ name, bytes }: DescriptorFile): boolean {
 	const { current } = sectionsOf(new TextDecoder("latin1").decode(bytes.subarray(0, 64 << 10)));
@@ -57,23 +58,23 @@ const BUSES = {
 	virtio: { drives: 16, each: 16 },
 } as const;
 
-const SCSI_MODELS: Readonly<Record<string, ControllerModel>> = {
+const SCSI_MODELS: Readonly<Record<string, ControllerModel>> = wordsOf({
 	pvscsi: "pvscsi",
 	"virtio-scsi-pci": "virtio-scsi",
 	"virtio-scsi-single": "virtio-scsi",
-};
+});
 
 /** {@link MachineNic.model} by the configuration's word, where the two differ. */
-const NICS: Readonly<Record<string, string>> = {
+const NICS: Readonly<Record<string, string>> = wordsOf({
 	virtio: "virtio-net",
 	pcnet: "pcnet32",
 	"e1000-82540em": "e1000",
 	"e1000-82544gc": "e1000",
 	"e1000-82545em": "e1000",
-};
+});
 
 /** What has no place in a machine, by the word before its number. */
-const DEVICES: Readonly<Record<string, string>> = {
+const DEVICES: Readonly<Record<string, string>> = wordsOf({
 	hostpci: "passed-through PCI device",
 	usb: "USB device",
 	serial: "serial port",
@@ -81,7 +82,9 @@ const DEVICES: Readonly<Record<string, string>> = {
 	virtiofs: "shared folder",
 	ivshmem: "shared memory",
 	unused: "disk that is not attached",
-};
+	"amd-sev": "encryption of memory",
+	"intel-tdx": "encryption of memory",
+});
 
 function readConfiguration(file: DescriptorFile): Machine {
 	const { current, names } = sectionsOf(new TextDecoder().decode(file.bytes));
@@ -91,7 +94,7 @@ function readConfiguration(file: DescriptorFile): Machine {
 		const [, key, value] = LINE.exec(line) ?? [];
 		if (BACKED_UP.test(line)) continue;
 		if (line.startsWith("#")) description.push(unescaped(line.slice(1).trim()));
-		else if (key !== undefined && value !== undefined) settings.set(key, value);
+		else if (key !== undefined && value !== undefined) settings.set(key, value.trim());
 	}
 	const lost: string[] = [];
 	const number = (key: string) => statedNumber(settings.get(key));
@@ -112,7 +115,7 @@ function readConfiguration(file: DescriptorFile): Machine {
 		cpus: checkedCpus(number("vcpus") ?? (number("sockets") ?? 1) * (number("cores") ?? 1), file.name, lost),
 		memory: checkedMemory((mebibytes ?? Number.NaN) * 2 ** 20, file.name, lost),
 		disks: nameDisks(readDrives(settings, controllers, file.name, lost)),
-		nics: numbered(settings, "net", 32).map(([, value]) => readNic(value)),
+		nics: numbered(settings, "net", 32).map(([index, value]) => readNic(`net${index}`, value, lost)),
 	};
 	noteLost(settings, names, lost);
 	return { ...machine, controllers: controllers.list(), origin: "proxmox", lost };
@@ -190,8 +193,17 @@ function readDrive(value: string, slot: string, file: string, lost: string[]) {
 /** `STORAGE:100/vm-100-disk-0.qcow2` without the storage, which only its host knows. */
 const inStorage = (volume: string) => (volume.startsWith("/") ? volume : volume.replace(/^[\w.-]+:/, ""));
 
-function readNic(value: string): MachineNic {
+function readNic(slot: string, value: string, lost: string[]): MachineNic {
 	const given = parts(value);
+	for (const [key, what] of [
+		["tag", "is in the VLAN"],
+		["trunks", "carries the VLANs"],
+	] as const) {
+		const named = given.get(key);
+		if (named !== undefined)
+			lost.push(`The network card ${slot} ${what} ${named.slice(0, 80)}, which its bridge puts it in.`);
+	}
+	if (given.get("link_down") === "1") lost.push(`The network card ${slot} is not connected.`);
 	// `virtio=MAC,…`, or `model=virtio,macaddr=MAC,…`, or a model without an address.
 	const [first = "", second = ""] = value.split(",", 1)[0]?.split("=") ?? [];
 	const model = given.get("model") ?? (first || "rtl8139");

@@ -89,6 +89,10 @@ export function checkedMemory(bytes: number | undefined, file: string, lost: str
 	return bytes;
 }
 
+/** A network's name where a host may have a bridge of that name; "nat" is none of VirtualBox's. */
+export const bridgeOf = (network: string | undefined): string | undefined =>
+	network !== undefined && network !== "nat" && /^[a-z][\w.-]{0,14}$/i.test(network) ? network : undefined;
+
 type Present<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
 	[K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
 };

@@ -1,4 +1,6 @@
-const POWERS: Readonly<Record<string, number>> = { "": 0, k: 1, m: 2, g: 3, t: 4, p: 5, e: 6 };
+import { wordsOf } from "../bytes/words.js";
+
+const POWERS: Readonly<Record<string, number>> = wordsOf({ "": 0, k: 1, m: 2, g: 3, t: 4, p: 5, e: 6 });
 
 /**
  * Bytes in one unit of a descriptor, in any spelling seen in the field: `byte * 2^20` (OVF, with or without spaces),

@@ -1,4 +1,5 @@
 import { damaged, notFound, unsupported } from "../bytes/errors.js";
+import { wordsOf } from "../bytes/words.js";
 import type { DescriptorFile } from "./machine.js";
 
 /** What a Vagrant box says of itself. https://developer.hashicorp.com/vagrant/docs/boxes/format */
@@ -42,11 +43,11 @@ const badDisks = (file: string) =>
 	damaged(`${file} has no list of disks that could be one (1 to ${MOST_DISKS}, each with a path)`, { file });
 
 /** How the descriptors of providers other than libvirt are named. */
-const DESCRIPTORS: Readonly<Record<string, RegExp>> = {
+const DESCRIPTORS: Readonly<Record<string, RegExp>> = wordsOf({
 	virtualbox: /\.ovf$/i,
 	vmware: /\.vmx$/i,
 	hyperv: /(?:\.vmcx|(?:^|\/)box\.xml|(?:^|\/)Virtual Machines\/[^/]*\.xml)$/i,
-};
+});
 
 /** The member that describes a box's machine; undefined where it has only disks. */
 export function boxDescriptor({ provider }: Box, members: readonly string[], box: string): string | undefined {

@@ -1,4 +1,5 @@
 import { unsupported } from "../bytes/errors.js";
+import { wordsOf } from "../bytes/words.js";
 import type { ControllerModel, Machine, MachineDisk, MachineNic } from "./machine.js";
 import { element, type Markup, xmlDocument } from "./xml-write.js";
 
@@ -33,12 +34,12 @@ const CONTROLLERS: Readonly<Partial<Record<ControllerModel, { readonly type: str
 /** Those that have all their ports always; the others as many as are stated. */
 const FULL: readonly ControllerModel[] = ["ide", "lsilogic", "buslogic"];
 
-const NICS: Readonly<Record<string, string>> = {
+const NICS: Readonly<Record<string, string>> = wordsOf({
 	pcnet32: "Am79C973",
 	e1000: "82540EM",
 	e1000e: "82583V",
 	"virtio-net": "virtio",
-};
+});
 
 /**
  * Settings of version 1.16, which VirtualBox 5.1 and everything since opens: its later versions differ in what is not

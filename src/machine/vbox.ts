@@ -1,4 +1,5 @@
 import { damaged, refused } from "../bytes/errors.js";
+import { wordsOf } from "../bytes/words.js";
 import type { Controller, ControllerModel, DescriptorFile, Machine, MachineDisk, MachineFormat } from "./machine.js";
 import { Controllers, checkedCpus, checkedMemory, enumerate, nameDisks, present } from "./shape.js";
 import { macAddress, uuidOf, wholeNumber } from "./units.js";
@@ -15,7 +16,7 @@ export const vbox: MachineFormat = {
 	read: readSettings,
 };
 
-const CONTROLLERS: Readonly<Record<string, ControllerModel>> = {
+const CONTROLLERS: Readonly<Record<string, ControllerModel>> = wordsOf({
 	PIIX3: "ide",
 	PIIX4: "ide",
 	ICH6: "ide",
@@ -25,9 +26,9 @@ const CONTROLLERS: Readonly<Record<string, ControllerModel>> = {
 	BusLogic: "buslogic",
 	NVMe: "nvme",
 	VirtioSCSI: "virtio-scsi",
-};
+});
 
-const NICS: Readonly<Record<string, string>> = {
+const NICS: Readonly<Record<string, string>> = wordsOf({
 	Am79C970A: "pcnet32",
 	Am79C973: "pcnet32",
 	Am79C960: "pcnet32",
@@ -36,9 +37,13 @@ const NICS: Readonly<Record<string, string>> = {
 	"82545EM": "e1000",
 	"82583V": "e1000e",
 	virtio: "virtio-net",
-};
+});
 
-const KINDS: Readonly<Record<string, MachineDisk["kind"]>> = { HardDisk: "disk", DVD: "cdrom", Floppy: "floppy" };
+const KINDS: Readonly<Record<string, MachineDisk["kind"]>> = wordsOf({
+	HardDisk: "disk",
+	DVD: "cdrom",
+	Floppy: "floppy",
+});
 
 /** How a network card may be attached; the first that is there counts. */
 const NETWORKS = ["BridgedInterface", "HostOnlyInterface", "HostOnlyNetwork", "InternalNetwork", "NATNetwork"];
@@ -47,7 +52,7 @@ const NETWORKS = ["BridgedInterface", "HostOnlyInterface", "HostOnlyNetwork", "I
 const MAX_CHAIN = 1000;
 
 /** Those that VirtualBox emulates itself. */
-const TPMS: Readonly<Record<string, Machine["tpm"]>> = { v1_2: "1.2", v2_0: "2.0" };
+const TPMS: Readonly<Record<string, Machine["tpm"]>> = wordsOf({ v1_2: "1.2", v2_0: "2.0" });
 
 async function readSettings(file: DescriptorFile): Promise<Machine> {
 	const root = await parseXml(file);
@@ -123,7 +128,10 @@ function readDrives(
 		const type = attribute(entry, "type") ?? "";
 		const name = attribute(entry, "name") ?? type;
 		const model = CONTROLLERS[type];
-		const devices = childrenOf(entry, "AttachedDevice");
+		// They come in the order in which they were attached.
+		const place = (device: XmlElement) =>
+			(wholeNumber(attribute(device, "port")) ?? 0) * 2 + (wholeNumber(attribute(device, "device")) ?? 0);
+		const devices = childrenOf(entry, "AttachedDevice").toSorted((a, b) => place(a) - place(b));
 		const floppies = type === "I82078";
 		if (model === undefined && !floppies) {
 			if (devices.length > 0) lost.push(`The controller ${name} is of the type ${type}, which machines do not have.`);

@@ -1,4 +1,5 @@
 import { refused, unsupported } from "../bytes/errors.js";
+import { wordsOf } from "../bytes/words.js";
 import type { ControllerModel, DescriptorFile, Machine, MachineDisk, MachineFormat, MachineNic } from "./machine.js";
 import { busOf, Controllers, checkedCpus, checkedMemory, enumerate, nameDisks, present } from "./shape.js";
 import { macAddress, statedNumber, uuidOf } from "./units.js";
@@ -7,12 +8,12 @@ import { macAddress, statedNumber, uuidOf } from "./units.js";
 export const vmx: MachineFormat = {
 	id: "vmx",
 	matches: ({ bytes }) =>
-		/^\s*(?:config\.version|virtualHW\.version|encryption\.keySafe)\s*=\s*"/im.test(
+		/^[ \t]*(?:config\.version|virtualHW\.version|encryption\.keySafe)[ \t]*=[ \t]*"/im.test(
 			new TextDecoder("latin1").decode(bytes.subarray(0, 64 << 10)),
 		),
 	read: (file) => Promise.resolve().then(() => readVmx(file)),
 	write: (machine) => writeVmx(machine),
-	says: ["tpm"],
+	says: ["tpm", "secure-boot", "floppy"],
 	takes: {
 		controllers: ["pvscsi", "lsilogic", "lsisas1068", "buslogic", "ahci", "nvme", "ide"],
 		nics: ["e1000", "e1000e", "vmxnet3", "pcnet32"],
@@ -20,18 +21,18 @@ export const vmx: MachineFormat = {
 };
 
 /** `scsi` controllers by `virtualDev`; other buses have one model each. */
-const SCSI_MODELS: Readonly<Record<string, ControllerModel>> = {
+const SCSI_MODELS: Readonly<Record<string, ControllerModel>> = wordsOf({
 	pvscsi: "pvscsi",
 	lsilogic: "lsilogic",
 	lsisas1068: "lsisas1068",
 	buslogic: "buslogic",
-};
+});
 
 /** Buses in the order in which VMware's BIOS looks for a boot disk. */
 const BUSES: Readonly<Record<string, ControllerModel>> = { scsi: "unknown", sata: "ahci", nvme: "nvme", ide: "ide" };
 
 /** {@link MachineNic.model} to `virtualDev` where the two differ. */
-const NICS: Readonly<Record<string, string>> = { pcnet32: "vlance" };
+const NICS: Readonly<Record<string, string>> = wordsOf({ pcnet32: "vlance" });
 
 /** Settings of which the word before the first dot or digit is here say nothing a machine needs elsewhere. */
 const HOUSEKEEPING = new Set(
@@ -44,7 +45,7 @@ const HOUSEKEEPING = new Set(
 );
 
 /** What devices without a place in a machine are called, by the same word. */
-const DEVICES: Readonly<Record<string, string>> = {
+const DEVICES: Readonly<Record<string, string>> = wordsOf({
 	usb: "USB controller",
 	usb_xhci: "USB 3 controller",
 	ehci: "USB 2 controller",
@@ -54,7 +55,7 @@ const DEVICES: Readonly<Record<string, string>> = {
 	pcipassthru: "passed-through PCI device",
 	nvdimm: "NVDIMM",
 	sharedfolder: "shared folder",
-};
+});
 
 /** Has Workstation and Fusion add a TPM, and encrypt what it needs encrypted. */
 const AUTO_TPM = "managedVM.autoAddVTPM";
@@ -134,7 +135,7 @@ function readVmx(file: DescriptorFile): Machine {
 /** The settings by lower-case key. Values hold any character as `|` and two hex digits of its code. */
 function parseVmx({ bytes }: DescriptorFile): Map<string, string> {
 	const latin = new TextDecoder("latin1").decode(bytes);
-	const declared = /^\s*\.encoding\s*=\s*"([^"]*)"/im.exec(latin)?.[1] ?? "utf-8";
+	const declared = /^[ \t]*\.encoding[ \t]*=[ \t]*"([^"\n]*)"/im.exec(latin)?.[1] ?? "utf-8";
 	const settings = new Map<string, string>();
 	for (const line of decode(bytes, declared).split("\n")) {
 		const found = /^\s*([\w.:-]+)\s*=\s*"([^"]*)"/.exec(line);

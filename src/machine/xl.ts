@@ -1,7 +1,9 @@
 import { damaged } from "../bytes/errors.js";
+import { wordsOf } from "../bytes/words.js";
 import type { ControllerModel, DescriptorFile, Machine, MachineDisk, MachineFormat, MachineNic } from "./machine.js";
 import { Controllers, checkedCpus, checkedMemory, enumerate, nameDisks, present } from "./shape.js";
 import { macAddress, statedNumber, uuidOf } from "./units.js";
+import { writeXl, XL_TAKES } from "./xl-write.js";
 
 /**
  * A domain's configuration for Xen's xl, and for xm before it: `key = value` with strings, numbers and lists of them.
@@ -11,6 +13,8 @@ export const xl: MachineFormat = {
 	id: "xl",
 	matches: isConfiguration,
 	read: (file) => Promise.resolve().then(() => readDomain(file)),
+	takes: XL_TAKES,
+	write: (machine) => writeXl(machine),
 };
 
 /** What only such a file says in such a form. */
@@ -81,7 +85,7 @@ function unreadable(file: string, text: string, at: number) {
 }
 
 /** What has no place in a machine. */
-const DEVICES: Readonly<Record<string, string>> = {
+const DEVICES: Readonly<Record<string, string>> = wordsOf({
 	pci: "passed-through PCI devices",
 	usbdev: "USB devices",
 	usbctrl: "USB controllers",
@@ -91,7 +95,7 @@ const DEVICES: Readonly<Record<string, string>> = {
 	serial: "serial ports",
 	channel: "channels",
 	device_model_args: "arguments for QEMU",
-};
+});
 
 function readDomain(file: DescriptorFile): Machine {
 	const settings = parse(file);

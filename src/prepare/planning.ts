@@ -13,6 +13,9 @@ export interface Planning {
 	readonly nicsOn?: (hypervisor: Hypervisor) => readonly MachineNic[];
 	/** Hypervisors that the guest shall run on. */
 	readonly targets: readonly Hypervisor[];
-	/** Name that does not depend on the disk's controller, such as `UUID=…`, for a `/dev/sdX1`; `undefined`: no such volume. */
-	readonly stableName: (device: string) => string | undefined;
+	/**
+	 * Name that does not depend on the disk's controller, such as `UUID=…`, for a `/dev/sdX1`; `undefined`: no such volume,
+	 * or none by which a kernel finds it without an initramfs, where it has to (`PARTUUID=…`).
+	 */
+	readonly stableName: (device: string, byKernel?: boolean) => string | undefined;
 }

@@ -1,6 +1,6 @@
 import { AnyvisorError, notFound } from "../bytes/errors.js";
 import type { ByteSource } from "../bytes/source.js";
-import { HEAD, type Likeness, listed, type Member } from "./archive-member.js";
+import { HEAD, type Likeness, listed, type Member, NUANCE } from "./archive-member.js";
 import { isContainer } from "./container.js";
 
 /** Members whose content is looked at; an archive with a disk in it has a handful. */
@@ -14,6 +14,7 @@ interface Candidate {
 	readonly path: string;
 	readonly member: Member;
 	readonly head: string;
+	readonly likely: number;
 }
 
 /**
@@ -35,9 +36,9 @@ export async function choose(
 	}
 	const likely = await mostLikely(archive, members, likeness);
 	const whole = likely.filter(({ path }) => !likely.some((other) => other.path !== path && mentions(other, path)));
-	const [one, ...others] = whole.length > 0 ? whole : likely;
+	const [one, ...others] = ofOneName(whole.length > 0 ? whole : likely);
 	if (one !== undefined && others.length === 0) return [one.path, one.member];
-	throw new AnyvisorError("usage", `${archive.name} has several disks in it`, {
+	throw new AnyvisorError("usage", `${archive.name} has several machines or disks in it`, {
 		file: archive.name,
 		hint: `Name the one, as in ${archive.name}:${likely[0]?.path ?? ""}: it has ${listed(likely.map(({ path }) => path))}.`,
 	});
@@ -48,8 +49,7 @@ async function mostLikely(
 	members: ReadonlyMap<string, Member>,
 	likeness: Likeness,
 ): Promise<readonly Candidate[]> {
-	// Above nothing at all.
-	let best = Number.MIN_VALUE;
+	let best = 0;
 	let candidates: Candidate[] = [];
 	let failure: AnyvisorError | undefined;
 	for (const [path, member] of members) {
@@ -57,11 +57,11 @@ async function mostLikely(
 		try {
 			const head = await member.head(HEAD);
 			// Half a point: an archive is searched only when nothing else is there.
-			const likely = isContainer(head) ? 0.5 : likeness(head, member.size);
-			if (likely < best) continue;
-			if (likely > best) candidates = [];
-			best = likely;
-			candidates.push({ path, member, head: String.fromCharCode(...head) });
+			const likely = isContainer(head) ? 0.5 : likeness(head, member.size, path);
+			if (likely < best - NUANCE || likely === 0) continue;
+			if (likely > best + NUANCE) candidates = [];
+			best = Math.max(best, likely);
+			candidates.push({ path, member, head: String.fromCharCode(...head), likely });
 		} catch (error) {
 			if (!(error instanceof AnyvisorError)) throw error;
 			failure ??= error;
@@ -73,6 +73,15 @@ async function mostLikely(
 		file: archive.name,
 		hint: members.size === 0 ? "It is empty." : `It has ${listed([...members.keys()])}.`,
 	});
+}
+
+const stem = ({ path }: Candidate) => path.replace(/\.[^./]*$/, "");
+
+/** The best of several that bear one name: they say the same in different formats. */
+function ofOneName(candidates: readonly Candidate[]): readonly Candidate[] {
+	if (new Set(candidates.map(stem)).size !== 1) return candidates;
+	const best = Math.max(...candidates.map(({ likely }) => likely));
+	return candidates.filter(({ likely }) => likely === best);
 }
 
 /** Whether the beginning of a file, where descriptors and names of backing files are, has the name of another one. */

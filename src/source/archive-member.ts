@@ -13,12 +13,16 @@ export interface Member {
 
 /**
  * How much a file looks like what is searched for: 0 not at all, 3 or more surely; of several files only those with the
- * highest number are considered.
+ * highest number are considered. Less than {@link NUANCE} more is a reason to take this one of several files that bear
+ * one name with different endings, and no other.
  *
  * @param head its first 4096 bytes, or all of it
  * @param size its length in bytes
+ * @param path where it is in the archive
  */
-export type Likeness = (head: Uint8Array, size: number) => number;
+export type Likeness = (head: Uint8Array, size: number, path: string) => number;
+
+export const NUANCE = 0.1;
 
 /** What a {@link Likeness} is judged by. */
 export const HEAD = 4096;

@@ -22,6 +22,8 @@ export interface ContainedOptions {
 	readonly beside?: OpenNeighbour | undefined;
 	/** Members of other folders that a member may refer to: see {@link folderNeighbours}. */
 	readonly allow?: readonly string[] | undefined;
+	/** Other folders of the archive whose members are as if they were in that one. Both end in "/". */
+	readonly disksOf?: ((folder: string) => readonly string[]) | undefined;
 }
 
 /** A file out of an archive, and a way to the members beside it. */
@@ -65,13 +67,15 @@ class Search {
 	readonly #isWhole: (source: ByteSource) => Promise<boolean>;
 	readonly #spooler: Spooler;
 	readonly #allow: readonly string[];
+	readonly #disksOf: (folder: string) => readonly string[];
 	readonly #opened: ByteSource[] = [];
 
-	constructor({ likeness, isWhole = async () => false, spool, allow = [] }: ContainedOptions) {
+	constructor({ likeness, isWhole = async () => false, spool, allow = [], disksOf = () => [] }: ContainedOptions) {
 		this.#likeness = likeness;
 		this.#isWhole = isWhole;
 		this.#spooler = spool instanceof Spooler ? spool : new Spooler(spool);
 		this.#allow = allow;
+		this.#disksOf = disksOf;
 	}
 
 	async close(): Promise<void> {
@@ -153,9 +157,11 @@ class Search {
 			}
 			throw outside(mention, archive.name, path);
 		};
+		const folders = [folder, ...this.#disksOf(folder)];
 		const neighbour = async (name: string) => {
 			const { path, inside } = leadOf("", name);
-			return inside ? open(folder + path, name) : elsewhere(path, name);
+			if (!inside) return elsewhere(path, name);
+			return open(folders.map((each) => each + path).find((each) => members.has(each)) ?? folder + path, name);
 		};
 		return Object.assign(neighbour, { elsewhere });
 	}

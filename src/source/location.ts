@@ -80,7 +80,7 @@ export async function openLocation(named: string, options: LocationOptions = {})
 
 /** What bears the mark of what is searched for is no archive of it; then the readers of archives are not loaded. */
 const isSurely = async (likeness: Likeness, source: ByteSource): Promise<boolean> =>
-	likeness(await readUpTo(source, 0, 4096), source.size) >= 3;
+	likeness(await readUpTo(source, 0, 4096), source.size, source.name) >= 3;
 
 async function openPlace(
 	named: string,

@@ -31,7 +31,7 @@ export interface FileOutput extends ByteSink {
 
 /**
  * Writes a file that appears under its name only when it is complete and on the disk. Until then it is called
- * `.NAME.partial-PID`, in the same folder. What a killed run left of an output of that name is removed.
+ * `.NAME.partial-PID-ORIGIN`, in the same folder. What a killed run left of an output of that name is removed.
  *
  * @throws `refused` where it exists, or is a folder or a device; `permission`, `not-found` (the folder), `no-space`, `io`
  */

@@ -62,6 +62,10 @@ export async function readTar(archive: ByteSource): Promise<TarMember[]> {
 		const stored = hasContent ? stated : 0;
 		const oldSparse = header.typeflag === OLD_SPARSE ? await oldGnuSparse(archive, at, block) : undefined;
 		const content = at + TAR_BLOCK + (oldSparse?.length ?? 0);
+		if (stated < 0) {
+			const what = `${archive.name}: the member at byte ${at} is said to have ${stated} bytes`;
+			throw damaged(what, { file: archive.name, offset: at });
+		}
 		if (content + stored > archive.size) throw cutOff(archive, at, header.name);
 
 		if (isExtension) {
@@ -179,7 +183,7 @@ function paxAttributes(archive: ByteSource, at: number, content: Uint8Array): At
 		const [key = "", ...rest] = decoder.decode(content.subarray(space + 1, end - 1)).split("=");
 		const value = rest.join("=");
 		if (key === "path") attributes.path = value;
-		if (key === "size") attributes.size = Number(value);
+		if (key === "size") attributes.size = /^\d{1,16}$/.test(value) ? Number(value) : Number.NaN;
 		if (key.startsWith("GNU.sparse.")) {
 			attributes.sparse ??= new PaxSparse();
 			attributes.sparse.take(archive, at + start, key, value);

@@ -33,6 +33,9 @@ interface Block {
 	readonly size: number;
 }
 
+/** To be decoded at once; what does not compress is hardly longer than its content. */
+const isLarge = ({ size, unpadded }: Block) => size > LARGEST_BLOCK || unpadded > 2 * LARGEST_BLOCK;
+
 /**
  * The content of an .xz file that was compressed in blocks, read in place: each block is decoded when a part of it is
  * needed. Undefined where there is no more than one block or a very large one, and where the file is not one plain stream.
@@ -42,7 +45,7 @@ export async function openXzBlocks(source: ByteSource, name: string): Promise<By
 	if (found === undefined) return undefined;
 	const { blocks, flags } = found;
 	const last = blocks.at(-1);
-	if (last === undefined || blocks.length < 2 || blocks.some(({ size }) => size > LARGEST_BLOCK)) return undefined;
+	if (last === undefined || blocks.length < 2 || blocks.some(isLarge)) return undefined;
 
 	const header = await readBytes(source, 0, STREAM_HEADER);
 	// In the order of their last use: a Map iterates in the order of insertion.

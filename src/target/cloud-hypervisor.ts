@@ -17,12 +17,14 @@ export const cloudHypervisor = scripted({
 			purpose: ["Starts the machine of the disks beside it. FIRMWARE is the file CLOUDHV.fd, or hypervisor-fw."],
 			parameters: ["FIRMWARE"],
 			body: [
+				// A raw image that it has to guess the format of has a first sector that the guest cannot write, from version 51 on.
+				'case "$(cloud-hypervisor --help)" in *image_type*) raw=,image_type=raw ;; *) raw= ;; esac',
 				command(
 					"exec cloud-hypervisor",
 					'--firmware "$firmware"',
 					`--cpus boot=${cpus}`,
 					`--memory size=${Math.ceil(memory / 2 ** 20)}M`,
-					`--disk ${disks.map(({ file }) => `path=${file}`).join(" ")}`,
+					`--disk ${disks.map(({ file }) => `"path=${file}$raw"`).join(" ")}`,
 					...(nics.length === 0
 						? []
 						: [`--net ${nics.map(({ mac }) => (mac === undefined ? "tap=" : `tap=,mac=${mac}`)).join(" ")}`]),

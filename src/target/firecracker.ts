@@ -52,7 +52,14 @@ export const firecracker: Layout = {
 					...appliance.hypervisor.notes,
 				],
 			},
-			machine.lost,
+			[
+				...machine.lost,
+				...(machine.cpus > MOST_CPUS
+					? [
+							`${machine.cpus - MOST_CPUS} of its ${machine.cpus} CPUs: Firecracker's machines have ${MOST_CPUS} at most.`,
+						]
+					: []),
+			],
 		);
 	},
 };

@@ -1,3 +1,4 @@
+import { wordsOf } from "../bytes/words.js";
 import type { Appliance } from "./target.js";
 
 /** What packages call a guest. */
@@ -13,7 +14,7 @@ export interface GuestNames {
 }
 
 /** By os-release ID. */
-const LINUX: Readonly<Record<string, GuestNames>> = {
+const LINUX: Readonly<Record<string, GuestNames>> = wordsOf({
 	debian: { cim: 96, vmware: "debian8_64Guest", vmx: "debian8-64", vbox: "Debian_64" },
 	ubuntu: { cim: 94, vmware: "ubuntu64Guest", vmx: "ubuntu-64", vbox: "Ubuntu_64" },
 	rhel: { cim: 80, vmware: "rhel7_64Guest", vmx: "rhel7-64", vbox: "RedHat_64" },
@@ -25,7 +26,7 @@ const LINUX: Readonly<Record<string, GuestNames>> = {
 	sles: { cim: 85, vmware: "sles12_64Guest", vmx: "sles12-64", vbox: "OpenSUSE_64" },
 	"opensuse-leap": { cim: 83, vmware: "opensuse64Guest", vmx: "opensuse-64", vbox: "OpenSUSE_64" },
 	"opensuse-tumbleweed": { cim: 83, vmware: "opensuse64Guest", vmx: "opensuse-64", vbox: "OpenSUSE_64" },
-};
+});
 const ANY_LINUX: GuestNames = { cim: 101, vmware: "otherLinux64Guest", vmx: "otherlinux-64", vbox: "Linux_64" };
 const ANY: GuestNames = { cim: 1, vmware: "otherGuest64", vmx: "other-64", vbox: "Other_64" };
 

@@ -1,7 +1,7 @@
 import { stringify } from "yaml";
 import type { Machine } from "../machine/machine.js";
 import { label } from "./file-name.js";
-import { cardsLeftOut, virtualMachine } from "./kubevirt.js";
+import { cardsLeftOut, tpmForgets, virtualMachine } from "./kubevirt.js";
 import { scripted } from "./scripted.js";
 import { command, shellScript } from "./shell.js";
 
@@ -33,6 +33,7 @@ export const harvester = scripted({
 			"URL is where a web server shows this folder to the cluster, without a slash at its end. kubectl must use the cluster's kubeconfig, which its dashboard offers under Support.",
 			`Start ${label(machine.name)} in the dashboard, or with virtctl start.`,
 			...cardsLeftOut(machine),
+			...tpmForgets(machine),
 		],
 	}),
 });

@@ -34,6 +34,7 @@ export const kubevirt = scripted({
 			`Start it with virtctl start ${label(machine.name)}.`,
 			`To run it from a registry instead, forgetting at each start what it wrote: podman build -t IMAGE -f ${containerfile(0)} ., podman push IMAGE, and in ${VM} containerDisk: { image: IMAGE } instead of dataVolume.`,
 			...cardsLeftOut(machine),
+			...tpmForgets(machine),
 		],
 	}),
 });
@@ -52,6 +53,14 @@ export const cardsLeftOut = ({ nics }: Machine): string[] => {
 		`Its first network card is on the network of pods, which takes no other. Add the others (${macs}) by the cluster's NetworkAttachmentDefinitions.`,
 	];
 };
+
+/** Its state is kept only where a cluster was given room for that: https://kubevirt.io/user-guide/compute/persistent_tpm_and_uefi_state/ */
+export const tpmForgets = ({ tpm }: Machine): readonly string[] =>
+	tpm === undefined
+		? []
+		: [
+				"Its TPM forgets at each stop what was sealed in it. Where the cluster keeps the state of machines (vmStateStorageClass in the KubeVirt resource), replace tpm: {} by tpm: { persistent: true }.",
+			];
 
 /** https://kubevirt.io/api-reference/main/definitions.html#_v1_virtualmachine */
 export function virtualMachine(machine: Machine, { attach }: Appliance, volume: (name: string) => object): object {

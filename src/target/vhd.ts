@@ -17,7 +17,7 @@ export const vhd: Layout = {
 		const machine = attached(appliance, { file: diskFile });
 		await writeDisks(appliance, folder, { format: "vhd", variant: "dynamic" }, diskFile, options);
 		const macs = machine.nics.flatMap(({ mac }) => mac ?? []);
-		await writeText(folder, `${base}.cfg`, xlConfig(machine, "vhd"));
+		await writeText(folder, `${base}.cfg`, xlConfig(machine));
 		await writeImportNote(
 			appliance,
 			folder,

@@ -15,14 +15,14 @@ export const xl: Layout = {
 	async write(appliance, folder, options) {
 		const base = fileBase(appliance.machine.name);
 		const diskFile = diskFiles(base, "img");
-		const machine = attached(appliance, { file: diskFile, uuid: true });
+		const machine = attached(appliance, { file: diskFile, uuid: true, withoutSecureBoot: true });
 		await writeDisks(appliance, folder, { format: "raw" }, diskFile, options);
-		await writeText(folder, `${base}.cfg`, xlConfig(machine, "raw"));
+		await writeText(folder, `${base}.cfg`, xlConfig(machine));
 		await writeImportNote(
 			appliance,
 			folder,
 			{
-				command: { shell: "sh", line: xlCommand(machine, base, "raw") },
+				command: { shell: "sh", line: xlCommand(machine, base) },
 				remarks: [
 					"The disks are sparse: copy them with cp --sparse=always, rsync -S or tar -S.",
 					"Network cards are on the bridge xenbr0; change it in the .cfg.",

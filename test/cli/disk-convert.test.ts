@@ -111,7 +111,7 @@ describe.skipIf(missing("qemu-img", "qemu-io"))(`convert ${because("qemu-img", "
 		await expectSame(output, "vhdx");
 		const synced = [...(await readFile(calls, "utf8")).matchAll(/ (?:f\w*sync\(\d+<(.*?)>|sync)/g)];
 		const files = synced.flatMap(([, file]) =>
-			file?.startsWith("socket:") ? [] : [file?.replace(/partial-\d+$/, "partial-PID")],
+			file?.startsWith("socket:") ? [] : [file?.replace(/partial-\d+-[0-9a-f]{8}$/, "partial-PID")],
 		);
 		expect(files).toEqual(expected.map((name) => path.join(home, name)));
 	});

@@ -131,6 +131,49 @@ nic1   virtio-net             a2:c0:43:77:08:a0, vmbr0
 		expect(refused.stderr).toContain("has 2 files that are a descriptor: 100.conf, 101.conf");
 	});
 
+	it("show takes several descriptions of one name for one machine, in a folder and in an archive", async () => {
+		const inside = at("many");
+		await mkdir(inside);
+		for (const [to, file] of [
+			["libvirt", "web.xml"],
+			["xl", "web.cfg"],
+			["vmx", "web.vmx"],
+		] as const) {
+			const output = path.join(inside, file);
+			expect(await anyvisor(["machine", "convert", at("100.conf"), "--to", to, "-o", output])).toMatchObject({
+				code: 0,
+			});
+		}
+		const archive = async () => {
+			await run("tar", "-cf", at("many.tar"), "-C", folder, "many");
+			return at("many.tar");
+		};
+		for (const named of [inside, await archive()]) {
+			expect((await anyvisor(["machine", "show", named])).stdout).toMatch(/^web \(vmx\)\n/);
+		}
+		expect((await anyvisor(["machine", "show", `${at("many.tar")}:web.cfg`])).stdout).toMatch(/^web \(xl\)\n/);
+		await writeFile(path.join(inside, "other.conf"), CONFIGURATION);
+		expect(await anyvisor(["machine", "show", inside])).toMatchObject({ code: 5, stdout: "" });
+		const several = await anyvisor(["machine", "show", await archive()]);
+		expect(several).toMatchObject({ code: 2, stdout: "" });
+		expect(several.stderr).toContain("many.tar has several machines or disks in it");
+		expect(several.stderr).toContain("many/web.vmx");
+	});
+
+	it("convert writes a domain for xl, and says what it has not", async () => {
+		const options = ["--to", "xl", "--firmware", "uefi"];
+		const { code, stdout, stderr } = await anyvisor(["machine", "convert", at("100.conf"), ...options]);
+		expect(code).toBe(0);
+		expect(stderr.split("\n").slice(1)).toEqual([
+			"anyvisor: xl has no controller of model virtio-scsi: what hangs on scsi0 is on Xen's paravirtual disks.",
+			"anyvisor: xl has no network card of model virtio-net: number 1 is an e1000.",
+			"",
+		]);
+		expect(stdout).toContain("'format=qcow2,vdev=xvda,access=rw,target=100/vm-100-disk-0.qcow2'");
+		expect(stdout).toContain("'type=ioemu,model=e1000,bridge=vmbr0,mac=a2:c0:43:77:08:a0'");
+		expect(stdout).toContain('bios = "ovmf"');
+	});
+
 	it("show takes one of the machines of an OVF by --system, and lists them without it", async () => {
 		const system = (id: string) =>
 			`<VirtualSystem ovf:id="${id}"><Info/><VirtualHardwareSection><Info/></VirtualHardwareSection></VirtualSystem>`;

@@ -196,7 +196,9 @@ describe.skipIf(missing("qemu-img", "qemu-io"))(`writing qcow2 ${because("qemu-i
 				asked.push(size);
 				return Promise.resolve(able);
 			};
-			return await qcow2.write?.(disk, { ...file, reserve }, { preallocation: "full" });
+			// What is shared is reserved for nobody.
+			const share = () => Promise.reject(new Error("asked to share"));
+			return await qcow2.write?.(disk, { ...file, reserve, share }, { preallocation: "full" });
 		};
 		expect(asked).toEqual([(await writing(true))?.size]);
 		await expect(writing(false)).rejects.toMatchObject({ kind: "unsupported", hint: expect.any(String) });

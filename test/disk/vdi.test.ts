@@ -1,4 +1,4 @@
-import { copyFile, open, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { copyFile, open, readFile, rename, stat, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
 import * as fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -480,6 +480,26 @@ describe("VDI, as Anyvisor writes it", () => {
 		await write(native, "asked-for.vdi", { sectorSize: 512 });
 		const huge = { ...memoryDisk(new Uint8Array()), size: 2 ** 50 };
 		await expect(write(huge, "refused.vdi")).rejects.toMatchObject({ kind: "unsupported" });
+	});
+
+	it.skipIf(missing("qemu-img"))(`of an odd size has its last sector whole ${because("qemu-img")}`, async () => {
+		const odd = content.subarray(0, MIB + 512);
+		const file = await write(memoryDisk(odd), "odd.vdi");
+		await patch(file, { [AT.cbDisk]: odd.length - 100 });
+		expect(same(await contentOf(file), odd)).toBe(true);
+		const { "virtual-size": size } = JSON.parse(await run("qemu-img", "info", "--output=json", file)) as Record<
+			string,
+			unknown
+		>;
+		expect(size).toBe(odd.length);
+	});
+
+	it("whose blocks lie over each other does not make a disk without end of a small file", async () => {
+		const file = await write(memoryDisk(content.slice(0, 3 * MIB).fill(1)), "folded.vdi");
+		await patch(file, { 512: 0, 516: 0, 520: 0 });
+		const { size } = await stat(file);
+		await truncate(file, size - 2 * MIB);
+		await expect(contentOf(file)).rejects.toMatchObject({ kind: "damaged" });
 	});
 
 	it.skipIf(missing("file"))(`bears the marks of the format ${because("file")}`, async () => {

@@ -206,7 +206,10 @@ describe("a configuration", () => {
 		expect(first("kvm", { Kind: ["veth"] })).toEqual(["enp1s0"]);
 		expect(first("kvm", { Host: ["a"] })).toEqual([null]);
 		const empty = (udev: number) => namesOn("kvm", { naming: naming(udev, { links: [link({}), defaultLink] }) });
-		expect([empty(252), empty(249)]).toEqual([["enp1s0"], [null]]);
+		// RHEL 8 has udev 239, and a default file that asks for nothing.
+		expect([empty(252), empty(249), empty(239)]).toEqual([["enp1s0"], [null], ["lan0"]]);
+		const bare = { ...defaultLink, file: "/usr/lib/systemd/network/99-default.link", match: {} };
+		expect(namesOn("virtualbox", { naming: naming(239, { links: [bare] }) })).toEqual(["enp0s3"]);
 		const rule = { file: "/70.rules", name: "dmz", conditional: false };
 		const ruled = (more: object, generator = false) =>
 			namesOn("kvm", {

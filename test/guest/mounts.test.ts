@@ -251,6 +251,27 @@ describe("finding a volume by its name", () => {
 	});
 });
 
+describe("disks without partitions among others", () => {
+	const whole = { scheme: "whole-disk" } as const;
+	const [a1, a2, b, c1, d1] = [volume(1, {}), volume(2, {}), volume(0, {}, whole), volume(1, {}), volume(1, {})];
+
+	it("count as disks of their own", () => {
+		const volumes = [a1, a2, b, c1, d1];
+		expect(["/dev/sdb", "/dev/sdc1", "/dev/sdd1"].map((name) => findVolume(name, volumes))).toEqual([b, c1, d1]);
+		const first = [b, c1, d1];
+		expect(["/dev/vda", "/dev/vdb1", "/dev/vdc1"].map((name) => findVolume(name, first))).toEqual([b, c1, d1]);
+	});
+
+	it("count when there is nothing on them, where it is known which disk each volume is on", () => {
+		const on = (disk: number, found: ReturnType<typeof volume>) => Object.assign({}, found, { disk });
+		const volumes = [on(0, a1), on(0, a2), on(2, c1), on(3, b)];
+		expect(findVolume("/dev/sda2", volumes)).toBe(volumes[1]);
+		expect(findVolume("/dev/sdb1", volumes)).toBeUndefined();
+		expect(findVolume("/dev/sdc1", volumes)).toBe(volumes[2]);
+		expect(findVolume("/dev/sdd", volumes)).toBe(volumes[3]);
+	});
+});
+
 describe("encrypted volumes that the command line has opened", () => {
 	const uuid = "0c9eb5cf-3d57-4f3b-9d4e-6a6f0a0ce9d6";
 	const encrypted = { ...volume(2, {}), uuid };

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { libvirt } from "../../src/machine/libvirt.js";
+import { libvirt, writeDomain } from "../../src/machine/libvirt.js";
+import type { ControllerModel } from "../../src/machine/machine.js";
+import { refitted } from "../../src/machine/refit.js";
 import { encode, outcome, sample } from "./samples.js";
 
 const domain = (inside: string, devices = "") =>
@@ -61,6 +63,29 @@ describe("a domain", () => {
 			["disk5", "xen0", 0],
 			["cdrom1", "sata0", 0],
 		]);
+	});
+
+	test("is written with disks that QEMU can attach: targets where a controller has no units, no IDE with Secure Boot", () => {
+		const machine = (model: ControllerModel) => ({
+			...sample,
+			controllers: [{ id: "c", model, index: 0 }],
+			disks: [0, 1].map((unit) => ({ id: `d${unit}`, kind: "disk" as const, file: "a.img", controller: "c", unit })),
+		});
+		const places = (model: ControllerModel) =>
+			Array.from(writeDomain(machine(model)).matchAll(/ target="(\d)" unit="(\d)"/g), ([, ...numbers]) =>
+				numbers.join(":"),
+			);
+		expect(places("pvscsi")).toEqual(["0:0", "1:0"]);
+		expect(places("lsisas1068")).toEqual(["0:0", "1:0"]);
+		for (const model of ["lsilogic", "virtio-scsi", "ahci"] as const) expect(places(model)).toEqual(["0:0", "0:1"]);
+		const secure = { ...machine("ide"), firmware: "uefi" as const, secureBoot: true };
+		expect(() => writeDomain(secure)).toThrow("no machine with an IDE controller and Secure Boot");
+		const fitted = refitted(secure, libvirt);
+		expect(writeDomain(fitted)).toMatch(/machine="q35"/);
+		expect(fitted.lost).toEqual([
+			"libvirt has no controller of model ide with Secure Boot: what hangs on c is on AHCI.",
+		]);
+		expect(refitted(machine("buslogic"), libvirt).controllers).toMatchObject([{ model: "ahci" }]);
 	});
 
 	test("says what a machine cannot hold", async () => {

@@ -91,6 +91,17 @@ test.each([
 		"net0: model=virtio,macaddr=02:00:00:00:00:01\nostype: l26",
 		{ nics: [{ model: "virtio-net", mac: "02:00:00:00:00:01" }] },
 	],
+	["amd-sev: type=snp\nostype: l26", { lost: ["The encryption of memory amd-sev (type=snp) is not carried over."] }],
+	["allow-ksm: 0\nostype: l26", { lost: [] }],
+	[
+		"net1: virtio,bridge=vmbr0,tag=100,link_down=1\nostype: l26",
+		{
+			lost: [
+				"The network card net1 is in the VLAN 100, which its bridge puts it in.",
+				"The network card net1 is not connected.",
+			],
+		},
+	],
 	["net0: rtl8139,bridge=vmbr0\nostype: l26", { nics: [{ model: "rtl8139", network: "vmbr0" }] }],
 	[
 		"sata0: /mnt/file.raw\nostype: l26",

@@ -63,6 +63,23 @@ describe.skipIf(missing(...tools))(`the file of a disk ${because(...tools)}`, ()
 		expect(identical(await content(sized, "reversed"))).toBe(true);
 	});
 
+	test("that has none is left out of the machine, which says so", async () => {
+		const blank = '<Disk ovf:diskId="blank" ovf:capacity="1048576"/></DiskSection>';
+		const item = `<Item><rasd:HostResource>ovf:/disk/blank</rasd:HostResource><rasd:InstanceID>2</rasd:InstanceID>
+			<rasd:ResourceType>17</rasd:ResourceType></Item></VirtualHardwareSection>`;
+		const text = descriptor('ovf:href="disk.vmdk"')
+			.replace("</DiskSection>", blank)
+			.replace("</VirtualHardwareSection>", item);
+		await writeFile(at("vm.ovf"), text);
+		await using origin = await openNamedOrigin(at("vm.ovf"));
+		const { described, disks } = await openVm(origin);
+		expect(disks).toHaveLength(1);
+		expect(described?.disks).toMatchObject([{ id: "disk1", file: "disk.vmdk" }]);
+		expect(described?.lost).toContain(
+			"The disk disk2 is in no file, and is not carried over: add a blank one of 1048576 bytes where it is needed.",
+		);
+	});
+
 	test("in chunks is read anywhere", async () => {
 		await writeFile(at("vm.ovf"), descriptor(`ovf:href="disk.raw" ovf:chunkSize="${CHUNK}"`));
 		await using origin = await openNamedOrigin(at("vm.ovf"));

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { cp, mkdir, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { readBytes } from "../../src/bytes/source.js";
@@ -81,6 +81,39 @@ describe.skipIf(missing(...tools))(`a Vagrant box ${because(...tools)}`, () => {
 		const disks = [{ path: "box.img" }, { path: "second.qcow2" }];
 		const two = await pack({ provider: "libvirt", disks }, "box.img", "second.qcow2");
 		expect(await opened(two)).toEqual({ ...alone, contents: [0x5a, 0x5a] });
+	});
+
+	test.skipIf(missing("7zz"))(`is the same machine zipped ${because("7zz")}`, async () => {
+		const zipped = async (metadata: unknown, ...members: string[]) => {
+			await writeFile(at("metadata.json"), JSON.stringify(metadata));
+			await rm(at("zipped.box"), { force: true });
+			const box = ["a", "-tzip", "zipped.box", "metadata.json", "Vagrantfile", ...members];
+			await run("sh", "-c", 'cd "$1" && shift && exec 7zz "$@"', "sh", folder, ...box);
+			return at("zipped.box");
+		};
+		const one = { name: sample.name, shown: sample.name, contents: [0x5a] };
+		const virtualbox = await zipped({ provider: "virtualbox" }, "box.ovf", "box-disk001.vmdk");
+		expect(await opened(virtualbox)).toEqual({ kind: "ovf", ...one });
+		await cp(at("box.vmx"), at("box.vmx.bak"));
+		const left = ["box.vmx.bak", "box.vmx"];
+		const vmware = await zipped({ provider: "vmware_desktop" }, ...left, "box.vmdk", "box-s001.vmdk");
+		expect(await opened(vmware)).toEqual({ kind: "vmx", ...one });
+		const hyperv = await zipped({ provider: "hyperv" }, "Virtual Machines/box.xml", "Virtual Hard Disks/box.vhdx");
+		expect(await opened(hyperv)).toEqual({ kind: "hyperv-xml", ...one });
+		const libvirt = await zipped({ provider: "libvirt" }, "box.img");
+		expect(await opened(libvirt)).toEqual({ kind: "disk", name: undefined, shown: undefined, contents: [0x5a] });
+		await cp(at("box.vmx"), at("other.vmx"));
+		const two = await zipped(
+			{ provider: "x" },
+			"other.vmx",
+			"box.vmdk",
+			"box-s001.vmdk",
+			"box.ovf",
+			"box-disk001.vmdk",
+		);
+		expect(await outcome(opened(two))).toBe("usage");
+		await using disk = await openNamedOrigin(`${two}:box.vmdk`);
+		expect((await openVm(disk)).kind).toBe("disk");
 	});
 
 	test.each([

@@ -52,13 +52,13 @@ test("settings before version 1.19, whose controllers stand beside the hardware"
 		memory: 2 ** 31,
 		controllers: [
 			{ id: "sata0", model: "ahci", index: 0 },
-			{ id: "ide1", model: "ide", index: 1 },
 			{ id: "ide0", model: "ide", index: 0 },
+			{ id: "ide1", model: "ide", index: 1 },
 		],
 		disks: [
 			{ id: "disk1", kind: "disk", file: "web.vdi", controller: "sata0", unit: 1 },
-			{ id: "cdrom1", kind: "cdrom", file: "/iso/debian.iso", controller: "ide1", unit: 1 },
-			{ id: "cdrom2", kind: "cdrom", controller: "ide0", unit: 0 },
+			{ id: "cdrom1", kind: "cdrom", controller: "ide0", unit: 0 },
+			{ id: "cdrom2", kind: "cdrom", file: "/iso/debian.iso", controller: "ide1", unit: 1 },
 			{ id: "floppy1", kind: "floppy" },
 		],
 		nics: [

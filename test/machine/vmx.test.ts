@@ -130,6 +130,7 @@ describe("the registry", () => {
 			"xml-write",
 			"refit",
 			"vagrant",
+			"xl-write",
 			"hyperv-settings",
 			"proxmox-write",
 			"vbox-write",

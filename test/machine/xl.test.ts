@@ -1,7 +1,11 @@
 import * as fc from "fast-check";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import type { Machine } from "../../src/machine/machine.js";
 import { machineFormatOf, readMachine } from "../../src/machine/registry.js";
-import { encode, outcome } from "./samples.js";
+import { busOf } from "../../src/machine/shape.js";
+import { writeXl, XL_TAKES } from "../../src/machine/xl-write.js";
+import { loadXlutil, xlutilReason } from "../support/xlutil.js";
+import { encode, machines, outcome, sample } from "./samples.js";
 
 const read = (text: string) => readMachine({ name: "web.cfg", bytes: encode(text) });
 
@@ -43,6 +47,114 @@ on_crash = "restart"
 		origin: "xl",
 		lost: ["The passed-through PCI devices (01:00.0) are not carried over."],
 	});
+});
+
+const written: Machine = {
+	name: 'Web "1"',
+	description: "Serves\npages",
+	uuid: "7b10d7af-b932-4c66-b2c3-3996152ec465",
+	arch: "x86_64",
+	firmware: "uefi",
+	secureBoot: false,
+	cpus: 4,
+	memory: 2 ** 31 + 1,
+	controllers: [
+		{ id: "xen0", model: "xen-vbd", index: 0 },
+		{ id: "ide1", model: "ide", index: 1 },
+	],
+	disks: [
+		{ id: "disk1", kind: "disk", file: "web 1.vmdk", controller: "xen0", unit: 0 },
+		{ id: "disk2", kind: "disk", file: "data,1.qcow2", controller: "xen0", unit: 27 },
+		{ id: "cdrom1", kind: "cdrom", controller: "ide1", unit: 1 },
+		{ id: "disk3", kind: "disk", file: "logs.VHD" },
+		{ id: "floppy1", kind: "floppy", file: "a.img" },
+	],
+	nics: [
+		{ model: "xen-vif", mac: "00:16:3e:00:00:02", network: "xenbr1" },
+		{ model: "rtl8139", network: "VM Network" },
+	],
+	origin: "ovf",
+	lost: [],
+};
+
+test("a domain that is written: drives by their controllers, and what xl has no format for as what it must become", () => {
+	expect(writeXl(written)).toBe(`# Serves
+# pages
+name = "Web -1-"
+uuid = "7b10d7af-b932-4c66-b2c3-3996152ec465"
+type = "hvm"
+bios = "ovmf"
+vcpus = 4
+memory = 2049
+boot = "c"
+vnc = 1
+serial = 'pty'
+# xl has no disks of this format: anyvisor disk convert 'web 1.vmdk' 'web 1.img'
+# xl takes full paths: put the folder of these files in front of their names
+disk = [
+	'format=raw,vdev=xvda,access=rw,target=web 1.img',
+	'format=qcow2,vdev=xvdab,access=rw,target=data,1.qcow2',
+	'format=raw,vdev=hdd,access=ro,devtype=cdrom,target=',
+	'format=vhd,vdev=xvdb,access=rw,target=logs.VHD'
+]
+vif = [
+	'type=vif,bridge=xenbr1,mac=00:16:3e:00:00:02',
+	'type=ioemu,model=rtl8139,bridge=xenbr0'
+]
+`);
+});
+
+const xlutil = loadXlutil();
+
+describe.skipIf(xlutil === undefined)(`xl's own reader ${xlutil === undefined ? xlutilReason : ""}`, () => {
+	test("takes what is written, and understands it so", () => {
+		const text = writeXl(written);
+		expect(xlutil?.text(text, "name")).toBe("Web -1-");
+		expect(xlutil?.text(text, "bios")).toBe("ovmf");
+		expect(xlutil?.number(text, "memory")).toBe(2049);
+		expect(xlutil?.list(text, "vif")).toEqual([
+			"type=vif,bridge=xenbr1,mac=00:16:3e:00:00:02",
+			"type=ioemu,model=rtl8139,bridge=xenbr0",
+		]);
+		expect(xlutil?.disks(text)).toEqual([
+			{ target: "web 1.img", vdev: "xvda", format: 4, writable: true, cdrom: false },
+			{ target: "data,1.qcow2", vdev: "xvdab", format: 2, writable: true, cdrom: false },
+			{ target: "", vdev: "hdd", format: 5, writable: false, cdrom: true },
+			{ target: "logs.VHD", vdev: "xvdb", format: 3, writable: true, cdrom: false },
+		]);
+	});
+
+	test("takes any machine, and says of it what our own says", async () => {
+		const any = machines(XL_TAKES.controllers, XL_TAKES.nics, busOf);
+		await fc.assert(
+			fc.asyncProperty(any, async (machine) => {
+				fc.pre(!machine.disks.some(({ file = "" }) => /["'\\]|^\s|[,\s]$/.test(file)));
+				fc.pre(machine.disks.filter(({ controller }) => controller === "ide0").length <= 4);
+				const text = writeXl(machine);
+				const again = await read(text);
+				expect(xlutil?.text(text, "name")).toBe(again.name);
+				expect(xlutil?.number(text, "vcpus")).toBe(machine.cpus);
+				expect(xlutil?.list(text, "vif")).toHaveLength(machine.nics.length);
+				expect(xlutil?.disks(text).map(({ target }) => target)).toEqual(machine.disks.map(({ file }) => file));
+				expect(again.disks.map(({ file }) => file)).toEqual(machine.disks.map(({ file }) => file));
+			}),
+			{ numRuns: 60 },
+		);
+	});
+});
+
+test.each([
+	[{ arch: "aarch64" }, "xl fully virtualizes x86 machines, not aarch64"],
+	[{ disks: [{ id: "d", kind: "disk", file: "it's.img" }] }, 'xl cannot have a disk in a file named "it\'s.img"'],
+	[
+		{
+			controllers: [{ id: "ide2", model: "ide", index: 2 }],
+			disks: [{ id: "d", kind: "disk", file: "a.img", controller: "ide2", unit: 0 }],
+		},
+		"xl has 4 IDE drives at most",
+	],
+] as const)("what no domain can have is refused: %j", (changes, message) => {
+	expect(() => writeXl({ ...sample, ...changes })).toThrow(message);
 });
 
 /** Those that xl-disk-configuration(5) calls equivalent. */
@@ -121,4 +233,23 @@ test("whatever it says, it is read or a typed error", async () => {
 			expect(["read", "damaged", "unsupported"]).toContain(found);
 		}),
 	);
+});
+
+test("a number is given once, whether to an IDE drive or a paravirtual disk: the first four are the same", () => {
+	const place = (controller: string, unit: number) => ({ controller, unit });
+	const text = writeXl({
+		...sample,
+		controllers: [
+			{ id: "xen0", model: "xen-vbd", index: 0 },
+			{ id: "ide0", model: "ide", index: 0 },
+			{ id: "ide1", model: "ide", index: 1 },
+		],
+		disks: [
+			{ id: "disk1", kind: "disk", file: "a.img", ...place("xen0", 0) },
+			{ id: "disk2", kind: "disk", file: "b.img", ...place("xen0", 1) },
+			{ id: "cdrom1", kind: "cdrom", ...place("ide0", 0) },
+			{ id: "cdrom2", kind: "cdrom", ...place("ide1", 0) },
+		],
+	});
+	expect(Array.from(text.matchAll(/vdev=(\w+)/g), ([, name]) => name)).toEqual(["xvdb", "xvdd", "hda", "hdc"]);
 });

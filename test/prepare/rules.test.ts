@@ -32,7 +32,11 @@ const known: Readonly<Record<string, string>> = {
 	"/dev/nvme0n1p2": "UUID=2222-bbbb",
 	"/dev/disk/by-path/pci-0000:00:10.0-scsi-0:0:0:0-part1": "UUID=1111-AAAA",
 	"/dev/vdb1": "PARTUUID=33",
+	"/dev/sdc": "UUID=4444",
 };
+
+/** Names that a kernel without an initramfs understands. */
+const knownToKernels: Readonly<Record<string, string>> = { "/dev/vdb1": "PARTUUID=33" };
 
 function planning(facts: Partial<LinuxGuest>, files: Readonly<Record<string, Contents>>): Planning {
 	return {
@@ -40,7 +44,7 @@ function planning(facts: Partial<LinuxGuest>, files: Readonly<Record<string, Con
 		tree: memoryTree(files),
 		nics: [],
 		targets: hypervisors,
-		stableName: (device) => known[device],
+		stableName: (device, byKernel) => (byKernel ? knownToKernels[device] : known[device]),
 	};
 }
 
@@ -99,13 +103,17 @@ describe("fstab", () => {
 			"/dev/sda5 none swap sw 0 0",
 			"UUID=3 /home ext4 defaults 0 2",
 			"/dev/sda /whole ext4 defaults 0 2",
+			"/dev/sdc /data xfs defaults 0 2",
 			"/dev/sda1-snapshot /snap ext4 ro 0 0",
 			"/dev/mapper/sda1 /lv ext4 defaults 0 0",
 			"",
 		].join("\n");
 		const after = await fstabAfter(before);
 		expect(after).toBe(
-			before.replace("/dev/sda1\t/ ", "UUID=1111-AAAA\t/ ").replace("  /dev/nvme0n1p2 /mnt", "  UUID=2222-bbbb /mnt"),
+			before
+				.replace("/dev/sda1\t/ ", "UUID=1111-AAAA\t/ ")
+				.replace("  /dev/nvme0n1p2 /mnt", "  UUID=2222-bbbb /mnt")
+				.replace("/dev/sdc /data", "UUID=4444 /data"),
 		);
 		expect(await fstabAfter(after)).toBe(after);
 	});
@@ -295,8 +303,10 @@ describe("kernel command lines", () => {
 		expect((await menuAfter("/boot/grub/grub.cfg", text)).changes).toEqual([]);
 	});
 
-	it("is left alone where the kernel finds its root without an initramfs, but not where one is damaged", async () => {
+	it("is one that the kernel knows itself where it has no initramfs, or left alone, but not where one is damaged", async () => {
 		const bare = driverGuest({});
+		const other = await menuAfter("/boot/grub/grub.cfg", "linux /v root=/dev/vdb1\n", { kernels: bare.kernels });
+		expect(decode(other.bytes)).toBe("linux /v root=PARTUUID=33\n");
 		const text = "linux /v root=/dev/sda1\n";
 		expect((await menuAfter("/boot/grub/grub.cfg", text, { kernels: bare.kernels })).changes).toEqual([]);
 		const broken = { ...bare.kernels[0], problems: ["/boot/initrd.img cannot be read"] };
@@ -454,6 +464,26 @@ kernel/vmw_pvscsi.ko*
 		expect(merged?.contents).toMatch(/hv_storvsc[^]*vmw_pvscsi/);
 	});
 
+	it.skipIf(missing("bash"))(`of mkinitcpio reach a configuration that a preset names ${because("bash")}`, async () => {
+		const after = async (line: string, preset = 'ALL_config="/etc/mkinitcpio.conf"\n') => {
+			const text = `# a comment\n${line}\nHOOKS=(base)\n`;
+			const present = { "/etc/mkinitcpio.conf": text, "/etc/mkinitcpio.d/linux.preset": preset };
+			const change = (await all(present, ["mkinitcpio"])).find(({ action }) => action === "replace-lines");
+			if (change?.action !== "replace-lines") return undefined;
+			expect(change.path).toBe("/etc/mkinitcpio.conf");
+			return change.lines.map(({ to }) => to).join("\n");
+		};
+		const modules = (line = "") =>
+			execFileSync("bash", ["-euc", `${line}\nset -f\necho \${MODULES[@]}`], { encoding: "utf8" }).trim();
+		expect(modules(await after("MODULES=()"))).toBe("vmw_pvscsi?");
+		expect(modules(await after('MODULES=(btrfs "crc32c?")'))).toBe("btrfs crc32c? vmw_pvscsi?");
+		expect(modules(await after('MODULES="btrfs xfs"'))).toBe("btrfs xfs vmw_pvscsi?");
+		for (const other of ["MODULES=(vmw-pvscsi)", "MODULES=(", "#MODULES=()", "MODULES=($(cat list))"]) {
+			expect(await after(other), other).toBeUndefined();
+		}
+		expect(await after("MODULES=()", "#ALL_config=/etc/mkinitcpio.conf\nPRESETS=('default')\n")).toBeUndefined();
+	});
+
 	it.skipIf(missing("dash", "bash"))(`are what shells take ${because("dash", "bash")}`, async () => {
 		const [hook, ...configurations] = await dropIns({ "/etc/": "" });
 		expect(execFileSync("dash", ["-eus", "prereqs"], { input: hook?.contents ?? "", encoding: "utf8" })).toBe("");
@@ -555,6 +585,11 @@ describe("the ESP's fallback loader", () => {
 			"EFI/opensuse/shim.efi > EFI/BOOT/BOOTX64.EFI",
 			"EFI/opensuse/grub.efi > EFI/BOOT/grub.efi",
 		]);
+	});
+
+	it("is completed by SUSE's GRUB where SUSE's shim is there, which starts no other", async () => {
+		const loaders = ["EFI/BOOT/BOOTX64.EFI", "EFI/sles/shim.efi", "EFI/sles/grub.efi", "EFI/sles/grubx64.efi"];
+		expect(await copies(loaders, { id: "sles" })).toEqual(["EFI/sles/grub.efi > EFI/BOOT/grub.efi"]);
 	});
 
 	it("is completed where shim is there without what it starts", async () => {

@@ -4,6 +4,7 @@ import path from "node:path";
 import * as fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { fileSink, outputFolder, removePartialOutputs } from "../../src/source/index.js";
+import { partialPath } from "../../src/source/partial.js";
 import { temporaryFolder } from "../support/tools.js";
 
 const root = await temporaryFolder();
@@ -55,7 +56,7 @@ describe("fileSink", () => {
 		{
 			await using sink = await fileSink(target);
 			await sink.write(0, text("half"));
-			expect(await readdir(home)).toEqual([`.a.ova.partial-${process.pid}`]);
+			expect(await readdir(home)).toEqual([path.basename(partialPath("a.ova"))]);
 		}
 		expect(await readdir(home)).toEqual([]);
 	});
@@ -90,7 +91,7 @@ describe("fileSink", () => {
 	test("does not write through a link that waits at its temporary name", async () => {
 		const home = await folder();
 		await writeFile(path.join(home, "victim"), "old");
-		await symlink("victim", path.join(home, `.a.ova.partial-${process.pid}`));
+		await symlink("victim", path.join(home, path.basename(partialPath("a.ova"))));
 		await using sink = await fileSink(path.join(home, "a.ova"));
 		await sink.write(0, text("new"));
 		await sink.commit(3);
@@ -144,7 +145,7 @@ describe("siblings", () => {
 	test("appear together with the file that refers to them", async () => {
 		const home = await folder();
 		const target = path.join(home, "disk.vmdk");
-		const partial = `.disk.vmdk.partial-${process.pid}`;
+		const partial = path.basename(partialPath("disk.vmdk"));
 		await write(target, false, async () => {
 			expect((await readdir(home)).sort()).toEqual([partial, `${partial}.1`, `${partial}.2`]);
 		});
@@ -231,7 +232,7 @@ describe("outputFolder", () => {
 			await using abandoned = await output.file("c.tmp");
 			await abandoned.write(0, text("c"));
 		}
-		expect(await readdir(home)).toEqual([`.vmware.partial-${process.pid}`]);
+		expect(await readdir(home)).toEqual([path.basename(partialPath("vmware"))]);
 		await output.commit();
 		expect(await readdir(home)).toEqual(["vmware"]);
 		expect((await readdir(target)).sort()).toEqual(["a.vmx", "b.vmdk"]);
@@ -286,7 +287,7 @@ describe("outputFolder", () => {
 			await sink.write(0, text(name));
 			await sink.commit(name.length);
 		}
-		expect(await readdir(path.dirname(target))).toEqual([`.x.partial-${process.pid}`, ...(overwrite ? ["x"] : [])]);
+		expect(await readdir(path.dirname(target))).toEqual([path.basename(partialPath("x")), ...(overwrite ? ["x"] : [])]);
 		await output.commit();
 		expect(await readdir(path.dirname(target))).toEqual(["x"]);
 		const files = await readdir(target, { recursive: true });

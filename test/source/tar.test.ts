@@ -6,6 +6,7 @@ import type { AnyvisorError } from "../../src/bytes/errors.js";
 import { isHoleAware } from "../../src/bytes/holes.js";
 import { bytesSource, readBytes } from "../../src/bytes/source.js";
 import { isTar, openFile, readTar, safeMemberName, type TarMember, tarHeader } from "../../src/source/index.js";
+import { withChecksum } from "../../src/source/tar-header.js";
 import { because, missing, run, temporaryFolder } from "../support/tools.js";
 
 const folder = await temporaryFolder();
@@ -112,6 +113,14 @@ describe.skipIf(missing("tar"))(`readTar of what GNU tar makes ${because("tar")}
 		name.set(new TextEncoder().encode("name"), 512);
 		const endless = Buffer.concat([...Array.from({ length: 40 }, () => name), archiveOf("x", new Uint8Array(3))]);
 		await expect(readTar(bytesSource(endless))).rejects.toMatchObject({ kind: "refused" });
+	});
+
+	test.each(["-0000001000", "-777", "     -10"])("a size of %s is none", async (size) => {
+		const header = tarHeader("a", 0);
+		header.set(new TextEncoder().encode(size.padEnd(11, "\0")), 124);
+		const archive = new Uint8Array(2048);
+		archive.set(withChecksum(header));
+		await expect(readTar(bytesSource(archive, "a.tar"))).rejects.toMatchObject({ kind: "damaged" });
 	});
 
 	test("a truncated archive is damaged wherever it was cut", async () => {

@@ -178,8 +178,15 @@ test("bhyve gets a configuration that sh reads as it is meant, and a folder of i
 
 test("Cloud Hypervisor is started with the disks and cards of the machine", async () => {
 	const { folder } = await written(root, "cloud-hypervisor", "cloud-hypervisor", { disks, machine: uefi });
-	const { calls } = await runScript(path.join(folder, "run.sh"), ["/f w/CLOUDHV.fd"], { "cloud-hypervisor": ":" });
-	const [call = []] = calls;
+	const started = async (help: string) => {
+		const standIns = { "cloud-hypervisor": help };
+		const { calls } = await runScript(path.join(folder, "run.sh"), ["/f w/CLOUDHV.fd"], standIns);
+		return calls.at(-1) ?? [];
+	};
+	const call = await started(":");
+	// Versions that know the word are told what the disks are: else sector 0 of them is not writable.
+	const newer = await started("echo '--disk path=<p>,image_type=<t>'");
+	expect(newer[newer.indexOf("--disk") + 2]).toBe(`path=${BASE}-disk2.img,image_type=raw`);
 	expect(valueOf(call, "--firmware")).toBe("/f w/CLOUDHV.fd");
 	const at = call.indexOf("--disk");
 	expect(call.slice(at + 1, at + 3)).toEqual([`path=${BASE}.img`, `path=${BASE}-disk2.img`]);

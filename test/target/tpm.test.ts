@@ -49,6 +49,11 @@ describe("a virtual TPM", () => {
 		expect(told).toBe(false);
 	});
 
+	test.each(["kubevirt", "harvester"])("that forgets is told to be one by %s", async (hypervisor) => {
+		const { folder } = await written(root, hypervisor, hypervisor, { disks, machine: { ...uefi, tpm: "2.0" } });
+		expect(await readFile(path.join(folder, "IMPORT.md"), "utf8")).toContain("Its TPM forgets at each stop");
+	});
+
 	test.each([
 		["virtualbox", "vbox", "Web-server-No1.vbox"],
 		["kubevirt", "kubevirt", "vm.yaml"],

@@ -117,6 +117,15 @@ describe.skipIf(missing("qemu-img"))(`a universal folder ${because("qemu-img")}`
 		},
 	);
 
+	test("says which of them has no place for what", async () => {
+		const { text } = await unpacked({ ...BIOS, firmware: "uefi", secureBoot: true });
+		const note = await text("IMPORT.md");
+		expect(note).toMatch(/^- (?!.*VMware).*VirtualBox.*: Secure Boot: it is off/m);
+		expect(note).toContain("`sh run.sh`, without Secure Boot");
+		expect(await text("IMPORT.md")).toContain("- The device <sound> is not carried over.\n");
+		expect(await (await unpacked(BIOS)).text("IMPORT.md")).toMatch(/^- [^:\n]*Hyper-V[^:\n]*: The firmware's UUID, /m);
+	});
+
 	test("of a machine with UEFI leaves out generation 1 of Hyper-V, and says so", async () => {
 		const { folder, text, read } = await unpacked({ ...BIOS, firmware: "uefi" });
 		expect(await readdir(folder)).not.toContain("import.ps1");

@@ -11,7 +11,13 @@ interface ConvertOptions extends VmOptions, OverrideOptions {
 }
 
 /** Machine formats that are written, and whose kind of MACs a new identity has there. */
-const platforms: Readonly<Record<string, string>> = { ovf: "vmware", vmx: "vmware", libvirt: "kvm", proxmox: "kvm" };
+const platforms: Readonly<Record<string, string>> = {
+	ovf: "vmware",
+	vmx: "vmware",
+	libvirt: "kvm",
+	proxmox: "kvm",
+	xl: "xenserver",
+};
 const written = Object.keys(platforms);
 
 export function convertCommand(): Command {

@@ -30,6 +30,7 @@ export class ClusterMap {
 	/** The runs of `[start, end)`, which lies inside of the image. */
 	runs(start: number, end: number): AsyncGenerator<Run> {
 		return pagedRuns(start, end, {
+			source: this.#source,
 			span: PAGE * this.#header.clusterSize,
 			page: this.#page,
 			run: (page, at, stop) => this.#run(page, at, stop),

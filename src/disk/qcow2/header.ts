@@ -2,6 +2,7 @@ import { AnyvisorError, damaged, refused, unsupported } from "../../bytes/errors
 import type { ByteSource } from "../../bytes/source.js";
 import { checkRange, readBytes, readUpTo } from "../../bytes/source.js";
 import type { Value } from "../../bytes/struct.js";
+import { wordsOf } from "../../bytes/words.js";
 import { type Extensions, readExtensions } from "./extensions.js";
 import {
 	Autoclear,
@@ -60,7 +61,7 @@ export interface L1Place {
 const KNOWN_FEATURES = Object.values(Incompatible).reduce((all, bit) => all | bit, 0n);
 
 /** QEMU's driver names that Anyvisor calls otherwise. */
-export const DRIVER_NAMES: Readonly<Record<string, string>> = { vpc: "vhd" };
+export const DRIVER_NAMES: Readonly<Record<string, string>> = wordsOf({ vpc: "vhd" });
 
 export async function readHeader(source: ByteSource): Promise<Qcow2Header> {
 	const file = source.name;

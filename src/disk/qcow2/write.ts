@@ -4,6 +4,7 @@ import { copyUnits } from "../copy.js";
 import type { Disk, WriteOptions, Written } from "../disk.js";
 import { after } from "../table-pages.js";
 import { variantOf } from "../variant.js";
+import { OwnSpace } from "../without-holes.js";
 import { Appender } from "../write-behind.js";
 import { buildHeader } from "./build-header.js";
 import type { Difference } from "./difference.js";
@@ -27,7 +28,9 @@ export async function writeQcow2(disk: Disk, sink: ByteSink, options: WriteOptio
 	const source = difference?.disk ?? disk;
 	const clusters = new Clusters(tables, difference);
 
-	if (compression === undefined) await copyUnits(source, sink, { unit: clusterSize, place: clusters.place }, options);
+	// Shared blocks are reserved for nobody: they need space when they are changed.
+	const into = preallocation === "full" ? new OwnSpace(sink) : sink;
+	if (compression === undefined) await copyUnits(source, into, { unit: clusterSize, place: clusters.place }, options);
 	else await writeCompressed(source, sink, { clusterSize, compression, clusters, tables, space, options });
 	await clusters.finish();
 

@@ -5,6 +5,7 @@ import { viewOf } from "../../bytes/struct.js";
 import type { Disk, Neighbours } from "../disk.js";
 import { holding } from "../holding.js";
 import { mappedDisk, type Run } from "../mapped.js";
+import { tooMuch } from "../paged-runs.js";
 import { type QedHeader, readHeader } from "./header.js";
 import { ENTRY_SIZE, UNALLOCATED, ZERO } from "./layout.js";
 
@@ -65,6 +66,7 @@ class Tables {
 		const { clusterSize } = this.#header;
 		const span = tableSpan(this.#header);
 		const pieceSpan = (PIECE / ENTRY_SIZE) * clusterSize;
+		let told = 0;
 		for (let at = start; at < end; ) {
 			const tableStart = at - (at % span);
 			const table = this.#l1[Math.floor(at / span)] ?? UNALLOCATED;
@@ -82,7 +84,10 @@ class Tables {
 			const entries = viewOf(await readBytes(this.#pieces, table + first * ENTRY_SIZE, count * ENTRY_SIZE));
 			for (let i = 0; at < pieceEnd; i++) {
 				const length = Math.min(pieceEnd, at - (at % clusterSize) + clusterSize) - at;
-				yield this.#run(entryOf(entries, i), at, length);
+				const run = this.#run(entryOf(entries, i), at, length);
+				if (run.kind === "data") told += length;
+				if (told > this.#source.size) throw tooMuch(this.#source);
+				yield run;
 				at += length;
 			}
 		}

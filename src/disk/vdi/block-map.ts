@@ -33,6 +33,7 @@ export class BlockMap {
 
 	runs(start: number, end: number): AsyncGenerator<Run> {
 		return pagedRuns(start, end, {
+			source: this.#source,
 			span: PAGE * this.#header.blockSize,
 			page: this.#page,
 			run: (page, at, stop) => this.#run(page, at, stop),

@@ -53,7 +53,8 @@ export async function readHeader(source: ByteSource): Promise<VdiHeader> {
 	if (blockSize < SMALLEST_BLOCK || !Number.isInteger(Math.log2(blockSize))) {
 		throw fail("cbBlock", `blocks of ${blockSize} bytes; a power of two from ${SMALLEST_BLOCK} on is possible`);
 	}
-	const size = Math.floor(header.cbDisk / SECTOR) * SECTOR;
+	// VirtualBox makes disks of odd sizes out of raw files that have one.
+	const size = Math.ceil(header.cbDisk / SECTOR) * SECTOR;
 	if (blocks * blockSize < size) {
 		throw fail("cBlocks", `${blocks} blocks of ${blockSize} bytes cannot hold a disk of ${size} bytes`);
 	}

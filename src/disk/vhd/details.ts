@@ -1,9 +1,10 @@
+import { wordsOf } from "../../bytes/words.js";
 import type { DiskDetails } from "../disk.js";
 import type { FooterFields } from "./header.js";
 import { EPOCH } from "./layout.js";
 
 /** Programs by the mark that they leave in the footer; there is no list of them. */
-const CREATORS: Readonly<Record<string, string>> = {
+const CREATORS: Readonly<Record<string, string>> = wordsOf({
 	"vpc ": "Microsoft Virtual PC",
 	"vs  ": "Microsoft Virtual Server",
 	"win ": "Windows or Hyper-V",
@@ -14,9 +15,9 @@ const CREATORS: Readonly<Record<string, string>> = {
 	vbox: "VirtualBox",
 	tap: "XenServer",
 	CXS: "XenServer",
-};
+});
 
-const HOSTS: Readonly<Record<string, string>> = { Wi2k: "Windows", "Mac ": "macOS" };
+const HOSTS: Readonly<Record<string, string>> = wordsOf({ Wi2k: "Windows", "Mac ": "macOS" });
 
 /** What the footer tells beside the size. */
 export function footerDetails(footer: FooterFields): DiskDetails {

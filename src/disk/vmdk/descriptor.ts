@@ -1,5 +1,5 @@
 import { damaged, refused, unsupported } from "../../bytes/errors.js";
-import { SECTOR } from "./layout.js";
+import { CAPACITY_LIMIT, SECTOR } from "./layout.js";
 
 /** One line of the descriptor's extent description. */
 export interface ExtentLine {
@@ -35,8 +35,6 @@ export interface Descriptor {
 /** Longest descriptor that is read, in bytes: 1024 extents with long names fit. */
 export const DESCRIPTOR_LIMIT = 256 * 1024;
 export const EXTENTS_LIMIT = 1024;
-/** VMware's largest disk has 62 TiB. */
-export const CAPACITY_LIMIT = 2 ** 46;
 
 export const NO_PARENT = "ffffffff";
 

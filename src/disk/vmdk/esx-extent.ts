@@ -1,8 +1,8 @@
 import { damaged, unsupported } from "../../bytes/errors.js";
 import { type ByteSource, checkRange, readUpTo } from "../../bytes/source.js";
-import { CAPACITY_LIMIT } from "./descriptor.js";
 import { ABSENT, GrainTables, ZERO } from "./grain-tables.js";
 import {
+	CAPACITY_LIMIT,
 	COWD_ENTRIES_PER_TABLE,
 	CowdHeader,
 	SECTOR,

@@ -1,10 +1,12 @@
 import { damaged, unsupported } from "../../bytes/errors.js";
 import { type ByteSource, readBytes, readUpTo } from "../../bytes/source.js";
 import type { CompressedRun } from "../mapped.js";
-import { CAPACITY_LIMIT, DESCRIPTOR_LIMIT, type Descriptor, parseDescriptor } from "./descriptor.js";
+import { DESCRIPTOR_LIMIT, type Descriptor, parseDescriptor } from "./descriptor.js";
 import { ABSENT, GrainTables, MOST_STORED, ZERO } from "./grain-tables.js";
 import {
+	CAPACITY_LIMIT,
 	COMPRESSION_DEFLATE,
+	DIRECTORY_LIMIT,
 	ENTRIES_PER_TABLE,
 	FLAG,
 	GD_AT_END,
@@ -25,7 +27,6 @@ export interface HostedExtent extends DiskPart {
 	readonly descriptor: Descriptor | undefined;
 }
 
-const DIRECTORY_LIMIT = 2 ** 22;
 /** 4 MiB; the usual grain has 64 KiB. */
 const GRAIN_LIMIT = 8192;
 

@@ -54,6 +54,10 @@ export const NEW_LINE_TEST = {
 
 /** `numGTEsPerGT` of every hosted sparse extent. */
 export const ENTRIES_PER_TABLE = 512;
+/** Most entries of a grain directory. */
+export const DIRECTORY_LIMIT = 2 ** 22;
+/** VMware's largest disk has 62 TiB. */
+export const CAPACITY_LIMIT = 2 ** 46;
 /** A grain table entry of 1 where {@link FLAG.zeroedGrain} is set; 0 is a grain that was never written. */
 export const GTE_ZEROED = 1;
 

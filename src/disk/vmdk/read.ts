@@ -5,7 +5,6 @@ import { holding } from "../holding.js";
 import { mappedDisk } from "../mapped.js";
 import { openParent } from "../parent.js";
 import {
-	CAPACITY_LIMIT,
 	DESCRIPTOR_LIMIT,
 	type Descriptor,
 	type ExtentLine,
@@ -17,7 +16,7 @@ import { detailsOf } from "./details.js";
 import { openCowdExtent, openSeSparseExtent } from "./esx-extent.js";
 import { type HostedExtent, openHostedExtent } from "./hosted-extent.js";
 import { kindOf } from "./kind.js";
-import { SECTOR } from "./layout.js";
+import { CAPACITY_LIMIT, SECTOR } from "./layout.js";
 import { type DiskPart, flatPart, joinedParts, zeroPart } from "./part.js";
 
 /** The file that is opened, before those that it names. */

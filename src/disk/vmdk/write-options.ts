@@ -4,7 +4,7 @@ import type { ByteSink } from "../../bytes/sink.js";
 import { readUpTo } from "../../bytes/source.js";
 import type { Disk, WriteOptions } from "../disk.js";
 import type { AdapterType, CreateType, DescriptorOptions } from "./descriptor-text.js";
-import { SECTOR } from "./layout.js";
+import { CAPACITY_LIMIT, DIRECTORY_LIMIT, ENTRIES_PER_TABLE, SECTOR } from "./layout.js";
 
 export interface VmdkWriteOptions extends WriteOptions {
 	/** `streamOptimized` when left out. */
@@ -41,6 +41,12 @@ export async function writeJob(disk: Disk, sink: ByteSink, options: VmdkWriteOpt
 	if (grainSize < SMALLEST_GRAIN || grainSize > LARGEST_GRAIN || !Number.isInteger(Math.log2(grainSize))) {
 		throw new AnyvisorError("usage", `VMDK has no grains of ${grainSize} bytes`, {
 			hint: "Choose a power of two from 8 KiB to 1 MiB; VMware's own grains have 64 KiB.",
+		});
+	}
+	if (disk.size === 0 || disk.size > CAPACITY_LIMIT || disk.size / grainSize / ENTRIES_PER_TABLE > DIRECTORY_LIMIT) {
+		throw unsupported(`${disk.name}: VMDK holds disks of up to 64 TiB here, not one of ${disk.size} bytes`, {
+			file: disk.name,
+			hint: "Write it as raw, qcow2 or VHDX; small grains hold less.",
 		});
 	}
 	const descriptor = { contentId: await contentId(disk), ...(adapterType && { adapterType }) };

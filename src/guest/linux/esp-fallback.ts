@@ -1,3 +1,4 @@
+import { wordsOf } from "../../bytes/words.js";
 import type { LinuxGuest } from "../guest.js";
 
 /** How the names of EFI programs end. UEFI Specification 2.10, section 3.5.1.1. */
@@ -16,17 +17,20 @@ export const fallbackName = (arch: string): string => `boot${suffixes[arch] ?? "
 /** What shim starts from its own folder: GRUB, or at \EFI\BOOT first of all what makes boot entries anew. */
 export const startedByShim = (arch: string): readonly string[] => {
 	const suffix = suffixes[arch] ?? "x64";
-	return [`grub${suffix}.efi`, "grub.efi", `fb${suffix}.efi`];
+	// The last two are SUSE's names, whose shim starts no other.
+	return [`grub${suffix}.efi`, `fb${suffix}.efi`, "grub.efi", "fallback.efi"];
 };
 
 /** Vendors' folders that are not named after the distribution. */
-const folders: Readonly<Record<string, string>> = {
+const folders: Readonly<Record<string, string>> = wordsOf({
 	rhel: "redhat",
 	ol: "redhat",
 	"opensuse-leap": "opensuse",
 	"opensuse-tumbleweed": "opensuse",
 	sles: "sles",
-};
+});
+
+const isSuse = (id: string) => /^(?:sles?|sled|opensuse|suse)(?:[-_]|$)/i.test(id);
 
 export interface LoaderCopy {
 	readonly from: string;
@@ -46,12 +50,14 @@ export function fallbackCopies({ esp, arch, id }: Pick<LinuxGuest, "esp" | "arch
 	const suffix = suffixes[arch];
 	if (!esp || esp.fallback || suffix === undefined) return [];
 	// First-stage loaders in order of preference, each with what it starts from its own folder.
-	const second = [{ name: `grub${suffix}.efi`, needs: [] }];
+	const suse = { name: "grub.efi", needs: [] };
+	const grub = { name: `grub${suffix}.efi`, needs: [] };
+	const second = isSuse(id) ? [suse, grub] : [grub, suse];
 	const loaders = [
 		{ name: `shim${suffix}.efi`, needs: [`grub${suffix}.efi`] },
 		{ name: "shim.efi", needs: ["grub.efi"] },
-		...second,
-		{ name: "grub.efi", needs: [] },
+		grub,
+		suse,
 		{ name: `systemd-boot${suffix}.efi`, needs: [] },
 	];
 	const there = new Map(esp.loaders.map((path) => [path.toLowerCase(), path]));

@@ -1,3 +1,4 @@
+import { wordsOf } from "../../bytes/words.js";
 import { RECORDS } from "../../machine/xva/mark.js";
 import { quoted } from "../occurrences.js";
 import type { Importer, Occurrence } from "../rule.js";
@@ -7,7 +8,7 @@ import type { XvaDisk } from "../xva-view.js";
 const XAPI = "https://github.com/xapi-project/xen-api/blob/master/ocaml/xapi/stream_vdi.ml";
 const PLATFORM = "https://github.com/xapi-project/xen-api/blob/master/ocaml/tests/test_platformdata.ml";
 const MEBIBYTE = 2 ** 20;
-const FORMS: Readonly<Record<string, RegExp>> = { checksum: /^[0-9a-f]{40}$/, xxhash: /^[0-9A-F]{16}$/ };
+const FORMS: Readonly<Record<string, RegExp>> = wordsOf({ checksum: /^[0-9a-f]{40}$/, xxhash: /^[0-9A-F]{16}$/ });
 
 const disksOf = (
 	{ xva }: Subject,

@@ -1,3 +1,4 @@
+import { wordsOf } from "../../bytes/words.js";
 import type { ControllerModel } from "../machine.js";
 
 /** CIM_ResourceAllocationSettingData.ResourceType; https://www.dmtf.org/standards/cim, DSP0243 9.3. */
@@ -81,13 +82,13 @@ export function controllerItem(model: ControllerModel): { type: number; subtype:
 }
 
 /** {@link MachineNic.model} to the ResourceSubType that importers know it by. */
-const NIC_SUBTYPES: Readonly<Record<string, string>> = {
+const NIC_SUBTYPES: Readonly<Record<string, string>> = wordsOf({
 	e1000: "E1000",
 	e1000e: "E1000e",
 	vmxnet3: "VmxNet3",
 	pcnet32: "PCNet32",
 	"virtio-net": "virtio",
-};
+});
 
 export const nicSubtype = (model: string) => NIC_SUBTYPES[model] ?? model;
 

@@ -12,7 +12,7 @@ export const ovf: MachineFormat = {
 	},
 	read: readOvf,
 	write: (machine) => writeOvf(machine),
-	says: ["product"],
+	says: ["product", "secure-boot", "floppy"],
 	takes: {
 		controllers: ["ide", "lsilogic", "lsisas1068", "buslogic", "pvscsi", "ahci", "nvme", "virtio-scsi"],
 		nics: ["e1000", "e1000e", "vmxnet3", "pcnet32", "virtio-net"],

@@ -67,6 +67,8 @@ const wrong = (file: string, offset: number, what: string) =>
 function settingsOf({ name, bytes }: DescriptorFile): Settings {
 	const nodes = new Map<string, { readonly parent: string; readonly name: string; readonly settings: Settings }>();
 	let keys = 0;
+	// Each value lies in the file once.
+	const budget = { left: bytes.length };
 	for (const { at, size, index } of keyTables(name, bytes)) {
 		for (let within = KeyTable.size; within + Key.size <= size; ) {
 			const key = Key.parse(bytes, at + within, name, 0);
@@ -75,7 +77,8 @@ function settingsOf({ name, bytes }: DescriptorFile): Settings {
 			if (KNOWN.has(key.type)) {
 				const body = bytes.subarray(at + within + Key.size, at + within + key.size);
 				const own = new TextDecoder().decode(body.subarray(0, key.value)).replace(/\0.*$/s, "");
-				const value = key.type === KeyType.node ? undefined : valueOf(name, bytes, key, body.subarray(key.value));
+				const value =
+					key.type === KeyType.node ? undefined : valueOf(name, bytes, key, body.subarray(key.value), budget);
 				nodes.set(`${index}:${within}`, {
 					parent: `${key.parentTable}:${key.parentOffset}`,
 					name: own,
@@ -122,11 +125,13 @@ function valueOf(
 	bytes: Uint8Array,
 	{ type, flags }: { readonly type: number; readonly flags: number },
 	stored: Uint8Array,
+	budget: { left: number },
 ): string | undefined {
 	let value = stored;
 	if (flags & ELSEWHERE) {
 		const { size, offset } = Elsewhere.parse(stored, 0, name, 0);
-		if (offset + size > bytes.length) throw wrong(name, offset, "value");
+		budget.left -= size;
+		if (offset + size > bytes.length || budget.left < 0) throw wrong(name, offset, "value");
 		value = bytes.subarray(offset, offset + size);
 	}
 	const view = viewOf(value);

@@ -2,6 +2,7 @@ import { type HashAlgorithm, hasher } from "../../bytes/checksum/index.js";
 import { damaged, notFound, refused } from "../../bytes/errors.js";
 import type { DataExtent, HoleAware } from "../../bytes/holes.js";
 import { type ByteSource, checkRange, readBytes } from "../../bytes/source.js";
+import { wordsOf } from "../../bytes/words.js";
 import type { Machine } from "../machine.js";
 import { MAX_DESCRIPTOR } from "../xml-read.js";
 import { RECORDS } from "./mark.js";
@@ -31,7 +32,7 @@ interface Chunk {
 	sum?: { readonly algorithm: HashAlgorithm; readonly member: Member };
 }
 
-const ALGORITHMS: Readonly<Record<string, HashAlgorithm>> = { checksum: "sha1", xxhash: "xxh64" };
+const ALGORITHMS: Readonly<Record<string, HashAlgorithm>> = wordsOf({ checksum: "sha1", xxhash: "xxh64" });
 
 /**
  * Reads an XVA from the members of its tar ({@link readTar}). `name` is the archive's, for messages.

@@ -2,23 +2,23 @@ import type { GuestTree } from "../../filesystem/tree.js";
 import type { ReplaceLines, Rule } from "../change.js";
 import type { Planning } from "../planning.js";
 import { consoleEditor } from "./console.js";
-import { changedLines, stableCommandLine } from "./stable-names.js";
+import { changedLines, isRootless, stableCommandLine } from "./stable-names.js";
 
 /** Far more menu entries than a guest has. */
 const mostFiles = 1000;
 
 /**
- * Changes kernel command lines as the rules `cmdline` and `console` ask for, of which one line may need both. Where a
- * kernel has no initramfs it finds its root by itself, and knows no UUIDs: root= is then left alone.
+ * Changes kernel command lines as the rules `cmdline` and `console` ask for, of which one line may need both. A kernel
+ * without an initramfs finds its root by itself, and knows no UUIDs but those of partitions: then root= is such a one.
  */
 export async function planCommandLines(planning: Planning, wanted: ReadonlySet<Rule>): Promise<ReplaceLines[]> {
 	const { guest, tree, stableName } = planning;
-	const rootless = guest.kernels.some((kernel) => !kernel.initramfs && kernel.problems.length === 0);
+	const byKernel = isRootless(guest);
 	const changes: ReplaceLines[] = [];
 	for (const path of await commandLineFiles(planning)) {
 		const addConsoles = wanted.has("console") ? consoleEditor(planning, path) : (text: string) => text;
 		const stable = (text: string) =>
-			rootless || !wanted.has("cmdline") || /^\s*#/.test(text) ? text : stableCommandLine(text, stableName);
+			!wanted.has("cmdline") || /^\s*#/.test(text) ? text : stableCommandLine(text, stableName, byKernel);
 		const lines = await changedLines(tree, path, (text, line, all) => addConsoles(stable(text), line, all));
 		if (lines.length === 0) continue;
 		const asked = new Set(

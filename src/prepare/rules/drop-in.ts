@@ -65,6 +65,7 @@ export async function planDropIns(planning: Planning): Promise<(WriteFile | Repl
 		if (generator === "booster") changes.push(...(await planBoosterDropIn(planning, wanted, why)));
 		else changes.push(...(await planListed(planning, dropIns[generator], wanted, why)));
 		if (generator === "mkinitfs" && wanted.size > 0) changes.push(...(await planFeature(planning, why)));
+		if (generator === "mkinitcpio" && wanted.size > 0) changes.push(...(await planPresets(planning, wanted, why)));
 	}
 	return changes;
 }
@@ -91,6 +92,44 @@ async function planFeature({ tree }: Planning, why: string): Promise<ReplaceLine
 		return `${start}${quote || '"'}${features.trimEnd()} anyvisor${quote || '"'}`;
 	});
 	return lines.length === 0 ? [] : [{ rule: "drop-in", action: "replace-lines", path, lines, why }];
+}
+
+/** Far more than a guest has kernels. */
+const mostPresets = 100;
+/** An array, or the string that it was in older versions. */
+const modulesLine = /^(\s*MODULES=(?:\((?=.*\)\s*$)|"(?=[^"]*"\s*$)))([^()#$`]*?)([)"])\s*$/;
+
+/**
+ * Where a kernel's preset names a configuration, mkinitcpio reads that one alone, and no drop-ins: the drivers are added
+ * to its own list. https://man.archlinux.org/man/mkinitcpio.8#PRESETS
+ */
+async function planPresets(
+	{ tree }: Planning,
+	wanted: ReadonlyMap<string, string>,
+	why: string,
+): Promise<ReplaceLines[]> {
+	const folder = "/etc/mkinitcpio.d";
+	const presets = (await tree.listIfExists(folder)).filter(({ name }) => name.endsWith(".preset"));
+	const named = new Set<string>();
+	for (const { name } of presets.slice(0, mostPresets)) {
+		const text = (await tree.readText(`${folder}/${name}`)) ?? "";
+		for (const [, , path = ""] of text.matchAll(/^\s*\w+_config=(["']?)(\/[^\s"'$]*)\1\s*$/gm)) named.add(path);
+	}
+	const changes: ReplaceLines[] = [];
+	for (const path of named) {
+		const lines = await changedLines(tree, path, (line) => {
+			const [, start = "", list, end = ""] = modulesLine.exec(line) ?? [];
+			if (list === undefined) return line;
+			const there = new Set(list.split(/[\s"'?]+/).map(moduleName));
+			const more = [...wanted.keys()].filter((module) => !there.has(module));
+			if (more.length === 0) return line;
+			// Without the question mark a module that another kernel lacks would fail its image.
+			const words = more.map((module) => (end === ")" ? `"${module}?"` : `${module}?`));
+			return `${start}${[list.trim(), ...words].filter((word) => word !== "").join(" ")}${end}`;
+		});
+		if (lines.length > 0) changes.push({ rule: "drop-in", action: "replace-lines", path, lines, why });
+	}
+	return changes;
 }
 
 /**

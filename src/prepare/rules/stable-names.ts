@@ -8,7 +8,10 @@ import type { Planning } from "../planning.js";
 /** A partition named by its controller, or by what its disk calls itself: the name changes with the hypervisor. */
 const device =
 	"/dev/(?:(?:sd[a-z]+|vd[a-z]+|xvd[a-z]+|hd[a-z]+|nvme\\d+n\\d+p|mmcblk\\d+p)\\d+|disk/by-(?:path|id)/(?!dm-|md-|lvm-)[\\w.:+@#-]+)";
-const wholeDevice = new RegExp(`^${device}$`);
+/** In fstab and crypttab, also a disk that has no partitions. */
+const wholeDevice = new RegExp(
+	`^(?:${device}|/dev/(?:sd[a-z]+|vd[a-z]+|xvd[a-z]+|hd[a-z]+|nvme\\d+n\\d+|mmcblk\\d+))$`,
+);
 /** Group 3 is the device; it may have quotes of its own inside those of a shell. */
 const rootArgument = new RegExp(
 	`(?<![^\\s"'=])(root|resume|cryptdevice|cryptroot)=(\\\\?["']?)(${device})(?![^\\s"'\\\\:])`,
@@ -65,12 +68,13 @@ export function namesThatChange({ guest, stableName }: Pick<Planning, "guest" | 
 	});
 	const entry = guest.boot.entries[guest.boot.default];
 	const sealed = `which changes from hypervisor to hypervisor, inside the unified kernel image ${entry?.kernel}: rebuild it in the guest with the UUID`;
+	const byKernel = isRootless(guest);
 	const names = Array.from((entry?.cmdline ?? "").matchAll(rootArgument), ([, key, , name]) => ({
 		key,
 		name: name ?? "",
 	}));
 	const arguments_ = names.flatMap(({ key, name }) =>
-		entry?.uki || stableName(name) === undefined
+		entry?.uki || stableName(name, byKernel) === undefined
 			? [`The kernel is told ${key}=${name}, ${entry?.uki ? sealed : unknown}`]
 			: [],
 	);
@@ -92,14 +96,18 @@ async function planDeviceMap({ tree }: Planning): Promise<ReplaceLines[]> {
 	return changes;
 }
 
-/** root=, resume=, and what is opened for them, by UUID. */
-export function stableCommandLine(text: string, stableName: Planning["stableName"]): string {
-	return text
-		.replace(rootArgument, (all, key: string, quote: string, name: string) => {
-			const stable = stableName(name);
-			return stable === undefined ? all : `${key}=${quote}${stable}`;
-		})
-		.replace(/^(\s*(?:export\s+)?GRUB_DISABLE_LINUX_UUID=)(["']?)true\2(?=\s|$)/, "$1$2false$2");
+/** Whether there is a kernel that finds its root by itself, without an initramfs that knows UUIDs. */
+export const isRootless = ({ kernels }: Pick<Planning["guest"], "kernels">): boolean =>
+	kernels.some((kernel) => !kernel.initramfs && kernel.problems.length === 0);
+
+/** root=, resume=, and what is opened for them, by UUID; by what a kernel understands itself where there is a bare one. */
+export function stableCommandLine(text: string, stableName: Planning["stableName"], byKernel: boolean): string {
+	const stable = text.replace(rootArgument, (all, key: string, quote: string, name: string) => {
+		const found = stableName(name, byKernel);
+		return found === undefined ? all : `${key}=${quote}${found}`;
+	});
+	if (byKernel) return stable;
+	return stable.replace(/^(\s*(?:export\s+)?GRUB_DISABLE_LINUX_UUID=)(["']?)true\2(?=\s|$)/, "$1$2false$2");
 }
 
 /** The lines of the file at `path` that `change` does not give back as they are; none where there is no such file. */

@@ -28,20 +28,25 @@ export const universal: Layout = {
 		const diskFile = diskFiles(base, "vhd");
 		await writeDisksWithFaces(appliance, folder, diskFile, options);
 		const ways: string[] = [];
-		const lost = new Set<string>();
+		/** Which hypervisors have no place for what: by the sentence that says so. */
+		const lost = new Map<string, string[]>();
+		const tell = (line: string, ...whose: readonly string[]) => lost.set(line, [...(lost.get(line) ?? []), ...whose]);
 		for (const each of [appliance, ...(appliance.together ?? [])]) {
 			const describe = DESCRIPTIONS[each.hypervisor.id];
 			if (describe === undefined) continue;
 			try {
-				const machine = attached(each, { file: diskFile, uuid: true, ...NETWORKS[each.hypervisor.id] });
+				const machine = attached(each, { file: diskFile, ...PLACES[each.hypervisor.id] });
 				ways.push(await describe(each, machine, folder, base));
-				for (const line of machine.lost) lost.add(line);
+				for (const line of machine.lost) tell(line, each.hypervisor.title);
 			} catch (error) {
 				if (!(error instanceof AnyvisorError && error.kind === "unsupported")) throw error;
-				lost.add(`It does not run on ${each.hypervisor.title}: ${error.message}.`);
+				tell(`It does not run on ${each.hypervisor.title}: ${error.message}.`);
 			}
 		}
-		if (ways.length === 0) throw unsupported(`no hypervisor takes ${base}: ${[...lost].join(" ")}`);
+		if (ways.length === 0) throw unsupported(`no hypervisor takes ${base}: ${[...lost.keys()].join(" ")}`);
+		const told = [...lost].map(([line, whose]) =>
+			whose.length === 0 || whose.length === ways.length ? line : `${whose.join(", ")}: ${line}`,
+		);
 		await writeImportNote(
 			{ ...appliance, hypervisor: { ...appliance.hypervisor, title: "every hypervisor below" } },
 			folder,
@@ -52,14 +57,17 @@ export const universal: Layout = {
 					"Run it in one place at a time. What one hypervisor writes into the disk is there for the next one.",
 				],
 			},
-			[...lost],
+			told,
 		);
 	},
 };
 
-const NETWORKS: Readonly<Record<string, { readonly network: string }>> = {
-	vmware: { network: "VM Network" },
-	kvm: { network: "default" },
+/** What the descriptions have a place for. */
+const PLACES: Readonly<Record<string, Omit<Parameters<typeof attached>[1], "file">>> = {
+	vmware: { network: "VM Network", uuid: true },
+	virtualbox: { uuid: true, withoutSecureBoot: true },
+	kvm: { network: "default", uuid: true },
+	xenserver: { uuid: true, withoutSecureBoot: true },
 };
 
 async function writeDisksWithFaces(
@@ -113,10 +121,11 @@ const DESCRIPTIONS: Readonly<
 	async kvm(_, machine, folder, base) {
 		await writeText(folder, "run.sh", runScript(machine));
 		await writeText(folder, `${base}.xml`, writeDomain(machine));
-		return `QEMU: \`sh run.sh\`. libvirt: copy the .vhd to /var/lib/libvirt/images, and \`virsh define ${base}.xml\`.`;
+		const insecure = machine.secureBoot ? ", without Secure Boot" : "";
+		return `QEMU: \`sh run.sh\`${insecure}. libvirt: copy the .vhd to /var/lib/libvirt/images, and \`virsh define ${base}.xml\`.`;
 	},
 	async xenserver(_, machine, folder, base) {
-		await writeText(folder, `${base}.cfg`, xlConfig(machine, "vhd"));
-		return `Xen: \`${xlCommand(machine, base, "vhd")}\`.`;
+		await writeText(folder, `${base}.cfg`, xlConfig(machine));
+		return `Xen: \`${xlCommand(machine, base)}\`.`;
 	},
 };

@@ -273,6 +273,8 @@ describe("ifcfg files", () => {
 		expect(
 			await facts({
 				[`${folder}/ifcfg-lo`]: "DEVICE=lo\n",
+				[`${folder}/ifcfg-eth7.bak`]: "DEVICE=eth7\nBOOTPROTO=dhcp\n",
+				[`${folder}/ifcfg-eth8.rpmsave`]: "DEVICE=eth8\nBOOTPROTO=dhcp\n",
 				[`${folder}/ifcfg-br0`]: "DEVICE=br0\nTYPE=Bridge\nIPADDR=10.0.0.1\n",
 				[`${folder}/ifcfg-eth0`]: 'DEVICE="eth0"\nBOOTPROTO="dhcp"\nONBOOT="yes"\n',
 				[`${folder}/ifcfg-eth2`]:

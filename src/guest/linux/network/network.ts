@@ -23,6 +23,9 @@ interface Place {
 	readonly parse: (text: string, file: string) => readonly Configured[] | Promise<readonly Configured[]>;
 }
 
+/** Without the copies that editors and packages leave, which the scripts pass over as well. */
+const ifcfgFiles = /^ifcfg-(?!lo$)(?!.*\.(?:bak|old|orig|rej|rpmnew|rpmorig|rpmsave|swp|scpmbackup)$)[^~]+$/;
+
 const places: readonly Place[] = [
 	{
 		by: "netplan",
@@ -43,8 +46,8 @@ const places: readonly Place[] = [
 		dropIns: true,
 		parse: parseNetworkdUnit,
 	},
-	{ by: "ifcfg", folders: ["/etc/sysconfig/network-scripts"], files: /^ifcfg-(?!lo$)[^~]+$/, parse: parseIfcfg },
-	{ by: "ifcfg", folders: ["/etc/sysconfig/network"], files: /^ifcfg-(?!lo$)[^~]+$/, parse: parseSuseIfcfg },
+	{ by: "ifcfg", folders: ["/etc/sysconfig/network-scripts"], files: ifcfgFiles, parse: parseIfcfg },
+	{ by: "ifcfg", folders: ["/etc/sysconfig/network"], files: ifcfgFiles, parse: parseSuseIfcfg },
 	{ by: "wicked", folders: ["/etc/wicked/ifconfig"], files: /\.xml$/, parse: parseWicked },
 ];
 
