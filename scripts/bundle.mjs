@@ -96,7 +96,7 @@ const groups = [
 			...["open-disk", "cli/disk/index", "cli/disk/info", "cli/disk/info-text", "cli/disk/chain"],
 			// What readers of several formats share: it would be in one of theirs, and drag that along.
 			...["disk/mapped", "disk/cache", "disk/paged-runs", "disk/parent", "disk/sector-bitmap", "disk/raw/read"],
-			...["bytes/cache", "bytes/checksum/index"],
+			...["bytes/cache", "bytes/checksum/index", "bytes/words"],
 		),
 	},
 	// How every conversion begins, and what writers of several formats share.
@@ -111,7 +111,8 @@ const groups = [
 				"cli/integrity",
 				"cli/interrupt",
 			],
-			...["disk/resize", "disk/variant", "disk/copy", "source/partial", "source/partial-file", "source/sink"],
+			...["disk/resize", "disk/variant", "disk/copy", "disk/table-pages", "disk/without-holes", "cli/inputs"],
+			...["source/partial", "source/partial-file", "source/sink"],
 		),
 	},
 	// Archives need these, and no guest.

@@ -1,4 +1,4 @@
-import { refused, unsupported } from "./bytes/errors.js";
+import { damaged, refused, unsupported } from "./bytes/errors.js";
 import { readBytes } from "./bytes/source.js";
 import { confinedNeighbours } from "./disk/neighbours.js";
 import { openDisk } from "./disk/registry.js";
@@ -135,7 +135,7 @@ export interface FixOptions extends LintOptions {
  * Writes a corrected copy: of an OVA or XVA a file, of an OVF a folder, or an OVA where `output` is called so. It appears when it is complete; the original is
  * only read.
  *
- * @throws `refused` for what is no package of several files
+ * @throws `refused` for what is no package of several files, `damaged` for one that its manifest contradicts
  */
 export async function fixNamed(
 	{ subject, verdicts, parts }: Linted,
@@ -148,14 +148,25 @@ export async function fixNamed(
 			hint: "OVA, OVF and XVA can; the fixes that are listed say what to do with others.",
 		});
 	}
+	const [wrong] = subject.manifest?.wrong ?? [];
+	if (wrong !== undefined) {
+		// A new manifest would vouch for what is broken.
+		throw damaged(`${subject.name}: ${wrong} is not what its manifest says`, {
+			file: subject.name,
+			hint: "Get the package again; --no-verify corrects it as it is.",
+		});
+	}
 	const wanted = new Set<FixId>();
-	const asked = options.importers ?? importersOf(subject.kind);
-	const found = new Set(verdicts.flatMap(({ findings }) => findings.map(({ rule }) => rule)));
+	const becomesOva = parts.kind === "ovf" && /\.ova$/i.test(output);
+	// It is judged as what it becomes.
+	const asked = options.importers ?? importersOf(becomesOva ? "ova" : subject.kind);
+	const told = becomesOva && options.importers === undefined ? lint(subject, asked, options) : verdicts;
+	const found = new Set(told.flatMap(({ findings }) => findings.map(({ rule }) => rule)));
 	for (const { id, repair } of asked.flatMap(({ rules }) => rules)) {
 		if (repair !== undefined && found.has(id)) wanted.add(repair);
 	}
 	const corrected = await repaired(parts, subject, wanted, options);
-	if (parts.kind === "ovf" && !/\.ova$/i.test(output)) {
+	if (parts.kind === "ovf" && !becomesOva) {
 		const { outputFolder } = await import("./source/folder.js");
 		await using folder = await outputFolder(output, { overwrite: options.overwrite });
 		await writeFolder(corrected, folder, options);

@@ -1,13 +1,18 @@
 import type { Change } from "../prepare/change.js";
-import { humanBytes, type Paint, wrap } from "./terminal.js";
+import { humanBytes, type Paint, printable, wrap } from "./terminal.js";
 
 /** A plan as a person reads it: what, and why. */
 export function describeChanges(changes: readonly Change[], paint: Paint, width = 100): string {
 	if (changes.length === 0) return "Nothing has to be changed.\n";
 	const blocks = changes.map((change, i) => {
-		const details = detailsOf(change).flatMap((line) => wrap(line, width - 4).map((part) => `    ${part}`));
-		const head = `${String(i + 1).padStart(2)}. ${paint("bold", `${headline(change)} ${change.path}`)} ${paint("dim", `[${change.rule}]`)}`;
-		return [head, ...wrap(change.why, width - 4).map((part) => `    ${paint("dim", part)}`), ...details].join("\n");
+		const lines = detailsOf(change).map((line) => printable(line.replaceAll("\t", "    ")));
+		const details = lines.flatMap((line) => wrap(line, width - 4).map((part) => `    ${part}`));
+		const head = `${String(i + 1).padStart(2)}. ${paint("bold", printable(`${headline(change)} ${change.path}`))} ${paint("dim", `[${change.rule}]`)}`;
+		return [
+			head,
+			...wrap(printable(change.why), width - 4).map((part) => `    ${paint("dim", part)}`),
+			...details,
+		].join("\n");
 	});
 	return `${blocks.join("\n")}\n`;
 }

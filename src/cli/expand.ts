@@ -47,7 +47,7 @@ async function run(name: string | undefined, given: ExpandOptions): Promise<void
 		path,
 		{ AnyvisorError, refused },
 		packaging,
-		{ groupNames },
+		{ groupNames, hypervisorsNamed },
 		source,
 		context,
 		preparing,
@@ -78,7 +78,12 @@ async function run(name: string | undefined, given: ExpandOptions): Promise<void
 	await using work = await preparing.prepareNamed(name, targets, given, await overridesOf(given));
 	const { possible, impossible } = packaging.deliveries(work.prepared, wanted);
 	const [blocked] = impossible;
-	const severalAsked = given.for.split(",").some((word) => groupNames.includes(word.trim()));
+	const severalAsked = given.for
+		.split(",")
+		.map((word) => word.trim())
+		.some(
+			(word) => groupNames.includes(word) || ofGeneration(hypervisorsNamed(word, known), given.generation).length > 1,
+		);
 	if (blocked && (possible.length === 0 || !severalAsked)) {
 		throw refused(`${name} cannot run on ${blocked.title}: ${blocked.reasons.join(" ")}`, {
 			file: name,
@@ -98,10 +103,15 @@ async function run(name: string | undefined, given: ExpandOptions): Promise<void
 	}
 
 	await mkdir(output, { recursive: true });
+	const { refuseFolderOfInput, refuseInput } = await import("./inputs.js");
 	const { archive } = given;
 	const folderOf = ({ layout }: Delivery) => path.join(output, layout.folder);
 	const place = (delivery: Delivery) => `${folderOf(delivery)}${archive === undefined ? "" : `.${archive}`}`;
 	const overwrite = given.force === true;
+	for (const delivery of possible) {
+		await refuseInput(place(delivery), work.opened);
+		await refuseFolderOfInput(folderOf(delivery), work.opened);
+	}
 	const outputOf = async (folder: string) =>
 		archive === undefined
 			? source.outputFolder(folder, { overwrite })

@@ -1,12 +1,14 @@
 import { CommanderError } from "commander";
 import { AnyvisorError } from "../bytes/errors.js";
 import { exitCodes } from "./exit-codes.js";
-import { painter, type TextStream, wantsColour } from "./terminal.js";
+import { painter, printable, type TextStream, wantsColour } from "./terminal.js";
 
 /** Tells a failure on standard error; the exit code that goes with it. */
 export function report(error: unknown, stream: TextStream): number {
 	const paint = painter(wantsColour(stream));
-	const say = (message: string) => stream.write(`${paint("red", "anyvisor:")} ${message}\n`);
+	// Names and texts out of images may hold anything.
+	const shown = (text: string) => text.split("\n").map(printable).join("\n");
+	const say = (message: string) => stream.write(`${paint("red", "anyvisor:")} ${shown(message)}\n`);
 	if (error instanceof CommanderError) {
 		// A command without its subcommand: the help that was printed says it all.
 		if (error.code === "commander.help") return exitCodes.usage;
@@ -20,8 +22,8 @@ export function report(error: unknown, stream: TextStream): number {
 			error.file !== undefined && !error.message.includes(error.file) ? `file ${error.file}` : "",
 			error.offset === undefined ? "" : `byte ${error.offset} (0x${error.offset.toString(16)})`,
 		].filter(Boolean);
-		if (where.length > 0) stream.write(`  At: ${where.join(", ")}\n`);
-		if (error.hint !== undefined) stream.write(`  Next: ${error.hint}\n`);
+		if (where.length > 0) stream.write(`  At: ${shown(where.join(", "))}\n`);
+		if (error.hint !== undefined) stream.write(`  Next: ${shown(error.hint)}\n`);
 		if (process.env["ANYVISOR_DEBUG"]) stream.write(`${error.stack}\n`);
 		return exitCodes[error.kind];
 	}

@@ -69,6 +69,9 @@ async function run(name: string, given: LintOptions): Promise<void> {
 	if (output !== undefined) {
 		const { removeOutputsWhenInterrupted } = await import("./interrupt.js");
 		removeOutputsWhenInterrupted();
+		const { refuseFolderOfInput, refuseInput } = await import("./inputs.js");
+		await refuseInput(output, [name]);
+		await refuseFolderOfInput(output, [name]);
 		const shown = progress(given.progress);
 		const bytes = linted.parts?.files.reduce((sum, { source: { size } }) => sum + size, 0) ?? 0;
 		shown.start(`writing ${output}`, bytes);

@@ -33,13 +33,13 @@ function summary({ source, disks, volumes, guest }: Inspection, paint: Paint): s
 	const initramfs = kernel?.initramfs;
 	const disk = disks.map(({ format, size }) => `${format}, ${humanBytes(size)}`).join("; ");
 	const lines = [
-		`${paint("bold", source.name)}  ${disk}`,
-		`${guest.name}, ${guest.arch}, boots by ${guest.firmware.join(" and ") || "nothing that was found"}`,
+		`${paint("bold", printable(source.name))}  ${disk}`,
+		`${printable(guest.name)}, ${guest.arch}, boots by ${guest.firmware.join(" and ") || "nothing that was found"}`,
 		kernel
-			? `kernel ${kernel.version}, ${initramfs ? `${initramfs.generator} initramfs (${humanBytes(initramfs.size)}, ${initramfs.modules.length} modules)` : "no initramfs"}`
+			? `kernel ${printable(kernel.version)}, ${initramfs ? `${initramfs.generator} initramfs (${humanBytes(initramfs.size)}, ${initramfs.modules.length} modules)` : "no initramfs"}`
 			: "no kernel",
 		...[...volumes.flatMap(({ problem }) => problem ?? []), ...guest.problems, ...(kernel?.problems ?? [])].map(
-			(problem) => paint("yellow", `! ${problem}`),
+			(problem) => paint("yellow", `! ${printable(problem)}`),
 		),
 	];
 	return `${lines.join("\n")}\n`;

@@ -39,6 +39,7 @@ async function run(name: string, given: PackOptions): Promise<void> {
 	await using work = await preparing.prepareNamed(name, targets, given);
 	if (output === undefined || given.dryRun) return work.tellPlan();
 
+	await (await import("./inputs.js")).refuseInput(output, work.opened);
 	await using sink = await source.fileSink(output, { overwrite: given.force === true });
 	work.progress.start("packing", work.bytes);
 	const machine = await packaging.pack(work.prepared, sink, {

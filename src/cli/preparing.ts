@@ -1,3 +1,4 @@
+import { AnyvisorError } from "../bytes/errors.js";
 import type { Verdict } from "../driver/verdict.js";
 import type { Hypervisor } from "../hypervisor/hypervisor.js";
 import { groupNames } from "../hypervisor/registry.js";
@@ -13,7 +14,7 @@ import { selectHypervisors, timeStamp } from "./context.js";
 import { deviceTable, factLines, remark } from "./machine/text.js";
 import { type Progress, type ProgressMode, progress } from "./progress.js";
 import { stderr, stdout } from "./standard-streams.js";
-import { type Paint, painter, table, wantsColour } from "./terminal.js";
+import { type Paint, painter, printable, table, wantsColour } from "./terminal.js";
 import { openNamed, type VmOptions } from "./vm.js";
 
 /** What {@link withPreparingOptions} gives. */
@@ -42,6 +43,8 @@ interface Output {
 
 export interface Work extends AsyncDisposable {
 	readonly prepared: Prepared;
+	/** Paths and URLs of what it is read from. */
+	readonly opened: readonly string[];
 	readonly progress: Progress;
 	/** Virtual size of all disks: what one package passes through. */
 	readonly bytes: number;
@@ -71,6 +74,7 @@ export async function prepareNamed(
 			stdout.write(given.json ? `${JSON.stringify(document, undefined, 2)}\n` : text());
 		return {
 			prepared,
+			opened: vm.opened,
 			progress: progress(given.progress),
 			bytes: prepared.vm.disks.reduce((sum, { size }) => sum + size, 0),
 			now,
@@ -84,7 +88,7 @@ export async function prepareNamed(
 			},
 			tellResult(outputs, blocked) {
 				print({ source: name, changes: prepared.changes, outputs, blocked }, () => {
-					const changes = `Changed in the copy: ${prepared.changes.map(({ path }) => path).join(", ") || "nothing"}\n`;
+					const changes = `Changed in the copy: ${prepared.changes.map(({ path }) => printable(path)).join(", ") || "nothing"}\n`;
 					return [changes, refusals(blocked), ...outputs.map((one) => outputText(one, paint))].join("");
 				});
 			},
@@ -97,7 +101,7 @@ export async function prepareNamed(
 }
 
 const refusals = (blocked: readonly Verdict[]) =>
-	blocked.map(({ title, reasons }) => `Not for ${title}: ${reasons.join(" ")}\n`).join("");
+	blocked.map(({ title, reasons }) => `Not for ${title}: ${printable(reasons.join(" "))}\n`).join("");
 
 /** A package for a person: where it is, and which machine is in it. */
 function outputText({ hypervisor = "any", layout, path, machine, interfaces = [] }: Output, paint: Paint): string {
@@ -126,6 +130,12 @@ export function selectPackages(
 	const own = named.flatMap((word) => layoutNamed(word) ?? []);
 	const rest = words.filter((word) => layoutNamed(word) === undefined).join(",");
 	const hypervisors = own.length > 0 && rest === "" ? [] : chosen(selectHypervisors(among, rest));
+	const alone = hypervisors.find(({ id }) => rest.split(",").includes(id) && layoutsFor(id).length === 0);
+	if (alone !== undefined) {
+		throw new AnyvisorError("usage", `there is no package for ${alone.title}`, {
+			hint: `It can be judged, by inspect --for ${alone.id}. anyvisor expand --for list shows what can be written.`,
+		});
+	}
 	const known = (ids: readonly string[]) => among.filter(({ id }) => ids.includes(id));
 	return [
 		...hypervisors.flatMap((hypervisor) =>

@@ -30,21 +30,24 @@ export interface Cell {
 }
 
 /** Left-aligned columns, two spaces apart; the last one is wrapped to `width` columns. */
-export function table(rows: readonly (readonly Cell[])[], paint: Paint, width: number): string {
+export function table(given: readonly (readonly Cell[])[], paint: Paint, width: number): string {
+	// Much of what is shown comes out of images.
+	const rows = given.map((row) => row.map((cell) => Object.assign({}, cell, { text: printable(cell.text) })));
 	const columns = Math.max(0, ...rows.map((row) => row.length));
 	const widths = Array.from({ length: columns }, (_, i) => Math.max(...rows.map((row) => row[i]?.text.length ?? 0)));
 	const indent = widths.slice(0, -1).reduce((sum, value) => sum + value + 2, 0);
 	const room = Math.max(24, width - indent);
-	const lines = rows.flatMap((row) => {
+	const lines: string[] = [];
+	for (const row of rows) {
 		const last = row.length === columns ? row.at(-1) : undefined;
 		const wrapped = last ? wrap(last.text, room) : [];
 		const head = row
 			.slice(0, columns - 1)
 			.map((cell, i) => styled(cell, cell.text.padEnd((widths[i] ?? 0) + 2), paint))
 			.join("");
-		const first = `${head}${last ? styled(last, wrapped[0] ?? "", paint) : ""}`.trimEnd();
-		return [first, ...wrapped.slice(1).map((line) => " ".repeat(indent) + (last ? styled(last, line, paint) : line))];
-	});
+		lines.push(`${head}${last ? styled(last, wrapped[0] ?? "", paint) : ""}`.trimEnd());
+		for (const line of wrapped.slice(1)) lines.push(" ".repeat(indent) + (last ? styled(last, line, paint) : line));
+	}
 	return `${lines.join("\n")}\n`;
 }
 

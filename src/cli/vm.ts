@@ -5,7 +5,7 @@ import { type IntegrityOptions, integrityCheck } from "./integrity.js";
 import { type KeyOptions, readKeys } from "./keys.js";
 
 /** A VM that closes its files. */
-export type OpenVm = Vm & AsyncDisposable;
+export type OpenVm = Vm & AsyncDisposable & { readonly opened: readonly string[] };
 
 /** What the options of `vmOptions` give. */
 export interface VmOptions extends Omit<NamedOptions, "integrity">, KeyOptions, IntegrityOptions {}
@@ -23,6 +23,7 @@ export async function openNamed(name: string, options: VmOptions, readsAll = fal
 		return {
 			...vm,
 			keys,
+			opened: origin.opened,
 			async [Symbol.asyncDispose]() {
 				for (const disk of vm.disks) await disk[Symbol.asyncDispose]?.();
 				await origin[Symbol.asyncDispose]();

@@ -190,6 +190,16 @@ async function ovfSubject(name: string, kind: "ova" | "ovf", descriptor: Descrip
 	return { name, kind, members: [], ovf, disks };
 }
 
+const MOST_CHUNKS = 1_000_000;
+const chunkOf = (href: string, index: number) => `${href}.${String(index).padStart(9, "0")}`;
+
+/** All behind the first: they are files of the package as well. */
+async function openChunks(href: string, open: Open): Promise<void> {
+	for (let next = 1; next < MOST_CHUNKS; next++) {
+		if ((await openHref(chunkOf(href, next), open)) === undefined) return;
+	}
+}
+
 /** What is known of a file that the descriptor refers to; nothing of one that is there and no disk. */
 async function fileView(file: XmlElement, isDisk: boolean, open: Open): Promise<readonly DiskView[]> {
 	const href = attribute(file, "href");
@@ -199,7 +209,8 @@ async function fileView(file: XmlElement, isDisk: boolean, open: Open): Promise<
 	const chunked = attribute(file, "chunkSize") !== undefined;
 	let part: Part | undefined;
 	try {
-		part = await openHref(chunked ? `${href}.000000000` : href, open);
+		part = await openHref(chunked ? chunkOf(href, 0) : href, open);
+		if (chunked && part !== undefined) await openChunks(href, open);
 	} catch (error) {
 		return [{ name, problem: error instanceof Error ? error.message : String(error) }];
 	}

@@ -6,6 +6,7 @@ import { promisify } from "node:util";
 import { damaged, unsupported } from "../bytes/errors.js";
 import type { ByteStore } from "../bytes/source.js";
 import { type NbdServer, serveNbd } from "./nbd-server.js";
+import { startScratch } from "./partial.js";
 
 /**
  * One change of a file system, carried out by libguestfs. Paths are absolute in it, with no link on the way; times are
@@ -82,6 +83,7 @@ export async function editByGuestfish(jobs: readonly FilesystemJob[]): Promise<v
 		});
 	}
 	const folder = await mkdtemp(path.join(tmpdir(), "anyvisor-edit-"));
+	const isGone = startScratch(folder);
 	const servers: NbdServer[] = [];
 	try {
 		const drives: string[] = [];
@@ -102,6 +104,7 @@ export async function editByGuestfish(jobs: readonly FilesystemJob[]): Promise<v
 	} finally {
 		for (const server of servers) await server[Symbol.asyncDispose]();
 		await rm(folder, { recursive: true, force: true });
+		isGone();
 	}
 }
 
@@ -210,6 +213,9 @@ async function runGuestfish(script: string, folder: string, names: string): Prom
 		timeout: TIMEOUT,
 		env: { ...process.env, ...(await accelerator()), TMPDIR: folder, LIBGUESTFS_BACKEND: "direct" },
 	});
+	// A signal ends this process at once, and the appliance has nobody to work for then.
+	const kill = () => void child.kill();
+	process.once("exit", kill);
 	let said = "";
 	child.stderr.setEncoding("utf8").on("data", (text: string) => {
 		said = (said + text).slice(-4000);
@@ -220,6 +226,7 @@ async function runGuestfish(script: string, folder: string, names: string): Prom
 		child.on("error", reject);
 		child.on("close", (...how) => resolve(how));
 	});
+	process.off("exit", kill);
 	if (code === 0) return undefined;
 	const reason = signal === null ? said.trim() : `it was stopped by ${signal}`;
 	throw damaged(`libguestfs could not edit ${names}: ${reason}`, {

@@ -106,11 +106,27 @@ export function forgetPartial(file: string): void {
 	partial.delete(file);
 }
 
+/** Folders that only the work at hand needs, wherever they are. */
+const scratch = new Set<string>();
+
+/** Has {@link removePartialOutputs} remove a folder of temporary files as well; call what is returned when it is gone. */
+export function startScratch(folder: string): () => void {
+	scratch.add(folder);
+	return () => scratch.delete(folder);
+}
+
 /**
  * Removes every output that is not complete, at once and synchronously: for a signal handler that is about to end the
  * process. Returns the names that they were meant for.
  */
 export function removePartialOutputs(): string[] {
+	for (const folder of scratch) {
+		try {
+			rmSync(folder, { recursive: true, force: true });
+		} catch {
+			// As below.
+		}
+	}
 	const removed: string[] = [];
 	for (const [file, target] of partial) {
 		try {

@@ -161,7 +161,7 @@ class SparseWriter {
 		if (bavail * bsize < reserve + BETWEEN_LOOKS) {
 			throw new AnyvisorError("no-space", `${this.#folder} has too little free space for temporary files`, {
 				file: this.#folder,
-				hint: "Name a folder on a larger disk with --spool-dir or TMPDIR, or unpack the file yourself.",
+				hint: "Name a folder on a larger disk by TMPDIR, or unpack the file yourself.",
 			});
 		}
 	}

@@ -16,7 +16,8 @@ export const ova: Layout = {
 	hypervisors: ["vmware", "virtualbox"],
 	summary: "one .ova file: OVF 1.1, SHA-256 manifest, streamOptimized VMDK",
 	imported: "govc import.ova, Deploy OVF Template, VBoxManage import",
-	judged: "OVF by the DMTF's schema and VMware's own vCenter simulator, archive by 7zz, disks by qemu-img; booted by QEMU",
+	judged:
+		"OVF by the DMTF's schema and VMware's own vCenter simulator, archive by 7zz, disks by qemu-img; booted by QEMU",
 	async write(appliance, folder, options) {
 		const name = `${fileBase(appliance.machine.name)}.ova`;
 		let lost: readonly string[] = [];

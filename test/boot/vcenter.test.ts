@@ -62,17 +62,20 @@ describe.skipIf(!all || !library || missing("go", "tar"))(`VMware's own vCenter 
 		["lsilogic", "e1000", "uefi", "lsilogic", "E1000"],
 		// This simulator is older than SATA and NVMe.
 		["ide", "e1000e", "bios", "ide", "E1000e"],
-	] as const)("imports the OVA with %s and %s, booting by %s, and powers it on", async (disk, network, firmware, ...there) => {
-		const [controller, card] = there;
-		const { report, sizes } = await imported({ firmware }, { disk, network });
-		expect(report.errors).toEqual([]);
-		expect(report.warnings).toEqual([]);
-		expect(Object.keys(sizes)).toHaveLength(2);
-		expect(report.uploaded).toEqual(sizes);
-		expect(report).toMatchObject({ cpus: 2, memory: 2048, power: "poweredOn" });
-		expect(report.disks.map(({ capacity }) => capacity)).toEqual([5 << 20, 3 << 20]);
-		expect(report.disks.map(({ unit }) => unit)).toEqual([0, 1]);
-		expect(new Set(report.disks.map(({ controller }) => controller))).toEqual(new Set([controller]));
-		expect(report.networks.map(({ type }) => type)).toEqual([card, card]);
-	});
+	] as const)(
+		"imports the OVA with %s and %s, booting by %s, and powers it on",
+		async (disk, network, firmware, ...there) => {
+			const [controller, card] = there;
+			const { report, sizes } = await imported({ firmware }, { disk, network });
+			expect(report.errors).toEqual([]);
+			expect(report.warnings).toEqual([]);
+			expect(Object.keys(sizes)).toHaveLength(2);
+			expect(report.uploaded).toEqual(sizes);
+			expect(report).toMatchObject({ cpus: 2, memory: 2048, power: "poweredOn" });
+			expect(report.disks.map(({ capacity }) => capacity)).toEqual([5 << 20, 3 << 20]);
+			expect(report.disks.map(({ unit }) => unit)).toEqual([0, 1]);
+			expect(new Set(report.disks.map(({ controller }) => controller))).toEqual(new Set([controller]));
+			expect(report.networks.map(({ type }) => type)).toEqual([card, card]);
+		},
+	);
 });

@@ -134,6 +134,10 @@ describe.skipIf(missing(...guestTools))(`on the test guest ${because(...guestToo
 		);
 		const document = JSON.parse(await ok("inspect", "--json", "--models", file, "--for", "mine", guest)) as Inspection;
 		expect(document.verdicts).toMatchObject([{ hypervisor: "mine", verdict: "ready" }]);
+		const expand = ["expand", guest, "--models", file, "-n", "--for"];
+		const alone = await anyvisor([...expand, "mine"]);
+		expect(alone).toMatchObject({ code: 2, stdout: "" });
+		expect(alone.stderr).toContain("there is no package for Mine");
 	});
 
 	it("--dry-run tells every change with its why, and writes nothing", async () => {
@@ -235,6 +239,26 @@ describe.skipIf(missing(...guestTools))(`on the test guest ${because(...guestToo
 		expect(uefi).toMatchObject({ code: 5, stdout: "" });
 		expect(uefi.stderr).toContain("boots UEFI, not BIOS");
 		expect(await anyvisor(["expand", guest, "--for", "kvm", "--generation", "2", "-n"])).toMatchObject({ code: 2 });
+	});
+
+	it("of a family, the one that the machine fits is written, and the other told", async () => {
+		const args = ["expand", guest, "--for", "kvm,hyperv", "--firmware", "bios", "-n", "--json"];
+		const { outputs, blocked } = JSON.parse(await ok(...args)) as {
+			outputs: { hypervisor: string }[];
+			blocked: { hypervisor: string }[];
+		};
+		expect(new Set(outputs.map(({ hypervisor }) => hypervisor))).toEqual(new Set(["kvm", "hyperv-gen1"]));
+		expect(blocked.map(({ hypervisor }) => hypervisor)).toEqual(["hyperv-gen2"]);
+	});
+
+	it("nothing replaces what it is made from, even where it may replace files", async () => {
+		const copy = path.join(folder, "own", "kvm", "disk.raw");
+		await run("mkdir", "-p", path.dirname(copy));
+		await run("cp", "--sparse=always", guest, copy);
+		const into = path.join(folder, "own");
+		expect(await anyvisor(["pack", copy, "-o", copy, "--force"])).toMatchObject({ code: 5 });
+		expect(await anyvisor(["expand", copy, "--for", "kvm", "-o", into, "--force"])).toMatchObject({ code: 5 });
+		expect((await run("cmp", guest, copy)).trim()).toBe("");
 	});
 
 	it("without the rule that adds drivers, a package attaches what the guest can start from already", async () => {

@@ -225,6 +225,26 @@ describe.skipIf(missing("qemu-img", "qemu-io"))(`convert ${because("qemu-img", "
 		);
 	});
 
+	it("writes what a snapshot differs by from the disk as it is now: what was said of the input is not of its backing file", async () => {
+		await run("qemu-img", "create", "-f", "qcow2", at("vm.qcow2"), "8M");
+		await run("qemu-io", "-f", "qcow2", "-c", "write -P 1 0 1M", at("vm.qcow2"));
+		await run("qemu-img", "snapshot", "-c", "before", at("vm.qcow2"));
+		await run("qemu-io", "-f", "qcow2", "-c", "write -P 2 0 2M", at("vm.qcow2"));
+		await run("qemu-img", "convert", "-l", "before", "-O", "raw", at("vm.qcow2"), at("before.raw"));
+		await ok(at("vm.qcow2"), at("old.qcow2"), "--snapshot", "before", "--backing", at("vm.qcow2"));
+		await expectSame(at("old.qcow2"), "qcow2", at("before.raw"), "raw");
+		await run("gzip", "-k", at("base.qcow2"));
+		const packed = at("base.qcow2.gz");
+		await expectFailure(
+			exitCodes.refused,
+			/no file that an image could refer to/,
+			at("top.qcow2"),
+			at("x.qcow2"),
+			"--backing",
+			packed,
+		);
+	});
+
 	it.each([
 		["qcow2", ["--unit-size", "4K"], { "cluster-size": 4096 }],
 		["qcow2", ["--compression", "zstd"], { "format-specific": { data: { "compression-type": "zstd" } } }],

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -44,6 +44,30 @@ describe.skipIf(missing("qemu-img", "tar"))(`lint ${because("qemu-img", "tar")}`
 		expect(first.stdout).toMatch(/copy\.ova \(corrected copy\)\n✔ VMware .* nothing to say\n$/);
 		expect(await anyvisor(args)).toMatchObject({ code: 5 });
 		expect(await run("tar", "-xOf", at("copy.ova"), "vm.ovf")).toContain(">vmx-11<");
+	});
+
+	it("--fix does not vouch for what its manifest contradicts, and never replaces what it reads", async () => {
+		const disks = (await readdir(folder)).filter((name) => name.endsWith(".vmdk"));
+		const digest = (await run("sha256sum", at("vm.ovf"))).slice(0, 64);
+		const manifest = [`SHA256(vm.ovf)= ${digest}`, ...disks.map((name) => `SHA256(${name})= ${"0".repeat(64)}`)];
+		await writeFile(at("vm.mf"), `${manifest.join("\n")}\n`);
+		await run("tar", "--format=ustar", "-cf", at("rotten.ova"), "-C", folder, "vm.ovf", "vm.mf", ...disks);
+		const fix = (...more: string[]) => anyvisor(["lint", at("rotten.ova"), "--for", "vmware", "--fix", ...more]);
+		const refused = await fix("-o", at("fresh.ova"));
+		expect(refused).toMatchObject({ code: 3 });
+		expect(refused.stderr).toContain("is not what its manifest says");
+		expect(await readdir(folder)).not.toContain("fresh.ova");
+		expect(await fix("-o", at("fresh.ova"), "--no-verify")).toMatchObject({ code: 0 });
+		const before = await readFile(at("rotten.ova"));
+		expect(await fix("-o", at("rotten.ova"), "--no-verify", "--force")).toMatchObject({ code: 5 });
+		expect(before.equals(await readFile(at("rotten.ova")))).toBe(true);
+		await rm(at("vm.mf"));
+	});
+
+	it("--fix of an OVF that becomes an OVA repairs what importers of those refuse", async () => {
+		const { code, stdout } = await anyvisor(["lint", at("vm.ovf"), "--fix", "-o", at("becomes.ova")]);
+		expect(code).toBe(0);
+		expect(stdout.split("(corrected copy)")[1]).not.toContain("Or let --fix do it.");
 	});
 
 	it("--json is valid against its published schema", async () => {

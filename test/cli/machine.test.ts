@@ -102,6 +102,12 @@ nic1   virtio-net             a2:c0:43:77:08:a0, vmbr0
 		expect(domain.stdout).not.toContain("7b10d7af");
 	});
 
+	it("convert never replaces the descriptor that it reads", async () => {
+		const args = ["machine", "convert", at("100.conf"), "--to", "proxmox", "-o", at("100.conf"), "--force"];
+		expect(await anyvisor(args)).toMatchObject({ code: 5 });
+		expect(await readFile(at("100.conf"), "utf8")).toBe(CONFIGURATION);
+	});
+
 	it.each([
 		["--memory", "100"],
 		["--memory", "2Q"],

@@ -140,7 +140,7 @@ test.skipIf(noTmpfs)(
 			};
 			await expect(spool(data(), "x", { folder: small })).rejects.toMatchObject({
 				kind: "no-space",
-				hint: expect.stringContaining("--spool-dir"),
+				hint: expect.stringContaining("TMPDIR"),
 			});
 			const { bfree, blocks } = await statfs(small);
 			expect(bfree).toBe(blocks);

@@ -24,7 +24,10 @@ export async function convert(input: string, output: string, given: ConvertOptio
 	removeOutputsWhenInterrupted();
 	await using named = await openNamedDisk(input, { ...given, integrity: integrityCheck(given, !given.dryRun) });
 	const disk = given.resize === undefined ? named.disk : grown(named.disk, given.resize);
-	await using backing = given.backing === undefined ? undefined : await openNamedDisk(given.backing, given);
+	// What else was said, as which snapshot and which format, is about the input.
+	const { allowExternal, spoolLimit } = given;
+	await using backing =
+		given.backing === undefined ? undefined : await openNamedDisk(given.backing, { allowExternal, spoolLimit });
 	const told = { input, from: disk.format, output, to: format.id, variant, virtualSize: disk.size };
 	if (given.dryRun) {
 		const plan = { ...told, data: await dataOf(disk) };
@@ -42,7 +45,7 @@ export async function convert(input: string, output: string, given: ConvertOptio
 	bar.start(`${disk.format} to ${format.id}`, disk.size);
 	const { size } = await format.write(disk, sink, {
 		...writeOptions(given, variant),
-		...(backing && { backing: referenceTo(backing, output, given) }),
+		...(backing && { backing: await referenceTo(backing, output, given) }),
 		...(sink.sibling && { siblings: sink.sibling }),
 		onProgress: (bytes) => bar.advance(bytes),
 	});
@@ -175,8 +178,14 @@ function writeOptions(given: ConvertOptions, variant: string): WriteOptions {
 }
 
 /** How the output refers to its backing file: relative to its own folder, which it may leave only by permission. */
-function referenceTo({ disk, origin }: NamedDisk, output: string, { allowExternal }: ConvertOptions) {
+async function referenceTo({ disk, origin }: NamedDisk, output: string, { allowExternal }: ConvertOptions) {
 	const file = path.resolve(origin.source.name);
+	if ((await allocatedBy(file)) === null) {
+		throw refused(`${origin.source.name} is no file that an image could refer to`, {
+			file: origin.source.name,
+			hint: "Unpack it, or copy it to this computer, and name it there.",
+		});
+	}
 	const name = path.relative(path.dirname(path.resolve(output)), file).replaceAll(path.sep, "/");
 	const outside = name.startsWith("../") || path.isAbsolute(name);
 	if (outside && !allowExternal.some((each) => path.resolve(each) === file)) {

@@ -6,6 +6,7 @@ import {
 	humanBytes,
 	type Paint,
 	painter,
+	printable,
 	type Terminal,
 	table,
 	wantsColour,
@@ -28,7 +29,7 @@ export function infoText(info: DiskInfo, stream: Terminal = stdout): string {
 	];
 	const rows = facts.map(([label, text]): Cell[] => [{ text: label, style: "dim" }, { text }]);
 	const parts = [
-		`${paint("bold", info.file)}\n${table(rows, paint, width)}`,
+		`${paint("bold", printable(info.file))}\n${table(rows, paint, width)}`,
 		...(info.files.length === 0 ? [] : [`${paint("bold", "refers to")}\n${filesText(info.files, paint, width)}`]),
 		...(info.snapshots.length === 0 ? [] : [`${paint("bold", "snapshots")}\n${snapshotsText(info.snapshots, paint)}`]),
 	];
@@ -58,7 +59,7 @@ function filesText(files: readonly ReferredFile[], paint: Paint, width: number):
 		return [{ text: "  ✘", style: "red" }, { text: name }, { text: what, style: "red" }];
 	});
 	const hints = [...new Set(files.flatMap(({ hint }) => hint ?? []))];
-	return table(rows, paint, width) + hints.map((hint) => `  Next: ${hint}\n`).join("");
+	return table(rows, paint, width) + hints.map((hint) => `  Next: ${printable(hint)}\n`).join("");
 }
 
 /** One line for each snapshot. */

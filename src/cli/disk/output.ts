@@ -1,9 +1,8 @@
-import { stat } from "node:fs/promises";
-import path from "node:path";
-import { AnyvisorError, refused } from "../../bytes/errors.js";
+import { AnyvisorError } from "../../bytes/errors.js";
 import type { ByteSink } from "../../bytes/sink.js";
 import { type FileOutput, fileSink } from "../../source/sink.js";
 import { streamSink } from "../../source/stream-sink.js";
+import { refuseInput } from "../inputs.js";
 import { stdout } from "../standard-streams.js";
 import { streamedVariants } from "./formats.js";
 
@@ -86,24 +85,3 @@ function counted(sink: ByteSink, tally: Tally): ByteSink {
 		[Symbol.asyncDispose]: () => sink[Symbol.asyncDispose](),
 	};
 }
-
-/** @throws `refused` where the output would replace what it is made from, under whatever name */
-async function refuseInput(output: string, inputs: readonly string[]): Promise<void> {
-	const target = await fileId(output);
-	if (target === undefined) return;
-	for (const input of inputs) {
-		if ((await fileId(input)) !== target) continue;
-		const same = path.resolve(input) === path.resolve(output) ? "" : `: it is the same file as ${input}`;
-		throw refused(`${output} is one of the files that are read for it${same}`, {
-			file: output,
-			hint: "Choose another name.",
-		});
-	}
-}
-
-/** The same for all names of one file; undefined for what is no file of this computer. */
-const fileId = (name: string) =>
-	stat(name).then(
-		({ dev, ino }) => `${dev} ${ino}`,
-		() => undefined,
-	);

@@ -45,7 +45,8 @@ async function run(name: string, given: ConvertOptions): Promise<void> {
 	if (format?.write === undefined) throw new RangeError(`no machine format ${given.to} is written`);
 	const overrides = await overridesOf(given);
 	const { identity, networks } = overrides;
-	const read = await readMachineOf(name, given, overrides);
+	const opened: string[] = [];
+	const read = await readMachineOf(name, given, overrides, opened);
 	const machine = refitted(reconnected(identity?.of(platforms[given.to] ?? "", read) ?? read, networks), format);
 	const text = format.write(machine);
 	for (const sentence of machine.lost) stderr.write(`anyvisor: ${printable(sentence)}\n`);
@@ -53,7 +54,8 @@ async function run(name: string, given: ConvertOptions): Promise<void> {
 		stdout.write(text);
 		return;
 	}
-	const { fileSink } = await import("../../source/sink.js");
+	const [{ fileSink }, { refuseInput }] = await Promise.all([import("../../source/sink.js"), import("../inputs.js")]);
+	await refuseInput(given.output, opened);
 	await using sink = await fileSink(given.output, { overwrite: given.force === true });
 	const bytes = new TextEncoder().encode(text);
 	await sink.write(0, bytes);

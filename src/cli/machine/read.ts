@@ -8,9 +8,19 @@ import { integrityCheck } from "../integrity.js";
 import { readKeys } from "../keys.js";
 import type { VmOptions } from "../vm.js";
 
-/** The machine that a descriptor describes, or that the guest on a bare disk calls for. */
-export async function readMachineOf(name: string, options: VmOptions, overrides: Overrides = {}): Promise<Machine> {
+/**
+ * The machine that a descriptor describes, or that the guest on a bare disk calls for.
+ *
+ * @param opened gets the names of the files that are opened for it
+ */
+export async function readMachineOf(
+	name: string,
+	options: VmOptions,
+	overrides: Overrides = {},
+	opened: string[] = [],
+): Promise<Machine> {
 	await using origin = await openNamedOrigin(name, options);
+	opened.push(...origin.opened);
 	if (options.verify !== undefined) {
 		const integrity = integrityCheck(options, false);
 		await checkIntegrity(await findImages(origin, options), name, { integrity });
