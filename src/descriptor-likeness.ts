@@ -18,14 +18,6 @@ export function descriptorRank(file: DescriptorFile): number | undefined {
 	return format && machineFormats.indexOf(format);
 }
 
-/** The best of descriptions that bear one name with different endings; undefined where they are of several machines. */
-export function ofOneMachine(ranks: ReadonlyMap<string, number>): string | undefined {
-	const [best, ...others] = [...ranks].toSorted(([, a], [, b]) => a - b);
-	const [next] = others;
-	const stems = new Set([...ranks.keys()].map((name) => name.replace(/\.[^.]*$/, "")));
-	return stems.size === 1 && best !== undefined && best[1] !== next?.[1] ? best[0] : undefined;
-}
-
 /**
  * As {@link diskLikeness}, and 4 for what describes a machine: the disks beside it are a part of that.
  *

@@ -2,11 +2,12 @@ import { readdir, stat } from "node:fs/promises";
 import path from "node:path";
 import { notFound, refused } from "./bytes/errors.js";
 import { readBytes, readUpTo } from "./bytes/source.js";
-import { descriptorRank, isLeftOver, ofOneMachine } from "./descriptor-likeness.js";
+import { descriptorRank, isLeftOver } from "./descriptor-likeness.js";
 import { HYPERV } from "./hyperv-folders.js";
 import { bearsDiskMark, DESCRIPTOR_LIMIT, isPackage } from "./open.js";
 import { guarded } from "./source/failure.js";
 import { openFile } from "./source/file.js";
+import { ofOneName } from "./source/one-name.js";
 import { isTar } from "./source/tar-header.js";
 
 /** What describes the disk in a Parallels folder, which macOS shows as a single file. */
@@ -56,8 +57,8 @@ async function fileInFolder(folder: string): Promise<string> {
 	for (const [kind, ranks] of found) {
 		const [first, ...others] = ranks.keys();
 		if (first === undefined) continue;
-		const only = others.length === 0 ? first : ofOneMachine(ranks);
-		if (only !== undefined) return path.join(folder, only);
+		const [best, next] = ofOneName(Array.from(ranks, ([name, rank]) => ({ path: name, likely: -rank })));
+		if (best !== undefined && next === undefined) return path.join(folder, best.path);
 		const list = [first, ...others].slice(0, MOST_LISTED).join(", ");
 		throw refused(`${folder} has ${others.length + 1} files that are a ${kind}: ${list}`, {
 			file: folder,

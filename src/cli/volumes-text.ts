@@ -25,7 +25,7 @@ export function volumesText(volumes: readonly VolumeLine[]): string {
 		const holds = filesystem ?? (problem === null ? "nothing known" : "damaged");
 		const cells = [device, humanBytes(size), typeText(scheme, type), holds, mount ?? "", label, uuid];
 		const style = problem === null ? {} : warning;
-		return cells.map((text, i) => (i === 3 ? Object.assign({ text }, style) : { text: printable(text) }));
+		return cells.map((text, i) => (i === 3 ? Object.assign({ text }, style) : { text }));
 	});
 	const problems = volumes.flatMap(({ device, problem }) =>
 		problem === null ? [] : [`${device}: ${printable(problem)}\n`],

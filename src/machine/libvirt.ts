@@ -1,4 +1,5 @@
 import { damaged, unsupported } from "../bytes/errors.js";
+import { letters } from "../bytes/letters.js";
 import { wordsOf } from "../bytes/words.js";
 import type { Controller, ControllerModel, DescriptorFile, Machine, MachineDisk, MachineFormat } from "./machine.js";
 import { busOf, Controllers, checkedCpus, checkedMemory, enumerate, nameDisks, present } from "./shape.js";
@@ -187,15 +188,11 @@ function readSource(entry: XmlElement, name: string, lost: string[]): string | u
 const busByName = (name: string) =>
 	({ hd: "ide", sd: "scsi", vd: "virtio", xv: "xen", fd: "fdc" })[name.slice(0, 2)] ?? "unknown";
 
-/** 0 for `vda`, 25 for `vdz`, 26 for `vdaa`; 0 for names that are none. */
+/** 0 for `vda`, 25 for `vdz`, 26 for `vdaa`, the inverse of {@link letters}; 0 for names that are none. */
 function position(name: string): number {
 	const suffix = /^(?:[hsvf]d|xvd)([a-z]{1,3})$/.exec(name)?.[1] ?? "a";
 	return Array.from(suffix).reduce((sum, letter) => sum * 26 + letter.charCodeAt(0) - 96, 0) - 1;
 }
-
-/** The name's letters for a position: the inverse of {@link position}. */
-const letters = (at: number): string =>
-	(at < 26 ? "" : letters(Math.floor(at / 26) - 1)) + String.fromCharCode(97 + (at % 26));
 
 function findPlace(bus: string, name: string, address: XmlElement | undefined, controllers: Controllers) {
 	const stated = (key: string) =>

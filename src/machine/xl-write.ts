@@ -1,4 +1,5 @@
 import { unsupported } from "../bytes/errors.js";
+import { letters } from "../bytes/letters.js";
 import { wordsOf } from "../bytes/words.js";
 import type { Machine, MachineDisk, MachineNic } from "./machine.js";
 import { bridgeOf } from "./shape.js";
@@ -77,13 +78,6 @@ export function xlDisks({ controllers, disks }: Machine, folder = ""): string[] 
 		places.set(disk, `hd${letters(at)}`);
 	}
 	return drives.map((disk) => drive(disk, places.get(disk) ?? `xvd${letters(free(disk.unit ?? 0))}`, folder));
-}
-
-/** `a` … `z`, `aa` … */
-function letters(at: number): string {
-	let text = "";
-	for (let left = at; left >= 0; left = Math.floor(left / 26) - 1) text = String.fromCharCode(97 + (left % 26)) + text;
-	return text;
 }
 
 function drive({ kind, file }: MachineDisk, vdev: string, folder: string): string {

@@ -2,6 +2,7 @@ import { AnyvisorError, notFound } from "../bytes/errors.js";
 import type { ByteSource } from "../bytes/source.js";
 import { HEAD, type Likeness, listed, type Member, NUANCE } from "./archive-member.js";
 import { isContainer } from "./container.js";
+import { ofOneName } from "./one-name.js";
 
 /** Members whose content is looked at; an archive with a disk in it has a handful. */
 const MOST_LOOKED_AT = 4096;
@@ -73,15 +74,6 @@ async function mostLikely(
 		file: archive.name,
 		hint: members.size === 0 ? "It is empty." : `It has ${listed([...members.keys()])}.`,
 	});
-}
-
-const stem = ({ path }: Candidate) => path.replace(/\.[^./]*$/, "");
-
-/** The best of several that bear one name: they say the same in different formats. */
-function ofOneName(candidates: readonly Candidate[]): readonly Candidate[] {
-	if (new Set(candidates.map(stem)).size !== 1) return candidates;
-	const best = Math.max(...candidates.map(({ likely }) => likely));
-	return candidates.filter(({ likely }) => likely === best);
 }
 
 /** Whether the beginning of a file, where descriptors and names of backing files are, has the name of another one. */

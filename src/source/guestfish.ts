@@ -4,9 +4,10 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 import { damaged, unsupported } from "../bytes/errors.js";
+import { letters } from "../bytes/letters.js";
 import type { ByteStore } from "../bytes/source.js";
 import { type NbdServer, serveNbd } from "./nbd-server.js";
-import { startScratch } from "./partial.js";
+import { forgetPartial, startScratch } from "./partial.js";
 
 /**
  * One change of a file system, carried out by libguestfs. Paths are absolute in it, with no link on the way; times are
@@ -83,7 +84,7 @@ export async function editByGuestfish(jobs: readonly FilesystemJob[]): Promise<v
 		});
 	}
 	const folder = await mkdtemp(path.join(tmpdir(), "anyvisor-edit-"));
-	const isGone = startScratch(folder);
+	startScratch(folder);
 	const servers: NbdServer[] = [];
 	try {
 		const drives: string[] = [];
@@ -104,7 +105,7 @@ export async function editByGuestfish(jobs: readonly FilesystemJob[]): Promise<v
 	} finally {
 		for (const server of servers) await server[Symbol.asyncDispose]();
 		await rm(folder, { recursive: true, force: true });
-		isGone();
+		forgetPartial(folder);
 	}
 }
 
@@ -122,17 +123,11 @@ async function changesOf(
 		return file;
 	};
 	for (const { store, mountOptions = "", scratch, operations } of jobs) {
-		commands.push(`mount-options ${quoted(mountOptions)} /dev/sd${lettersOf(stores.indexOf(store))} /`);
+		commands.push(`mount-options ${quoted(mountOptions)} /dev/sd${letters(stores.indexOf(store))} /`);
 		for (const operation of operations) commands.push(...(await commandsOf(operation, fileOf, quoted(scratch))));
 		commands.push("umount /");
 	}
 	return commands;
-}
-
-/** As the kernel counts disks: a to z, then aa. */
-function lettersOf(disk: number): string {
-	const last = String.fromCharCode("a".charCodeAt(0) + (disk % 26));
-	return disk < 26 ? last : lettersOf(Math.floor(disk / 26) - 1) + last;
 }
 
 async function commandsOf(
@@ -216,6 +211,7 @@ async function runGuestfish(script: string, folder: string, names: string): Prom
 	// A signal ends this process at once, and the appliance has nobody to work for then.
 	const kill = () => void child.kill();
 	process.once("exit", kill);
+	child.once("close", () => process.off("exit", kill));
 	let said = "";
 	child.stderr.setEncoding("utf8").on("data", (text: string) => {
 		said = (said + text).slice(-4000);
@@ -226,7 +222,6 @@ async function runGuestfish(script: string, folder: string, names: string): Prom
 		child.on("error", reject);
 		child.on("close", (...how) => resolve(how));
 	});
-	process.off("exit", kill);
 	if (code === 0) return undefined;
 	const reason = signal === null ? said.trim() : `it was stopped by ${signal}`;
 	throw damaged(`libguestfs could not edit ${names}: ${reason}`, {

@@ -4,8 +4,8 @@ import path from "node:path";
 import { crc32 } from "../bytes/checksum/index.js";
 import { refused } from "../bytes/errors.js";
 
-/** Outputs that are being written: the path of each partial file or folder, and the name it is meant for. */
-const partial = new Map<string, string>();
+/** What is being written: the path of each partial file or folder, and the name it is meant for, where it is an output. */
+const partial = new Map<string, string | undefined>();
 
 /**
  * Where an output grows until it is complete: beside its target, so that the last step is a rename.
@@ -106,13 +106,9 @@ export function forgetPartial(file: string): void {
 	partial.delete(file);
 }
 
-/** Folders that only the work at hand needs, wherever they are. */
-const scratch = new Set<string>();
-
-/** Has {@link removePartialOutputs} remove a folder of temporary files as well; call what is returned when it is gone. */
-export function startScratch(folder: string): () => void {
-	scratch.add(folder);
-	return () => scratch.delete(folder);
+/** Has {@link removePartialOutputs} remove a folder of temporary files as well, until it is forgotten. */
+export function startScratch(folder: string): void {
+	partial.set(folder, undefined);
 }
 
 /**
@@ -120,18 +116,11 @@ export function startScratch(folder: string): () => void {
  * process. Returns the names that they were meant for.
  */
 export function removePartialOutputs(): string[] {
-	for (const folder of scratch) {
-		try {
-			rmSync(folder, { recursive: true, force: true });
-		} catch {
-			// As below.
-		}
-	}
 	const removed: string[] = [];
 	for (const [file, target] of partial) {
 		try {
 			rmSync(file, { recursive: true, force: true });
-			removed.push(target);
+			if (target !== undefined) removed.push(target);
 		} catch {
 			// The process ends now; the others still deserve their removal.
 		}

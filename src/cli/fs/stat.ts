@@ -57,10 +57,7 @@ async function run(name: string, path: string, given: StatOptions): Promise<void
 		...(resolved === path ? [] : [["leads to", resolved ?? "nothing"]]),
 		...(filesystem === null ? [] : [["file system", `${filesystem}, mounted at ${mount}`]]),
 	];
-	const { painter, printable, table, wantsColour } = terminal;
-	const cells = rows.map(([label = "", text = ""]) => [
-		{ text: label, style: "dim" as const },
-		{ text: printable(text) },
-	]);
+	const { painter, table, wantsColour } = terminal;
+	const cells = rows.map(([label = "", text = ""]) => [{ text: label, style: "dim" as const }, { text }]);
 	stdout.write(table(cells, painter(wantsColour(stdout)), 200));
 }

@@ -41,7 +41,7 @@ export function factLines({ uuid, arch, firmware, secureBoot, tpm, cpus, memory 
 export function deviceTable(machine: Machine, paint: Paint): string {
 	const rows = [...diskRows(machine), ...nicRows(machine)];
 	return table(
-		rows.map((cells) => cells.map((text) => ({ text: printable(text) }))),
+		rows.map((cells) => cells.map((text) => ({ text }))),
 		paint,
 		160,
 	);
